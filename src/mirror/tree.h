@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The two seams between the mirror and the world: SourceTree (read the live source, by FID) and
+// TargetTree (change the target, by directory handle and name). Each has a real implementation and a
+// simulated one (tests/sim), so that the whole mirror runs in one thread, seeded, with faults.
+//
+// All names are raw bytes of one path component. No method ever resolves more than one component, so
+// nothing can lead out of the tree. Unless said otherwise methods may be called from many threads.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "reel/record.h"
+#include "reel/result.h"
+
+namespace reel::mirror {
+
+enum class FileType : uint8_t { regular, directory, symlink, fifo, socket, char_device, block_device };
+
+struct Time {
+  int64_t seconds = 0;
+  uint32_t nanoseconds = 0;
+  friend auto operator<=>(const Time&, const Time&) = default;
+};
+
+// What stat tells of an object.
+struct Attributes {
+  FileType type = FileType::regular;
+  uint32_t mode = 0;  // permission bits with setuid, setgid, sticky (07777)
+  uint32_t uid = 0, gid = 0;
+  uint64_t size = 0;    // bytes; of a symlink the length of its text
+  uint64_t blocks = 0;  // allocated, in 512-byte units
+  uint32_t nlink = 0;
+  uint64_t rdev = 0;
+  Time mtime, ctime, atime;
+  uint64_t ino = 0;
+  uint32_t inode_flags = 0;  // FS_*_FL where the file system has them, else 0
+};
+
+struct Xattr {
+  std::string name, value;
+  friend auto operator<=>(const Xattr&, const Xattr&) = default;
+};
+
+// An open regular file, on either side. Not thread-safe. Closing never fails visibly: a source file
+// is only read, a target file is made durable by TargetTree::sync.
+class File {
+ public:
+  virtual ~File() = default;
+  virtual int fd() const { return -1; }  // a real file descriptor, or -1 in the simulation
+};
+
+struct SourceEntry {
+  std::string_view name;
+  Fid fid;
+  Attributes attributes;
+};
+
+class SourceTree {
+ public:
+  virtual ~SourceTree() = default;
+
+  virtual Fid root() const = 0;
+
+  // Attributes of a living object. not_found: it is gone (nlink 0 counts as gone, except for a
+  // directory that is still someone's working directory: that too is gone).
+  virtual Result<Attributes> stat(const Fid& fid) = 0;
+  // What is at (parent, name) now. not_found: nothing, or the parent is gone, or something that does
+  // not belong to the source (a mount point).
+  virtual Result<SourceEntry> lookup(const Fid& parent, const std::string& name) = 0;
+  // Calls `each` for every entry but "." and "..", in the order of the file system. An entry that
+  // vanishes meanwhile is left out. not_found: the directory is gone.
+  virtual Status list(const Fid& dir, const std::function<Status(const SourceEntry&)>& each) = 0;
+  virtual Result<std::string> read_link(const Fid& fid) = 0;
+  // Sorted by name; only what a mirror copies (no trusted.overlay, no Lustre-internal names).
+  virtual Result<std::vector<Xattr>> xattrs(const Fid& fid) = 0;
+  virtual Result<std::unique_ptr<File>> open(const Fid& fid) = 0;
+};
+
+// A directory of the target, held open. Shared between threads; closed with the last reference.
+class TargetDir {
+ public:
+  virtual ~TargetDir() = default;
+};
+using TargetDirPtr = std::shared_ptr<TargetDir>;
+
+struct TargetEntry {
+  std::string_view name;
+  Attributes attributes;
+};
+
+// Which attributes a call is to set. Order is the implementation's business (owner, contents, ACL,
+// mode, times, flags).
+struct AttributeChange {
+  Attributes attributes;
+  std::vector<Xattr> xattrs;  // the whole wanted set
+};
+
+struct CopyResult {
+  uint64_t bytes = 0;         // bytes written to the target
+  uint64_t bytes_cloned = 0;  // bytes shared by reflink
+};
+
+class TargetTree {
+ public:
+  virtual ~TargetTree() = default;
+
+  virtual Result<TargetDirPtr> root() = 0;
+  virtual Result<TargetDirPtr> open_dir(const TargetDirPtr& parent, const std::string& name) = 0;
+  virtual Result<Attributes> stat(const TargetDirPtr& dir, const std::string& name) = 0;
+  virtual Status list(const TargetDirPtr& dir, const std::function<Status(const TargetEntry&)>& each) = 0;
+
+  virtual Result<Attributes> make_dir(const TargetDirPtr& dir, const std::string& name) = 0;  // mode 0700
+  virtual Result<Attributes> make_symlink(const TargetDirPtr& dir, const std::string& name,
+                                          const std::string& text) = 0;
+  virtual Result<Attributes> make_node(const TargetDirPtr& dir, const std::string& name, FileType type,
+                                       uint64_t rdev) = 0;
+  virtual Status link(const TargetDirPtr& from, const std::string& from_name, const TargetDirPtr& to,
+                      const std::string& to_name) = 0;
+  // Never replaces: exists when something is at the new name.
+  virtual Status rename(const TargetDirPtr& from, const std::string& from_name, const TargetDirPtr& to,
+                        const std::string& to_name) = 0;
+  virtual Status unlink(const TargetDirPtr& dir, const std::string& name) = 0;
+  virtual Status remove_dir(const TargetDirPtr& dir, const std::string& name) = 0;
+
+  // A new regular file (O_EXCL); created with `mode`, owner of the process.
+  virtual Result<std::unique_ptr<File>> create(const TargetDirPtr& dir, const std::string& name,
+                                               uint32_t mode) = 0;
+  // An existing regular file, for writing.
+  virtual Result<std::unique_ptr<File>> open(const TargetDirPtr& dir, const std::string& name) = 0;
+  // Makes the contents of `to` equal to those of `from`, holes too.
+  //   fresh: `to` was just created and is empty.
+  virtual Result<CopyResult> copy(SourceTree& source, File& from, File& to, uint64_t size, bool fresh) = 0;
+  // Owner, ACL, xattrs, mode, times, flags: only what differs is set. `file` is the open file when
+  // there is one (then dir and name are not used), else null.
+  virtual Status set_attributes(File* file, const TargetDirPtr& dir, const std::string& name,
+                                const AttributeChange& change) = 0;
+  virtual Result<Attributes> stat(File& file) = 0;
+
+  // Everything done so far survives a crash of the machine.
+  virtual Status sync() = 0;
+};
+
+}  // namespace reel::mirror
