@@ -30,7 +30,7 @@ TempDir::~TempDir() {
   if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
 }
 
-bool shell(const std::string& command) { return std::system((command + " >/dev/null 2>&1").c_str()) == 0; }
+bool shell(const std::string& command) { return std::system(("(" + command + ") >/dev/null 2>&1").c_str()) == 0; }
 
 ScratchFs::ScratchFs(const std::string& type, const std::string& options) : mount_(dir_.path() + "/mnt") {
   if (::geteuid() != 0) {
@@ -43,7 +43,7 @@ ScratchFs::ScratchFs(const std::string& type, const std::string& options) : moun
     mounted_ = shell("mount -t tmpfs -o size=512m" + comma + " reel-test " + mount_);
   } else {
     std::string image = dir_.path() + "/image";
-    std::string force = type == "ext4" ? " -F " : " -f ";
+    std::string force = type == "ext4" ? " -F -N 100000 " : " -f ";
     mounted_ = shell("truncate -s 512M " + image) && shell("mkfs." + type + force + image) &&
                shell("mount -t " + type + " -o loop" + comma + " " + image + " " + mount_);
   }
