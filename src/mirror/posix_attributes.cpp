@@ -187,10 +187,12 @@ Status set_flags(int fd, uint32_t flags, uint32_t mask) {
 std::string proc_path(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
 
 bool is_mirrored_xattr(std::string_view name) {
-  // security.evm signs inode number and generation: it can be true on one file system only.
-  static constexpr std::array<std::string_view, 10> kInternal = {
-      "security.evm", "trusted.lov",  "trusted.lma", "trusted.link", "trusted.fid",
-      "trusted.som",  "trusted.hsm", "trusted.dmv", "trusted.lmv",  "trusted.version"};
+  // security.evm signs inode number and generation, so it is true on one file system only; xfs shows
+  // its ACLs a second time in the form it keeps them.
+  static constexpr std::array<std::string_view, 12> kInternal = {
+      "security.evm",  "trusted.SGI_ACL_FILE", "trusted.SGI_ACL_DEFAULT", "trusted.lov",
+      "trusted.lma",   "trusted.link",         "trusted.fid",             "trusted.som",
+      "trusted.hsm",   "trusted.dmv",          "trusted.lmv",             "trusted.version"};
   if (std::find(kInternal.begin(), kInternal.end(), name) != kInternal.end()) return false;
   if (name.starts_with("trusted.overlay.") || name.starts_with("trusted.lov.")) return false;
   if (name.starts_with("user.") || name.starts_with("trusted.") || name.starts_with("security."))
