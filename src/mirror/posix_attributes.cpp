@@ -251,4 +251,9 @@ int open_beneath(int dirfd, const char* name, int flags) {
   }
 }
 
+int open_no_atime(int dirfd, const char* name, int flags) {
+  int fd = open_at(dirfd, name, flags | O_NOATIME);
+  return fd < 0 && errno == EPERM ? open_at(dirfd, name, flags) : fd;
+}
+
 }  // namespace reel::mirror

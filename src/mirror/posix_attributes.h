@@ -96,5 +96,11 @@ Status each_name(int fd, const std::function<Status(const char* name)>& each);
 int open_at(int dirfd, const char* name, int flags, uint32_t mode = 0);
 // The same, and neither symlinks nor mounts are crossed, even when `name` is being swapped.
 int open_beneath(int dirfd, const char* name, int flags);
+// For reading, without a trace in the access time where that is permitted.
+int open_no_atime(int dirfd, const char* name, int flags);
+
+// A private read-only copy of the mount at `path`, without the mounts on top of it: an O_PATH
+// descriptor of `path` in it, with which the copy goes away. Empty where that is not permitted.
+Fd clone_mount(const std::string& path);
 
 }  // namespace reel::mirror

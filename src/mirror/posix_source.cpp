@@ -2,7 +2,6 @@
 #include "mirror/posix_source.h"
 
 #include <fcntl.h>
-#include <sys/mount.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -15,24 +14,6 @@ constexpr size_t kCachedDirs = 256;
 constexpr size_t kDepthMax = 4096;  // a locator that answers in a circle ends here
 
 Error gone(const char* what) { return {Code::not_found, what}; }
-
-// A copy of the mount at `path` without the mounts on top of it, seen by nobody else; empty where
-// that is not permitted.
-Fd clone_mount(const std::string& path) {
-  Fd tree(::open_tree(AT_FDCWD, path.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
-  if (!tree) return Fd();
-  struct mount_attr attr = {};
-  attr.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOATIME;
-  attr.attr_clr = MOUNT_ATTR__ATIME;
-  // Without these the tree is as right as the original mount is.
-  ::mount_setattr(tree.get(), "", AT_EMPTY_PATH, &attr, sizeof attr);
-  return tree;
-}
-
-int open_no_atime(int dirfd, const char* name, int flags) {
-  int fd = open_at(dirfd, name, flags | O_NOATIME);
-  return fd < 0 && errno == EPERM ? open_at(dirfd, name, flags) : fd;
-}
 
 }  // namespace
 
