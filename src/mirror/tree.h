@@ -84,8 +84,15 @@ class SourceTree {
   virtual Status list(const Fid& dir, const std::function<Status(const SourceEntry&)>& each,
                       const FidHint& hint = nullptr) = 0;
   virtual Result<std::string> read_link(const Fid& fid) = 0;
-  // Sorted by name; only what a mirror copies (no trusted.overlay, no Lustre-internal names).
-  virtual Result<std::vector<Xattr>> xattrs(const Fid& fid) = 0;
+  // Sorted by name; only what a mirror copies (no trusted.overlay, no Lustre-internal names). `file`
+  // is the object when it is open already, else null.
+  virtual Result<std::vector<Xattr>> xattrs(const Fid& fid, File* file) = 0;
+  // Attributes of an open file, such that any later change of its contents moves ctime: pages that a
+  // shared mapping may still write to without a trace are given to write-back first.
+  virtual Result<Attributes> stamp(File& file) = 0;
+  virtual Result<Attributes> stat(File& file) = 0;
+  // False where a store to a mapped page may leave ctime alone even so (tmpfs).
+  virtual bool ctime_sees_mmap() const = 0;
   virtual Result<std::unique_ptr<File>> open(const Fid& fid) = 0;
   // Of an open file: cheaper than by FID, and surely the one whose contents were read.
   virtual Result<Attributes> stat(File& file) = 0;
@@ -146,7 +153,7 @@ class TargetTree {
   //   fresh: `to` was just created and is empty.
   virtual Result<CopyResult> copy(SourceTree& source, File& from, File& to, uint64_t size, bool fresh) = 0;
   // Owner, ACL, xattrs, mode, times, flags: only what differs is set. `file` is the open file when
-  // there is one (then dir and name are not used), else null.
+  // there is one (then dir and name are not used), else null. An empty name means `dir` itself.
   virtual Status set_attributes(File* file, const TargetDirPtr& dir, const std::string& name,
                                 const AttributeChange& change) = 0;
   virtual Result<Attributes> stat(File& file) = 0;
