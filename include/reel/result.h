@@ -27,6 +27,7 @@ enum class Code {
   newer,        // written by a newer version of Reel
   timeout,      // the time given ran out
   cancelled,    // asked to stop
+  too_many,     // more deletions than were allowed
   gap,          // something may have been missed, and a scan is not allowed
 };
 

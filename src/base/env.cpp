@@ -136,11 +136,11 @@ class PosixEnv : public Env {
     return names;
   }
 
-  Status mkdir(const std::string& path) override {
-    if (::mkdir(path.c_str(), 0755) == 0) return ok();
+  Result<bool> mkdir(const std::string& path) override {
+    if (::mkdir(path.c_str(), 0755) == 0) return true;
     int failed = errno;
     struct stat st;
-    if (failed == EEXIST && ::stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode)) return ok();
+    if (failed == EEXIST && ::stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode)) return false;
     return Error::from_errno(failed, "mkdir " + path);
   }
 
@@ -178,9 +178,15 @@ Env& Env::posix() {
 }
 
 Status make_dirs(Env& env, const std::string& path) {
-  for (size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1))
-    TRY(env.mkdir(path.substr(0, slash)));
-  return env.mkdir(path);
+  std::string parent = path.starts_with('/') ? "/" : ".";
+  for (size_t slash = 0; slash != std::string::npos;) {
+    slash = path.find('/', slash + 1);
+    std::string directory = path.substr(0, slash);
+    TRY_ASSIGN(bool made, env.mkdir(directory));
+    if (made) TRY(env.sync_dir(parent));
+    parent = std::move(directory);
+  }
+  return ok();
 }
 
 Result<std::string> read_file(Env& env, const std::string& path, size_t limit) {

@@ -53,8 +53,8 @@ class Env {
   virtual Status unlink(const std::string& path) = 0;
   // The names in a directory, sorted, without "." and "..".
   virtual Result<std::vector<std::string>> list_dir(const std::string& path) = 0;
-  // Makes one directory; it is no error when it is there already.
-  virtual Status mkdir(const std::string& path) = 0;
+  // Makes one directory; false when it is there already.
+  virtual Result<bool> mkdir(const std::string& path) = 0;
   // Entries made, renamed or removed in the directory are on disk.
   virtual Status sync_dir(const std::string& path) = 0;
   // Creates the file if needed and locks it exclusively. wait = false: `busy` when somebody has it.
@@ -66,7 +66,7 @@ class Env {
 
 // Everything that follows is made of the calls above.
 
-// mkdir -p.
+// mkdir -p; what was made is on disk.
 Status make_dirs(Env& env, const std::string& path);
 // The whole file; `limit` guards against absurd sizes (error corrupt).
 Result<std::string> read_file(Env& env, const std::string& path, size_t limit = 64u << 20);
