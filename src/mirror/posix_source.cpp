@@ -2,6 +2,8 @@
 #include "mirror/posix_source.h"
 
 #include <fcntl.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -13,7 +15,33 @@ namespace {
 constexpr size_t kCachedDirs = 256;
 constexpr size_t kDepthMax = 4096;  // a locator that answers in a circle ends here
 
+// With these three a page counts as written only when it cannot be stored to without a fault.
+constexpr unsigned kWriteAndWait =
+    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+
 Error gone(const char* what) { return {Code::not_found, what}; }
+
+// Whether the file system of `fd` is known to make a page read-only when it writes it back, and to
+// set ctime in the fault that the next store then takes.
+bool write_back_protects(int fd) {
+  struct statfs s;
+  if (::fstatfs(fd, &s) != 0) return false;
+  auto type = static_cast<uint32_t>(s.f_type);
+  constexpr uint32_t kExt = 0xEF53, kXfs = 0x58465342, kBtrfs = 0x9123683E, kF2fs = 0xF2F52010;
+  return type == kExt || type == kXfs || type == kBtrfs || type == kF2fs;
+}
+
+// True when the kernel (6.5 and later) says that nothing of the file waits to be written.
+bool has_no_dirty_pages(int fd) {
+  constexpr long kCachestat = 451;
+  struct {
+    uint64_t offset, length;  // 0: to the end
+  } range = {0, 0};
+  struct {
+    uint64_t cached, dirty, write_back, evicted, recently_evicted;
+  } counts = {};
+  return ::syscall(kCachestat, fd, &range, &counts, 0) == 0 && counts.dirty == 0;
+}
 
 }  // namespace
 
@@ -37,6 +65,7 @@ Status PosixSource::inspect_root(const Options& options) {
   format_ = id.format;
   device_ = found.device;
   has_flags_ = settable_flags(root_->get()) != 0;
+  ctime_sees_mmap_ = write_back_protects(root_->get());
   if (options.by_handle && format_ != HandleFormat::opaque) {
     by_handle_ = true;  // what open_handle needs to try
     by_handle_ = static_cast<bool>(open_handle(root_fid_, O_PATH));
@@ -222,7 +251,8 @@ Result<std::string> PosixSource::read_link(const Fid& fid) {
   return std::string(text, static_cast<size_t>(size));
 }
 
-Result<std::vector<Xattr>> PosixSource::xattrs(const Fid& fid) {
+Result<std::vector<Xattr>> PosixSource::xattrs(const Fid& fid, File* file) {
+  if (file) return read_xattrs(file->fd());
   TRY_ASSIGN(Fd fd, open_object(fid, O_PATH));
   return read_xattrs(fd.get());
 }
@@ -233,6 +263,15 @@ Result<std::unique_ptr<File>> PosixSource::open(const Fid& fid) {
   if (found.attributes.type != FileType::regular)
     return Error(Code::invalid, "open " + to_string(fid) + ": not a regular file");
   return std::unique_ptr<File>(new PosixFile(std::move(fd)));
+}
+
+Result<Attributes> PosixSource::stamp(File& file) {
+  // Twice: btrfs only queues what it is to compress on the first call.
+  for (int round = 0; round < 2 && !has_no_dirty_pages(file.fd()); round++) {
+    if (::sync_file_range(file.fd(), 0, 0, kWriteAndWait) != 0)
+      return Error::from_errno(errno, "write back");
+  }
+  return stat(file);
 }
 
 Result<Attributes> PosixSource::stat(File& file) {
