@@ -266,11 +266,14 @@ Result<std::unique_ptr<File>> PosixSource::open(const Fid& fid) {
 }
 
 Result<Attributes> PosixSource::stamp(File& file) {
-  // Twice: btrfs only queues what it is to compress on the first call.
-  for (int round = 0; round < 2 && !has_no_dirty_pages(file.fd()); round++) {
-    if (::sync_file_range(file.fd(), 0, 0, kWriteAndWait) != 0)
-      return Error::from_errno(errno, "write back");
-  }
+  TRY_ASSIGN(Attributes attributes, stat(file));
+  if (attributes.size == 0 || !ctime_sees_mmap_ || has_no_dirty_pages(file.fd())) return attributes;
+  // A page that is dirty and mapped can be stored to without moving ctime; write-back protects it
+  // again. Starting it is enough, unless a page was being written already and became dirty anew.
+  unsigned start = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE;
+  if (::sync_file_range(file.fd(), 0, 0, start) != 0 ||
+      (!has_no_dirty_pages(file.fd()) && ::sync_file_range(file.fd(), 0, 0, kWriteAndWait) != 0))
+    return Error::from_errno(errno, "write back");
   return stat(file);
 }
 
