@@ -93,6 +93,8 @@ class SourceTree {
   // False where a store to a mapped page may leave ctime alone even so (tmpfs).
   virtual bool ctime_sees_mmap() const = 0;
   virtual Result<std::unique_ptr<File>> open(const Fid& fid) = 0;
+  // Of an open file: cheaper than by FID, and surely the one whose contents were read.
+  virtual Result<Attributes> stat(File& file) = 0;
 };
 
 // A directory of the target, held open. Shared between threads; closed with the last reference.
