@@ -11,6 +11,7 @@ namespace reel::mirror {
 namespace {
 
 constexpr size_t kCachedDirs = 256;
+constexpr int64_t kWrittenBackSeconds = 120;  // the kernel's own limit is 30 by default
 constexpr size_t kDepthMax = 4096;  // a locator that answers in a circle ends here
 
 Error gone(const char* what) { return {Code::not_found, what}; }
@@ -222,7 +223,8 @@ Result<std::string> PosixSource::read_link(const Fid& fid) {
   return std::string(text, static_cast<size_t>(size));
 }
 
-Result<std::vector<Xattr>> PosixSource::xattrs(const Fid& fid) {
+Result<std::vector<Xattr>> PosixSource::xattrs(const Fid& fid, File* file) {
+  if (file) return read_xattrs(file->fd());
   TRY_ASSIGN(Fd fd, open_object(fid, O_PATH));
   return read_xattrs(fd.get());
 }
@@ -233,6 +235,19 @@ Result<std::unique_ptr<File>> PosixSource::open(const Fid& fid) {
   if (found.attributes.type != FileType::regular)
     return Error(Code::invalid, "open " + to_string(fid) + ": not a regular file");
   return std::unique_ptr<File>(new PosixFile(std::move(fd)));
+}
+
+Result<Attributes> PosixSource::stamp(File& file) {
+  TRY_ASSIGN(Attributes attributes, stat(file));
+  struct timespec now;
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  // A page that is dirty and mapped can be stored to without moving ctime; write-back protects it
+  // again. Pages that became dirty (which moved ctime) longer ago were written back long since.
+  if (attributes.ctime.seconds < now.tv_sec - kWrittenBackSeconds) return attributes;
+  if (attributes.size == 0 || !ctime_sees_mmap()) return attributes;
+  if (::sync_file_range(file.fd(), 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE) != 0)
+    return Error::from_errno(errno, "start write-back");
+  return stat(file);
 }
 
 Result<Attributes> PosixSource::stat(File& file) {

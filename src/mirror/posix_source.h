@@ -49,7 +49,9 @@ class PosixSource final : public SourceTree {
   Status list(const Fid& dir, const std::function<Status(const SourceEntry&)>& each,
               const FidHint& hint = nullptr) override;
   Result<std::string> read_link(const Fid& fid) override;
-  Result<std::vector<Xattr>> xattrs(const Fid& fid) override;
+  Result<std::vector<Xattr>> xattrs(const Fid& fid, File* file) override;
+  Result<Attributes> stamp(File& file) override;
+  bool ctime_sees_mmap() const override { return format_ != HandleFormat::tmpfs; }
   Result<std::unique_ptr<File>> open(const Fid& fid) override;
   Result<Attributes> stat(File& file) override;
 

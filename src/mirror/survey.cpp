@@ -193,7 +193,15 @@ class Surveyor {
     });
     if (!delta.status) return;
     if (!prefetched) known_entries.clear();
-    delta.status = source_.list(delta.dir, [&](const SourceEntry& found) -> Status {
+    // The same inode number with the same ctime is the same object: its handle need not be asked.
+    FidHint hint = [&](std::string_view name, const Attributes& attributes) -> std::optional<Fid> {
+      auto at = known_entries.find(std::string(name));
+      if (at == known_entries.end() || at->second.ctime == Time{}) return std::nullopt;
+      const Fid& fid = at->second.entry.fid;
+      bool same = fid.seq == attributes.ino && at->second.ctime == attributes.ctime;
+      return same ? std::optional<Fid>(fid) : std::nullopt;
+    };
+    auto each = [&](const SourceEntry& found) -> Status {
       std::string name(found.name);
       KnownEntry old;
       if (prefetched) {
@@ -216,7 +224,8 @@ class Surveyor {
       if (found.attributes.type == FileType::directory) delta.known_dirs.push_back(found.fid);
       if (old.ctime != found.attributes.ctime || old.ctime == Time{}) return differing(delta, found);
       return ok();
-    });
+    };
+    delta.status = source_.list(delta.dir, each, hint);
     if (!delta.status) return;
     delta.complete = true;
     if (prefetched) {

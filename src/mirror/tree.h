@@ -90,7 +90,6 @@ class SourceTree {
   // Attributes of an open file, such that any later change of its contents moves ctime: pages that a
   // shared mapping may still write to without a trace are given to write-back first.
   virtual Result<Attributes> stamp(File& file) = 0;
-  virtual Result<Attributes> stat(File& file) = 0;
   // False where a store to a mapped page may leave ctime alone even so (tmpfs).
   virtual bool ctime_sees_mmap() const = 0;
   virtual Result<std::unique_ptr<File>> open(const Fid& fid) = 0;
