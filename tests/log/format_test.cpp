@@ -14,17 +14,25 @@
 namespace reel::log {
 namespace {
 
-// The bytes of every ```hex block; what follows a '#' explains.
-std::string bytes_of_document() {
+// The lines of every block of the document that is fenced with this word.
+std::vector<std::string> lines_of_document(const std::string& fence) {
   std::ifstream in(std::string(REEL_SOURCE_DIR) + "/docs/log-format.md");
-  std::string bytes;
+  std::vector<std::string> lines;
   bool inside = false;
   for (std::string line; std::getline(in, line);) {
     if (line.starts_with("```")) {
-      inside = line == "```hex";
-      continue;
+      inside = line == "```" + fence;
+    } else if (inside) {
+      lines.push_back(line);
     }
-    if (!inside) continue;
+  }
+  return lines;
+}
+
+// The bytes of every hex block; what follows a '#' explains.
+std::string bytes_of_document() {
+  std::string bytes;
+  for (const std::string& line : lines_of_document("hex")) {
     std::istringstream words(line.substr(0, line.find('#')));
     for (std::string word; words >> word;) bytes.push_back(static_cast<char>(std::stoul(word, nullptr, 16)));
   }
@@ -123,6 +131,25 @@ TEST(Format, TheDocumentsExampleReadsAsItSays) {
   std::filesystem::create_directories(stream_dir(dir.path(), kStream));
   std::ofstream(stream_dir(dir.path(), kStream) + "/" + segment_name(1), std::ios::binary) << bytes_of_document();
   expect_log(dir, example_records());
+}
+
+TEST(Format, TheDocumentsUsersFileIsUnderstood) {
+  TempDir dir;
+  open_writer(dir);
+  std::ofstream out(stream_dir(dir.path(), kStream) + "/users");
+  for (const std::string& line : lines_of_document("users")) out << line << "\n";
+  out.close();
+  auto users = must(Users::open(Env::posix(), dir.path(), kStream));
+  std::vector<User> list = must(users->list());
+  ASSERT_EQ(list.size(), 2u);
+  EXPECT_EQ(list[0].full_name(), "cl1");
+  EXPECT_EQ(list[0].mask, 0u);
+  EXPECT_EQ(list[0].cleared, 1200u);
+  EXPECT_EQ(list[1].full_name(), "cl2-backup");
+  EXPECT_EQ(list[1].mask, kMaskDefaultLustre);
+  EXPECT_EQ(list[1].last_clear_s, 1700000100u);
+  EXPECT_EQ(must(users->register_user("", 0)).id, 3u);
+  EXPECT_EQ(open_writer(dir)->last_index(), 1200u);
 }
 
 TEST(Format, NamesOfStreamsAndSegments) {
