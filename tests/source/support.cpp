@@ -77,6 +77,7 @@ Result<uint64_t> MemoryWriter::append(const Record& r) {
   std::unique_lock lock(mutex_);
   released_.wait(lock, [&] { return !held_; });
   if (!failure_.empty()) return Error(Code::no_space, failure_);
+  if (on_append_) on_append_(r);
   records_.push_back({records_.size() + 1, r.type, r.target, r.parent, r.source, r.source_parent,
                       std::string(r.name), std::string(r.source_name)});
   return records_.back().index;
@@ -121,6 +122,11 @@ std::vector<std::string> MemoryWriter::gaps(uint64_t index) const {
 void MemoryWriter::fail_from_now(const std::string& why) {
   std::lock_guard lock(mutex_);
   failure_ = why;
+}
+
+void MemoryWriter::on_append(std::function<void(const Record&)> call) {
+  std::lock_guard lock(mutex_);
+  on_append_ = std::move(call);
 }
 
 void MemoryWriter::hold(bool on) {

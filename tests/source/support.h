@@ -78,6 +78,8 @@ class MemoryWriter final : public log::Writer {
   // The reasons of all GAPs above `index`.
   std::vector<std::string> gaps(uint64_t index = 0) const;
   void fail_from_now(const std::string& why);
+  // Called for each record that is appended, by the source's thread: a consumer that is never late.
+  void on_append(std::function<void(const Record&)> call);
   // While held, append() does not return: the source cannot read on.
   void hold(bool on);
 
@@ -88,6 +90,7 @@ class MemoryWriter final : public log::Writer {
   std::vector<Kept> records_;
   uint64_t flushed_ = 0, durable_ = 0;
   std::string failure_;
+  std::function<void(const Record&)> on_append_;
 };
 
 // Runs `work` in a child; true when it returned true. The child may use what is safe after fork.
