@@ -147,8 +147,7 @@ Result<std::optional<Found>> Verifier::find(const Side& side, int dirfd, const P
   bool is_dir = found->attributes.type == FileType::directory;
   bool foreign = found->mount_id != side.mount_id || (is_dir && found->device != side.device);
   if (&side == &source_ && foreign) return std::optional<Found>();
-  if (options_.filter && options_.filter->decide(place.path, is_dir) == Decision::exclude)
-    return std::optional<Found>();
+  if (options_.excluded && options_.excluded(place.path, is_dir)) return std::optional<Found>();
   return std::optional<Found>(*std::move(found));
 }
 

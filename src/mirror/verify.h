@@ -11,7 +11,6 @@
 #include <functional>
 #include <string>
 
-#include "mirror/filter.h"
 #include "reel/result.h"
 
 namespace reel::mirror {
@@ -24,8 +23,9 @@ enum class VerifyLevel {
 
 struct VerifyOptions {
   VerifyLevel level = VerifyLevel::full;
-  unsigned jobs = 0;               // 0: one for each processor
-  const Filter* filter = nullptr;  // what it excludes is there on neither side
+  unsigned jobs = 0;  // 0: one for each processor
+  // What is there on neither side; may be empty. Called from several threads.
+  std::function<bool(const std::string& path, bool is_dir)> excluded;
 };
 
 struct Difference {
