@@ -3,7 +3,8 @@
 // reel path2fid and fid2path: names to FIDs and back, printed as Lustre's tools do.
 #include <fcntl.h>
 
-#include <cstdio>
+#include <algorithm>
+#include <cerrno>
 #include <memory>
 
 #include "base/handle.h"
@@ -57,10 +58,14 @@ Result<int> path2fid(const Path2FidArguments& arguments) {
   return exit_code;
 }
 
-Result<std::vector<std::string>> paths_of(mirror::PosixSource& source, const std::string& text) {
+Result<std::vector<std::string>> paths_of(mirror::PosixSource& source, std::string& text) {
   std::optional<Fid> fid = parse_fid(text);
   if (!fid) return Error(Code::invalid, "not a FID; one looks like [0x200000401:0x3:0x0]");
-  return find_paths(source, *fid);
+  text = to_string(*fid);  // the parser of options may have taken the brackets
+  Result<std::vector<std::string>> paths = find_paths(source, *fid);
+  if (paths.is(Code::not_found)) return Error::from_errno(ENOENT, text);
+  if (!paths) return std::move(paths).error().with(text);
+  return paths;
 }
 
 Result<int> fid2path(const Fid2PathArguments& arguments) {
@@ -70,11 +75,11 @@ Result<int> fid2path(const Fid2PathArguments& arguments) {
   int exit_code = kOk;
   std::string root = arguments.root;
   while (root.size() > 1 && root.ends_with('/')) root.pop_back();
-  for (const std::string& text : arguments.fids) {
+  for (std::string text : arguments.fids) {
     Result<std::vector<std::string>> paths = paths_of(*source, text);
     if (!paths) {
-      exit_code = report(
-          std::move(paths).error().with("fid2path: cannot find " + arguments.root + " " + text));
+      exit_code =
+          report(std::move(paths).error().with("fid2path: cannot find below " + arguments.root));
       continue;
     }
     // As Lustre: a link number past the last means the first.

@@ -3,7 +3,6 @@
 // reel verify: whether a target is what the source is, told one difference a line.
 #include <cinttypes>
 #include <cstdio>
-#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -21,11 +20,16 @@ using mirror::VerifyLevel;
 
 struct VerifyArguments {
   std::string source, target;
-  VerifyLevel level = VerifyLevel::full;
+  std::string level = "full";
   unsigned jobs = 0;
   bool json = false;
   FilterOptions filter;
 };
+
+VerifyLevel level_of(const std::string& name) {
+  if (name == "stat") return VerifyLevel::stat;
+  return name == "meta" ? VerifyLevel::meta : VerifyLevel::full;
+}
 
 const char* name_of(Difference::Kind kind) {
   switch (kind) {
@@ -56,7 +60,7 @@ std::string json_line(const Difference& difference) {
 Result<int> run_verify(const CLI::App& verb, const VerifyArguments& arguments) {
   mirror::VerifyOptions options;
   TRY_ASSIGN(options.excluded, arguments.filter.build(verb));
-  options.level = arguments.level;
+  options.level = level_of(arguments.level);
   options.jobs = arguments.jobs;
   Output output;
   Status written = ok();
@@ -90,12 +94,10 @@ void define_verify(CLI::App& app, int& exit_code) {
   auto arguments = std::make_shared<VerifyArguments>();
   verb->add_option("SOURCE", arguments->source, "the directory that is mirrored")->required();
   verb->add_option("TARGET", arguments->target, "the directory that is to equal it")->required();
-  static const std::map<std::string, VerifyLevel> kLevels = {
-      {"stat", VerifyLevel::stat}, {"meta", VerifyLevel::meta}, {"full", VerifyLevel::full}};
   verb->add_option("--level", arguments->level,
                    "stat: names and what stat tells; meta: and xattrs, ACLs, flags; "
                    "full (default): and contents and holes")
-      ->transform(CLI::CheckedTransformer(kLevels));
+      ->check(CLI::IsMember({"stat", "meta", "full"}));
   verb->add_flag("--json", arguments->json, "one JSON object a line");
   verb->add_option("-j,--jobs", arguments->jobs, "threads (default: one a processor)");
   arguments->filter.define(*verb);
