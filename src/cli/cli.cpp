@@ -58,7 +58,9 @@ int run(int argc, char** argv) {
   define_mirror(app, exit_code);
   define_wait(app, exit_code);
   define_status(app, exit_code);
+  define_verify(app, exit_code);
   define_log_verbs(app, exit_code);
+  define_fid_verbs(app, exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
