@@ -45,6 +45,9 @@ FIEMAP_DELALLOC_OR_UNWRITTEN = 0x4 | 0x800
 USER_FLAGS = {0x8: "sync", 0x10: "immutable", 0x20: "append-only", 0x40: "nodump", 0x80: "noatime"}
 FLAGS_OF = {EXT4_MAGIC: 0xF8, 0x58465342: 0xF8, 0x9123683E: 0xF8, 0x01021994: 0xF0}
 
+# What xfs shows a second time, in its own form, when there is an ACL.
+SHADOWS = ("trusted.SGI_ACL_FILE", "trusted.SGI_ACL_DEFAULT")
+
 libc = ctypes.CDLL(None, use_errno=True)
 
 TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink", stat.S_IFIFO: "fifo",
@@ -80,7 +83,7 @@ def xattrs(path):
         if e.errno == errno.EOPNOTSUPP:
             return None
         raise
-    return {n: os.getxattr(path, n, follow_symlinks=False) for n in names}
+    return {n: os.getxattr(path, n, follow_symlinks=False) for n in names if n not in SHADOWS}
 
 
 def data_map(fd, size):
@@ -180,6 +183,10 @@ class Walk:
         self.forward, self.backward = {}, {}  # (dev, ino) of a hard-linked object -> (the other's, name)
         self.count = 0
         self.bytes = 0
+
+    def close(self):
+        for fd in self.root:
+            os.close(fd)
 
     def differences(self):
         yield from self.attributes(b".", os.fstat(self.root[0]), os.fstat(self.root[1]),
@@ -348,7 +355,11 @@ def many_open_files():
 def compare(source, target, options=None):
     """The list of differences, for other programs."""
     many_open_files()
-    return list(Walk(source, target, options or parse([source, target])).differences())
+    walk = Walk(source, target, options or parse([source, target]))
+    try:
+        return list(walk.differences())
+    finally:
+        walk.close()
 
 
 def parse(args):

@@ -58,7 +58,6 @@ class Copy:
     def __init__(self, source, target):
         self.root = [os.open(p, os.O_RDONLY | os.O_DIRECTORY) for p in (source, target)]
         self.first = {}  # inode with several links -> descriptor of its copy
-        self.where = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
 
     def run(self):
         for fd, name, is_dir in ops.walk(self.root[1]):
@@ -85,7 +84,7 @@ class Copy:
                 copy_flags(*up, name, name)
                 os.close(a), os.close(b)
         copy_attributes(*self.root, b".", b".", os.fstat(self.root[0]))
-        for fd in self.first.values():
+        for fd in [*self.first.values(), *self.root]:
             os.close(fd)
 
     def other(self, a, b, name, s):

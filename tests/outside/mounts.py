@@ -67,6 +67,7 @@ class Bench:
     def __init__(self, keep=False):
         self.keep = keep
         self.mounts = []
+        self.made = 0
 
     def __enter__(self):
         self.dir = tempfile.mkdtemp(prefix="reel-outside-")
@@ -75,7 +76,8 @@ class Bench:
 
     def mount(self, kind, megabytes=1536, options=None):
         """Mounts a new file system and returns where. nodev: device nodes on it are never devices."""
-        point = os.path.join(self.dir, "%s%d" % (kind, len(self.mounts)))
+        point = os.path.join(self.dir, "%s%d" % (kind, self.made))
+        self.made += 1
         os.mkdir(point)
         return self.mount_at(point, kind, megabytes, options)
 

@@ -97,9 +97,10 @@ class Actor:
             return False
 
     def close(self):
-        for fd in self.slots.values():
+        for fd in [*self.slots.values(), *self.roots.values()]:
             os.close(fd)
         self.slots.clear()
+        self.roots.clear()
 
     # Ways to objects.
 
