@@ -13,6 +13,8 @@
 #include <string>
 #include <string_view>
 
+#include "reel/result.h"
+
 namespace reel {
 
 // 128-bit object identity, printed "[0xSEQ:0xOID:0xVER]". Never means two objects.
@@ -111,13 +113,19 @@ inline constexpr uint32_t time_nanoseconds(uint64_t time) { return time & ((1U <
 std::optional<std::string_view> type_name(RecordType type);
 
 // Masks: bit 1 << type. The grammar is Lustre's (names in any case, separators blank , + -; a leading
-// + or - is relative to `relative_to`; ALL, DEFAULT).
+// + or - is relative to `relative_to`; ALL, DEFAULT). Beyond it: the names of Reel's own types, a type's
+// number, and a leading "0x" for the mask as such. ALL is every type, Reel's included.
 inline constexpr uint64_t kMaskAllLustre = 0x01ffffffULL;
 inline constexpr uint64_t kMaskDefaultLustre = 0x0077fbffULL;
 inline constexpr uint64_t kMaskAll = ~0ULL;
 inline constexpr uint64_t mask_bit(RecordType type) {
   return static_cast<uint32_t>(type) < 64 ? 1ULL << static_cast<uint32_t>(type) : 0;
 }
+
+// The mask a text stands for. Errors: invalid (an unknown name).
+Result<uint64_t> parse_mask(std::string_view text, uint64_t relative_to);
+// "CREAT,MKDIR,..."; "ALL" and "DEFAULT" for exactly those; bits without a name as numbers.
+std::string format_mask(uint64_t mask);
 
 }  // namespace reel
 

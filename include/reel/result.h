@@ -27,6 +27,7 @@ enum class Code {
   newer,        // written by a newer version of Reel
   timeout,      // the time given ran out
   cancelled,    // asked to stop
+  too_many,     // more deletions than were allowed
   gap,          // something may have been missed, and a scan is not allowed
 };
 
@@ -97,7 +98,7 @@ void ignore(const Result<T>&, const char* /*reason*/) {}
 // TRY(expr): return the error of a failed Result from this function; drop the value.
 #define TRY(expr)                                           \
   do {                                                      \
-    auto try_result = (expr);                               \
+    auto&& try_result = (expr);                              \
     if (!try_result) return std::move(try_result).error();  \
   } while (0)
 

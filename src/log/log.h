@@ -42,6 +42,7 @@ class Writer {
   virtual uint64_t last_index() const = 0;     // 0 while the stream is empty
   virtual uint64_t durable_index() const = 0;
   // Deletes whole segments that every registered user has cleared. Without users: none is deleted.
+  // Any thread, and any process: Users::clear() does the same.
   virtual Status purge() = 0;
 };
 
@@ -58,6 +59,9 @@ class Reader {
   // of what is there now; call again to follow. After an error `corrupt` (the text says where) the
   // next call goes on behind the damage; `lost_up_to` then gives the last index that is missing.
   virtual Result<bool> next(Record& record) = 0;
+  // After `corrupt`: no record up to this index and above the last one delivered will come any more.
+  // 0 when it is not known how far the loss goes (the damage reaches the end of the stream).
+  virtual uint64_t lost_up_to() const = 0;
   // Positions before the first record with a time >= `time`. Only forward.
   virtual Status seek_time(uint64_t time) = 0;
 };
@@ -85,6 +89,9 @@ class Users {
   virtual Status clear(const std::string& user, uint64_t index) = 0;
   virtual Result<std::vector<User>> list() = 0;
 };
+
+// The index of the last record that readers can see; 0 when there is none yet.
+Result<uint64_t> current_index(Env& env, const std::string& dir, const std::string& stream);
 
 Result<std::vector<std::string>> streams(Env& env, const std::string& dir);
 

@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,7 +39,9 @@ struct Attributes {
   uint64_t rdev = 0;
   Time mtime, ctime, atime;
   uint64_t ino = 0;
-  uint32_t inode_flags = 0;  // FS_*_FL where the file system has them, else 0
+  // FS_*_FL that a mirror carries, 0 where the file system has none. Complete from SourceTree::stat
+  // and TargetTree::stat(File&); list and lookup give only what needs no open (kStatxFlags).
+  uint32_t inode_flags = 0;
 };
 
 struct Xattr {
@@ -60,6 +63,10 @@ struct SourceEntry {
   Attributes attributes;
 };
 
+// The FID of an entry whose attributes are these, for a caller that knows it (same inode number and
+// same ctime as when it was last asked); nullopt: ask the kernel.
+using FidHint = std::function<std::optional<Fid>(std::string_view name, const Attributes&)>;
+
 class SourceTree {
  public:
   virtual ~SourceTree() = default;
@@ -74,11 +81,20 @@ class SourceTree {
   virtual Result<SourceEntry> lookup(const Fid& parent, const std::string& name) = 0;
   // Calls `each` for every entry but "." and "..", in the order of the file system. An entry that
   // vanishes meanwhile is left out. not_found: the directory is gone.
-  virtual Status list(const Fid& dir, const std::function<Status(const SourceEntry&)>& each) = 0;
+  virtual Status list(const Fid& dir, const std::function<Status(const SourceEntry&)>& each,
+                      const FidHint& hint = nullptr) = 0;
   virtual Result<std::string> read_link(const Fid& fid) = 0;
-  // Sorted by name; only what a mirror copies (no trusted.overlay, no Lustre-internal names).
-  virtual Result<std::vector<Xattr>> xattrs(const Fid& fid) = 0;
+  // Sorted by name; only what a mirror copies (no trusted.overlay, no Lustre-internal names). `file`
+  // is the object when it is open already, else null.
+  virtual Result<std::vector<Xattr>> xattrs(const Fid& fid, File* file) = 0;
+  // Attributes of an open file, such that any later change of its contents moves ctime: pages that a
+  // shared mapping may still write to without a trace are given to write-back first.
+  virtual Result<Attributes> stamp(File& file) = 0;
+  // False where a store to a mapped page may leave ctime alone even so (tmpfs).
+  virtual bool ctime_sees_mmap() const = 0;
   virtual Result<std::unique_ptr<File>> open(const Fid& fid) = 0;
+  // Of an open file: cheaper than by FID, and surely the one whose contents were read.
+  virtual Result<Attributes> stat(File& file) = 0;
 };
 
 // A directory of the target, held open. Shared between threads; closed with the last reference.
@@ -136,7 +152,7 @@ class TargetTree {
   //   fresh: `to` was just created and is empty.
   virtual Result<CopyResult> copy(SourceTree& source, File& from, File& to, uint64_t size, bool fresh) = 0;
   // Owner, ACL, xattrs, mode, times, flags: only what differs is set. `file` is the open file when
-  // there is one (then dir and name are not used), else null.
+  // there is one (then dir and name are not used), else null. An empty name means `dir` itself.
   virtual Status set_attributes(File* file, const TargetDirPtr& dir, const std::string& name,
                                 const AttributeChange& change) = 0;
   virtual Result<Attributes> stat(File& file) = 0;

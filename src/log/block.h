@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Records <-> the payload of one block (docs/log-format.md, "Record"). Encoder and decoder keep the
+// same small memory of what went before (recent FIDs, recent callers, the last flags of each type),
+// empty at the start of every block, so that a block decodes alone.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "base/codec.h"
+#include "reel/record.h"
+#include "reel/result.h"
+
+namespace reel::log {
+
+inline constexpr size_t kJobidSize = 32;
+inline constexpr size_t kNidSize = 24;
+inline constexpr size_t kXattrSize = 256;
+
+// Who caused a record; few differ within a block. Fields that the record does not have are zero.
+struct Caller {
+  std::array<char, kJobidSize> jobid{};
+  std::array<char, kNidSize> nid{};
+  uint64_t uid = 0;
+  uint64_t gid = 0;
+  friend bool operator==(const Caller&, const Caller&) = default;
+};
+
+// The last kSize things that were spelled out; a later one is named by its distance (1 = the latest).
+template <class T>
+class Recent {
+ public:
+  static constexpr uint32_t kSize = 256;
+  void push(const T& value) { ring_[count_++ % kSize] = value; }
+  // nullptr: nothing that far back.
+  const T* at_distance(uint32_t distance) const {
+    if (distance == 0 || distance > count_ || distance >= kSize) return nullptr;
+    return &ring_[(count_ - distance) % kSize];
+  }
+  uint32_t count() const { return count_; }
+  void clear() { count_ = 0; }
+
+ private:
+  std::array<T, kSize> ring_{};
+  uint32_t count_ = 0;
+};
+
+// Where in a Recent a value was last pushed. Only the encoder needs it; what it forgets is spelled out.
+class Lookup {
+ public:
+  void note(size_t hash, uint32_t count) { slots_[hash % kSlots] = base_ + count; }
+  // The distance the value of this hash may be at, or 0.
+  uint32_t distance(size_t hash, uint32_t count) const {
+    uint64_t noted = slots_[hash % kSlots];
+    return noted <= base_ ? 0 : static_cast<uint32_t>(base_ + count - noted + 1);
+  }
+  void clear(uint32_t count) { base_ += count; }
+
+ private:
+  static constexpr size_t kSlots = 1024;
+  std::array<uint64_t, kSlots> slots_{};  // base + count after the push; 0: never
+  uint64_t base_ = 0;
+};
+
+struct FlagMemory {
+  uint16_t flags = 0;
+  uint64_t extra = 0;
+};
+
+// What both sides remember while they go through a block.
+struct BlockMemory {
+  static constexpr uint32_t kTypes = 64;
+  uint64_t index = 0;
+  uint64_t time = 0;
+  Fid target, parent, source, source_parent;  // of the record before
+  Fid literal;                                // the last FID spelled out
+  Caller caller;                              // of the last record that had one
+  std::array<FlagMemory, kTypes> flags{};
+  IoExtension io;                             // of the last record that had one
+  Recent<Fid> fids;
+  Recent<Caller> callers;
+
+  void start(uint64_t first_index);
+};
+
+class BlockEncoder {
+ public:
+  BlockEncoder();
+  // invalid: a field is longer than the format allows; nothing was added then.
+  Status add(const Record& record);
+  void clear();
+
+  bool empty() const { return count_ == 0; }
+  size_t size() const { return static_cast<size_t>(at_ - buffer_.data()); }
+  const uint8_t* data() const { return buffer_.data(); }
+  uint32_t count() const { return count_; }
+  uint64_t first_index() const { return first_index_; }
+  uint64_t last_index() const { return memory_.index; }
+  uint64_t min_time() const { return min_time_; }
+  uint64_t max_time() const { return max_time_; }
+
+ private:
+  void reserve(size_t more);
+  uint32_t fid_op(const Fid& fid, const Fid& before) const;
+  void put_fid(uint32_t op, const Fid& fid);
+  void put_name(std::string_view name);
+  void put_trimmed(std::string_view field);
+  void put_caller(const Caller& caller);
+  void put_rename(const Record& record);
+  void put_io(const IoExtension& io);
+
+  std::vector<uint8_t> buffer_;
+  uint8_t* at_;
+  BlockMemory memory_;
+  Lookup fid_lookup_, caller_lookup_;
+  uint32_t count_ = 0;
+  uint64_t first_index_ = 0, min_time_ = 0, max_time_ = 0;
+};
+
+class BlockDecoder {
+ public:
+  enum class Step { record, end, bad };
+
+  // `payload` is unpacked and stays in place while records are read.
+  void start(uint64_t first_index, uint32_t count, const uint8_t* payload, size_t size);
+  // The record's views are valid until the next call. bad: the payload is not one we wrote.
+  Step next(Record& record);
+  uint32_t left() const { return left_; }
+
+ private:
+  bool get_fid(uint32_t op, const Fid& before, Fid& fid);
+  std::string_view get_name();
+  bool get_field(char* to, size_t capacity);
+  bool get_caller(uint32_t shape, Record& record);
+  bool get_extra(Record& record);
+  bool get_rename(Record& record);
+  bool get_io(Record& record);
+
+  ByteReader in_{nullptr, 0};
+  BlockMemory memory_;
+  std::array<char, kXattrSize> xattr_{};
+  uint32_t left_ = 0;
+};
+
+}  // namespace reel::log

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The payload of a block -> records. The payload has passed its checksum, yet nothing here trusts it:
+// every length and distance is checked.
+#include <algorithm>
+
+#include "log/block.h"
+#include "log/block_shape.h"
+#include "log/format.h"
+
+namespace reel::log {
+
+void BlockDecoder::start(uint64_t first_index, uint32_t count, const uint8_t* payload, size_t size) {
+  in_ = ByteReader(payload, size);
+  memory_.start(first_index);
+  left_ = count;
+}
+
+bool BlockDecoder::get_fid(uint32_t op, const Fid& before, Fid& fid) {
+  switch (op) {
+    case kFidZero:
+      fid = Fid{};
+      return true;
+    case kFidSame:
+      fid = before;
+      return true;
+    case kFidBack: {
+      const Fid* back = memory_.fids.at_distance(in_.fixed<uint8_t>());
+      if (!back) return false;
+      fid = *back;
+      return true;
+    }
+    case kFidNear:
+      fid = memory_.literal;
+      fid.oid += static_cast<uint32_t>(unzigzag(in_.varint()));
+      break;
+    case kFidFull:
+      fid.seq = memory_.literal.seq + static_cast<uint64_t>(unzigzag(in_.varint()));
+      fid.oid = memory_.literal.oid + static_cast<uint32_t>(unzigzag(in_.varint()));
+      fid.ver = static_cast<uint32_t>(in_.varint());
+      break;
+    default:
+      return false;
+  }
+  memory_.literal = fid;
+  memory_.fids.push(fid);
+  return true;
+}
+
+std::string_view BlockDecoder::get_name() {
+  uint64_t size = in_.varint();
+  const uint8_t* bytes = in_.bytes(size);
+  return bytes ? std::string_view(reinterpret_cast<const char*>(bytes), size) : std::string_view();
+}
+
+bool BlockDecoder::get_field(char* to, size_t capacity) {
+  std::string_view used = get_name();
+  if (used.size() > capacity) return false;
+  std::fill(std::copy(used.begin(), used.end(), to), to + capacity, '\0');
+  return true;
+}
+
+bool BlockDecoder::get_caller(uint32_t shape, Record& record) {
+  if ((shape & kShapeCaller) != 0) {
+    uint8_t distance = in_.fixed<uint8_t>();
+    if (distance != 0) {
+      const Caller* back = memory_.callers.at_distance(distance);
+      if (!back) return false;
+      memory_.caller = *back;
+    } else {
+      Caller& caller = memory_.caller;
+      if (!get_field(caller.jobid.data(), kJobidSize) || !get_field(caller.nid.data(), kNidSize)) return false;
+      caller.uid = in_.varint();
+      caller.gid = in_.varint();
+      memory_.callers.push(caller);
+    }
+  }
+  const Caller& caller = memory_.caller;
+  if (has_jobid(record)) record.jobid_field = {caller.jobid.data(), kJobidSize};
+  if (has_extra(record, kExtraUidGid)) {
+    record.uid = caller.uid;
+    record.gid = caller.gid;
+  }
+  if (has_extra(record, kExtraNid)) record.nid_field = {caller.nid.data(), kNidSize};
+  return true;
+}
+
+bool BlockDecoder::get_extra(Record& record) {
+  if (has_extra(record, kExtraOpen)) record.open_mode = static_cast<uint32_t>(in_.varint());
+  if (has_extra(record, kExtraXattr)) {
+    if (!get_field(xattr_.data(), kXattrSize)) return false;
+    record.xattr_field = {xattr_.data(), kXattrSize};
+  }
+  return true;
+}
+
+bool BlockDecoder::get_rename(Record& record) {
+  uint32_t ops = in_.fixed<uint8_t>();
+  if (!get_fid(ops & kFidMask, memory_.source, record.source)) return false;
+  if (!get_fid(ops >> kFidSecond, memory_.source_parent, record.source_parent)) return false;
+  record.source_name = get_name();
+  memory_.source = record.source;
+  memory_.source_parent = record.source_parent;
+  return record.source_name.size() <= kMaxName;
+}
+
+bool BlockDecoder::get_io(Record& record) {
+  IoExtension& io = record.io.emplace();
+  const IoExtension& last = memory_.io;
+  uint32_t head = in_.fixed<uint8_t>();
+  if ((head & ~kIoKnown) != 0) return false;
+  io.offset = last.offset + last.length;
+  if (!(head & kIoAdjacent)) io.offset += static_cast<uint64_t>(unzigzag(in_.varint()));
+  io.length = (head & kIoLength) != 0 ? last.length : in_.varint();
+  io.result = (head & kIoWhole) != 0 ? static_cast<int64_t>(io.length) : unzigzag(in_.varint());
+  io.thread = (head & kIoThread) != 0 ? last.thread : in_.varint();
+  io.duration_ns = in_.varint();
+  memory_.io = io;
+  return true;
+}
+
+BlockDecoder::Step BlockDecoder::next(Record& record) {
+  if (left_ == 0) return in_.left() == 0 ? Step::end : Step::bad;
+  record = Record{};
+  uint32_t type = in_.fixed<uint8_t>();
+  uint32_t shape = in_.fixed<uint16_t>();
+  if ((shape & ~kShapeKnown) != 0) return Step::bad;
+  if (type == kTypeEscape) type = static_cast<uint32_t>(in_.varint());
+  record.type = static_cast<RecordType>(type);
+
+  record.index = memory_.index + 1;
+  if ((shape & kShapeJump) != 0) record.index += in_.varint() + 1;
+  record.time = memory_.time + static_cast<uint64_t>(unzigzag(in_.varint()));
+
+  FlagMemory& flags = memory_.flags[type % BlockMemory::kTypes];
+  if ((shape & kShapeFlags) != 0) {
+    flags.flags = in_.fixed<uint16_t>();
+    flags.extra = (flags.flags & kFlagExtra) != 0 ? in_.varint() : 0;
+  }
+  record.flags = flags.flags;
+  record.extra_flags = flags.extra;
+
+  if (!get_fid(shape & kFidMask, memory_.target, record.target)) return Step::bad;
+  if (!get_fid(shape >> kFidSecond & kFidMask, memory_.parent, record.parent)) return Step::bad;
+  if ((shape & kShapeName) != 0) record.name = get_name();
+  if ((shape & kShapePrev) != 0) record.prev = in_.varint();
+  if ((record.flags & kFlagRename) != 0 && !get_rename(record)) return Step::bad;
+  if (has_caller(record) && !get_caller(shape, record)) return Step::bad;
+  if ((record.flags & kFlagExtra) != 0 && !get_extra(record)) return Step::bad;
+  if ((shape & kShapeIo) != 0 && !get_io(record)) return Step::bad;
+  if (in_.failed() || record.index <= memory_.index || record.name.size() > kMaxName) return Step::bad;
+
+  memory_.index = record.index;
+  memory_.time = record.time;
+  memory_.target = record.target;
+  memory_.parent = record.parent;
+  --left_;
+  return Step::record;
+}
+
+}  // namespace reel::log

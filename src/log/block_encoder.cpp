@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Records -> the payload of a block.
+#include <algorithm>
+
+#include "log/block.h"
+#include "log/block_shape.h"
+#include "log/format.h"
+
+namespace reel::log {
+namespace {
+
+// No record needs more than this beside its names: fixed fields, FIDs, caller, xattr, I/O.
+constexpr size_t kMaxWithoutNames = 1024;
+
+size_t hash_of(const Fid& fid) { return FidHash()(fid); }
+size_t hash_of(const Caller& caller) { return checksum(&caller, sizeof caller); }
+static_assert(sizeof(Caller) == kJobidSize + kNidSize + 16, "hashed as bytes: no padding allowed");
+
+Caller caller_of(const Record& record) {
+  Caller caller;
+  if (has_jobid(record)) std::copy(record.jobid_field.begin(), record.jobid_field.end(), caller.jobid.begin());
+  if (has_extra(record, kExtraUidGid)) {
+    caller.uid = record.uid;
+    caller.gid = record.gid;
+  }
+  if (has_extra(record, kExtraNid)) std::copy(record.nid_field.begin(), record.nid_field.end(), caller.nid.begin());
+  return caller;
+}
+
+Status check(const Record& record) {
+  if (record.name.size() > kMaxName || record.source_name.size() > kMaxName)
+    return Error(Code::invalid, "a name of more than 65535 bytes");
+  if (record.jobid_field.size() > kJobidSize) return Error(Code::invalid, "a jobid field of more than 32 bytes");
+  if (record.nid_field.size() > kNidSize) return Error(Code::invalid, "a nid field of more than 24 bytes");
+  if (record.xattr_field.size() > kXattrSize) return Error(Code::invalid, "an xattr field of more than 256 bytes");
+  return ok();
+}
+
+}  // namespace
+
+void BlockMemory::start(uint64_t first_index) {
+  index = first_index - 1;
+  time = 0;
+  target = parent = source = source_parent = literal = Fid{};
+  caller = Caller{};
+  flags.fill({});
+  io = IoExtension{};
+  fids.clear();
+  callers.clear();
+}
+
+BlockEncoder::BlockEncoder() : buffer_(128u << 10), at_(buffer_.data()) {}
+
+void BlockEncoder::clear() {
+  fid_lookup_.clear(memory_.fids.count());
+  caller_lookup_.clear(memory_.callers.count());
+  at_ = buffer_.data();
+  count_ = 0;
+}
+
+void BlockEncoder::reserve(size_t more) {
+  size_t used = size();
+  if (buffer_.size() - used >= more) return;
+  buffer_.resize(std::max(buffer_.size() * 2, used + more));
+  at_ = buffer_.data() + used;
+}
+
+uint32_t BlockEncoder::fid_op(const Fid& fid, const Fid& before) const {
+  if (fid.is_zero()) return kFidZero;
+  if (fid == before) return kFidSame;
+  const Fid* back = memory_.fids.at_distance(fid_lookup_.distance(hash_of(fid), memory_.fids.count()));
+  if (back && *back == fid) return kFidBack;
+  if (fid.seq == memory_.literal.seq && fid.ver == memory_.literal.ver) return kFidNear;
+  return kFidFull;
+}
+
+void BlockEncoder::put_fid(uint32_t op, const Fid& fid) {
+  if (op == kFidBack) *at_++ = static_cast<uint8_t>(fid_lookup_.distance(hash_of(fid), memory_.fids.count()));
+  if (op != kFidNear && op != kFidFull) return;
+  const Fid& last = memory_.literal;
+  if (op == kFidFull) at_ = store_varint(at_, zigzag(static_cast<int64_t>(fid.seq - last.seq)));
+  at_ = store_varint(at_, zigzag(static_cast<int32_t>(fid.oid - last.oid)));
+  if (op == kFidFull) at_ = store_varint(at_, fid.ver);
+  memory_.literal = fid;
+  memory_.fids.push(fid);
+  fid_lookup_.note(hash_of(fid), memory_.fids.count());
+}
+
+void BlockEncoder::put_name(std::string_view name) {
+  at_ = store_varint(at_, name.size());
+  at_ = std::copy(name.begin(), name.end(), at_);
+}
+
+// A fixed-size field without the zeros at its end.
+void BlockEncoder::put_trimmed(std::string_view field) {
+  size_t used = field.find_last_not_of('\0');
+  put_name(field.substr(0, used == std::string_view::npos ? 0 : used + 1));
+}
+
+void BlockEncoder::put_caller(const Caller& caller) {
+  size_t hash = hash_of(caller);
+  uint32_t distance = caller_lookup_.distance(hash, memory_.callers.count());
+  const Caller* back = memory_.callers.at_distance(distance);
+  memory_.caller = caller;
+  if (back && *back == caller) {
+    *at_++ = static_cast<uint8_t>(distance);
+    return;
+  }
+  *at_++ = 0;
+  put_trimmed({caller.jobid.data(), caller.jobid.size()});
+  put_trimmed({caller.nid.data(), caller.nid.size()});
+  at_ = store_varint(at_, caller.uid);
+  at_ = store_varint(at_, caller.gid);
+  memory_.callers.push(caller);
+  caller_lookup_.note(hash, memory_.callers.count());
+}
+
+void BlockEncoder::put_rename(const Record& record) {
+  uint32_t source = fid_op(record.source, memory_.source);
+  uint8_t* ops = at_++;
+  put_fid(source, record.source);
+  uint32_t parent = fid_op(record.source_parent, memory_.source_parent);
+  put_fid(parent, record.source_parent);
+  *ops = static_cast<uint8_t>(source | parent << kFidSecond);
+  put_name(record.source_name);
+  memory_.source = record.source;
+  memory_.source_parent = record.source_parent;
+}
+
+void BlockEncoder::put_io(const IoExtension& io) {
+  const IoExtension& last = memory_.io;
+  uint64_t expected = last.offset + last.length;
+  uint32_t head = 0;
+  if (io.offset == expected) head |= kIoAdjacent;
+  if (io.length == last.length) head |= kIoLength;
+  if (static_cast<uint64_t>(io.result) == io.length) head |= kIoWhole;
+  if (io.thread == last.thread) head |= kIoThread;
+  *at_++ = static_cast<uint8_t>(head);
+  if (!(head & kIoAdjacent)) at_ = store_varint(at_, zigzag(static_cast<int64_t>(io.offset - expected)));
+  if (!(head & kIoLength)) at_ = store_varint(at_, io.length);
+  if (!(head & kIoWhole)) at_ = store_varint(at_, zigzag(io.result));
+  if (!(head & kIoThread)) at_ = store_varint(at_, io.thread);
+  at_ = store_varint(at_, io.duration_ns);
+  memory_.io = io;
+}
+
+Status BlockEncoder::add(const Record& record) {
+  TRY(check(record));
+  reserve(kMaxWithoutNames + record.name.size() + record.source_name.size());
+  if (count_ == 0) {
+    memory_.start(record.index);
+    first_index_ = record.index;
+    min_time_ = max_time_ = record.time;
+  }
+
+  uint32_t type = static_cast<uint32_t>(record.type);
+  *at_++ = static_cast<uint8_t>(std::min<uint32_t>(type, kTypeEscape));
+  uint8_t* shape_at = at_;
+  at_ += 2;
+  uint32_t shape = 0;
+  if (type >= kTypeEscape) at_ = store_varint(at_, type);
+
+  if (record.index != memory_.index + 1) {
+    shape |= kShapeJump;
+    at_ = store_varint(at_, record.index - memory_.index - 2);
+  }
+  at_ = store_varint(at_, zigzag(static_cast<int64_t>(record.time - memory_.time)));
+
+  uint64_t extra = (record.flags & kFlagExtra) != 0 ? record.extra_flags : 0;
+  FlagMemory& flags = memory_.flags[type % BlockMemory::kTypes];
+  if (flags.flags != record.flags || flags.extra != extra) {
+    shape |= kShapeFlags;
+    store_le(at_, record.flags);
+    at_ += 2;
+    if ((record.flags & kFlagExtra) != 0) at_ = store_varint(at_, extra);
+    flags = {record.flags, extra};
+  }
+
+  uint32_t op = fid_op(record.target, memory_.target);
+  put_fid(op, record.target);
+  shape |= op;
+  op = fid_op(record.parent, memory_.parent);
+  put_fid(op, record.parent);
+  shape |= op << kFidSecond;
+
+  if (!record.name.empty()) {
+    shape |= kShapeName;
+    put_name(record.name);
+  }
+  if (record.prev != 0) {
+    shape |= kShapePrev;
+    at_ = store_varint(at_, record.prev);
+  }
+  if ((record.flags & kFlagRename) != 0) put_rename(record);
+  if (has_caller(record)) {
+    Caller caller = caller_of(record);
+    if (caller != memory_.caller) {
+      shape |= kShapeCaller;
+      put_caller(caller);
+    }
+  }
+  if (has_extra(record, kExtraOpen)) at_ = store_varint(at_, record.open_mode);
+  if (has_extra(record, kExtraXattr)) put_trimmed(record.xattr_field);
+  if (record.io) {
+    shape |= kShapeIo;
+    put_io(*record.io);
+  }
+  store_le(shape_at, static_cast<uint16_t>(shape));
+
+  memory_.index = record.index;
+  memory_.time = record.time;
+  memory_.target = record.target;
+  memory_.parent = record.parent;
+  min_time_ = std::min(min_time_, record.time);
+  max_time_ = std::max(max_time_, record.time);
+  ++count_;
+  return ok();
+}
+
+}  // namespace reel::log

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Room 4: runs a plan on the target and writes into the index what was achieved. What fails becomes
+// a Trouble and stays out of the index; the rest goes on.
+#pragma once
+
+#include <atomic>
+
+#include "mirror/plan.h"
+#include "mirror/target_dirs.h"
+
+namespace reel::mirror {
+
+// Counted since the mirror began; read from any thread.
+struct Counters {
+  std::atomic<uint64_t> records{0}, batches{0};
+  std::atomic<uint64_t> created{0}, removed{0}, renames{0}, links{0}, attributes{0};
+  std::atomic<uint64_t> files_copied{0}, bytes_copied{0}, bytes_cloned{0}, files_compared{0};
+  std::atomic<uint64_t> scanned{0};
+};
+
+// What was done to the target, for -i and -v. Called from many threads, one call at a time.
+struct Done {
+  enum class Kind { create, remove, move, link, contents, attributes } kind;
+  FileType type;
+  EntryKey key;       // the place (after a move: the new one)
+  EntryKey from;      // moves
+};
+using DoneFn = std::function<void(const Done&)>;
+
+struct ApplyContext {
+  Index& index;
+  SourceTree& source;
+  TargetTree& target;
+  TargetDirs& dirs;
+  Pool& pool;
+  Counters& counters;
+  DoneFn done;             // may be empty
+  bool records_follow;     // a change after this moment has a record that will come
+  uint64_t park_until;     // log index at which what is parked now may go
+};
+
+struct ApplyResult {
+  std::vector<Trouble> troubles;
+  std::vector<std::string> again;  // retry keys: nothing wrong, but it changed meanwhile
+};
+
+// Drops everything below `dir` (not itself) from the index.
+Status forget_subtree(Index& index, const Fid& dir);
+
+// Errors: only of the index (the batch must not be committed).
+Result<ApplyResult> apply(const Plan& plan, ApplyContext& context);
+
+}  // namespace reel::mirror

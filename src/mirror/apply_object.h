@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Makes one object of the target equal to its source: contents and attributes. Called from many
+// threads for different objects; reads the index, never changes it.
+#pragma once
+
+#include "mirror/apply.h"
+
+namespace reel::mirror {
+
+struct Outcome {
+  Status status = ok();   // what failed, with the path's last name; the caller makes it a Trouble
+  Object object;          // what the index shall say now (valid when `changed`)
+  bool changed = false;
+  bool vanished = false;  // gone from the source: nothing to do, nothing wrong
+  bool lost = false;      // not on the target where the index has it: somebody else touched the target
+  bool again = false;     // changed while it was copied
+};
+
+// A file, symlink or node that the target does not have yet, at op.to.
+Outcome create_object(const Op& op, ApplyContext& context);
+// An object that the target has: contents if they may differ, attributes.
+Outcome sync_object(const Op& op, ApplyContext& context);
+// A directory's own attributes.
+Outcome sync_directory(const Op& op, ApplyContext& context);
+
+// Removes whatever is at (dir, name), with all below it.
+Status remove_tree(TargetTree& target, const TargetDirPtr& dir, const std::string& name);
+
+}  // namespace reel::mirror

@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mirror/engine.h"
+
+#include <algorithm>
+
+#include "base/kill_point.h"
+#include "mirror/adopt.h"
+
+namespace reel::mirror {
+namespace {
+
+constexpr size_t kScansPerBatch = 4096;   // directories offered to one survey; it takes what fits
+constexpr size_t kRetriesPerBatch = 10000;
+constexpr size_t kReapPerBatch = 20000;
+constexpr int64_t kRetryMaxSeconds = 300;
+constexpr uint32_t kImmediateTries = 3;   // of an object that changes while it is read
+
+std::string batch_key(uint64_t number) {
+  std::string key = "I";
+  for (int shift = 56; shift >= 0; shift -= 8) key.push_back(static_cast<char>(number >> shift));
+  return key;
+}
+uint64_t batch_number(std::string_view key) {
+  uint64_t number = 0;
+  for (size_t i = 1; i < 9 && i < key.size(); ++i) number = number << 8 | static_cast<uint8_t>(key[i]);
+  return number;
+}
+
+}  // namespace
+
+Engine::Engine(Store& store, SourceTree& source, Feed* feed, Pool& pool, EngineHooks hooks,
+               EngineOptions options)
+    : store_(store), source_(source), feed_(feed), pool_(pool), hooks_(std::move(hooks)),
+      options_(std::move(options)), index_(store) {}
+
+Result<uint64_t> Engine::meta_number(const std::string& name) {
+  TRY_ASSIGN(std::optional<std::string> text, index_.meta(name));
+  return text ? std::stoull(*text) : uint64_t{0};
+}
+void Engine::put_number(const std::string& name, uint64_t value) { index_.put_meta(name, std::to_string(value)); }
+
+Status Engine::open_target() {
+  if (target_) return ok();
+  TRY_ASSIGN(target_, hooks_.open_target());
+  dirs_ = std::make_unique<TargetDirs>(*target_, index_, source_.root());
+  return ok();
+}
+
+void Engine::release_target() {
+  dirs_.reset();
+  target_.reset();
+}
+
+Status Engine::start() {
+  index_.drop();
+  dirty_ = {};
+  TRY_ASSIGN(cursor_, meta_number("cursor"));
+  TRY_ASSIGN(durable_, meta_number("durable"));
+  TRY_ASSIGN(batch_, meta_number("batch"));
+  removed_before_ = counters_.removed;
+  next_retry_s_ = 0;
+  TRY(open_target());
+  TRY(init_root());
+  TRY(recover());
+  // A log that ends before our cursor lost its end with the machine; what comes next is a GAP.
+  if (feed_) {
+    cursor_ = std::min(cursor_, feed_->last_index());
+    durable_ = std::min(durable_, cursor_);
+    TRY(feed_->start_after(cursor_));
+  }
+  last_durable_ms_ = hooks_.monotonic_ms();
+  return update_progress();
+}
+
+// The root stands in the index from the beginning; a first start scans it.
+Status Engine::init_root() {
+  TRY_ASSIGN(std::optional<Object> root, index_.object(source_.root()));
+  if (root) return ok();
+  TRY_ASSIGN(std::optional<Entry> other, index_.entry({Fid{}, ""}));
+  if (other)
+    return Error(Code::conflict, "this state belongs to another source directory (root " + to_string(other->fid) +
+                                     ", not " + to_string(source_.root()) + ")");
+  Object object;
+  object.fid = source_.root();
+  object.type = FileType::directory;
+  TRY(index_.put(object));
+  index_.add_scan(source_.root(), ScanMode::deep);
+  index_.put_meta("boot", options_.boot_id);
+  return store_.write(index_.take_batch(), Durable::yes);
+}
+
+Status Engine::recover() {
+  TRY_ASSIGN(std::optional<std::string> boot, index_.meta("boot"));
+  bool machine_crashed = !boot || *boot != options_.boot_id;
+  std::vector<Intent> intents;
+  bool any = false;
+  Status bad = ok();
+  TRY(index_.scan_raw("I", [&](std::string_view key, std::string_view value) {
+    any = true;
+    // Applied batches need not be looked at when only the process died: the page cache lived on.
+    if (batch_number(key) <= batch_ && !machine_crashed) return true;
+    Result<Intent> intent = Intent::decode(value);
+    if (intent)
+      intents.push_back(*std::move(intent));
+    else
+      bad = std::move(intent).error();
+    return bad.has_value();
+  }));
+  TRY(bad);
+  undurable_ = any;
+  if (machine_crashed) index_.put_meta("boot", options_.boot_id);
+  Intent all;
+  for (Intent& intent : intents) {
+    std::move(intent.keys.begin(), intent.keys.end(), std::back_inserter(all.keys));
+    std::move(intent.objects.begin(), intent.objects.end(), std::back_inserter(all.objects));
+  }
+  if (!intents.empty()) TRY(relearn(all, index_, *target_, source_.root(), feed_ ? feed_->last_index() : 0));
+  if (index_.pending_rows() == 0) return ok();
+  // What was begun is known again; its intent goes with the next durable point.
+  ++batch_;
+  put_number("batch", batch_);
+  kill_point("recover.commit");
+  return store_.write(index_.take_batch(), Durable::yes);
+}
+
+Status Engine::adopt() {
+  TRY(open_target());
+  TRY(adopt_target(index_, source_, *target_, hooks_.exclude));
+  return request_scan();
+}
+
+Status Engine::request_scan() {
+  index_.add_scan(source_.root(), ScanMode::deep);
+  return store_.write(index_.take_batch(), Durable::no);
+}
+
+Status Engine::fill_from_feed() {
+  if (!feed_) return ok();
+  Record record;
+  while (dirty_.size() < options_.batch_changes) {
+    Result<bool> more = feed_->next(record);
+    if (more.is(Code::corrupt)) {
+      // Damage in the log: what it said is lost, so anything may have changed.
+      dirty_.gaps.push_back(Fid{});
+      continue;
+    }
+    TRY_ASSIGN(bool got, std::move(more));
+    if (!got) break;
+    fold(record, dirty_);
+  }
+  return ok();
+}
+
+Status Engine::take_gaps() {
+  for (const Fid& gap : dirty_.gaps) {
+    Fid dir = gap.is_zero() ? source_.root() : gap;
+    TRY_ASSIGN(std::optional<Object> object, index_.object(dir));
+    index_.add_scan(object ? dir : source_.root(), ScanMode::deep);
+  }
+  return ok();
+}
+
+Status Engine::take_retries() {
+  int64_t now = hooks_.now_s();
+  if (now < next_retry_s_) return ok();
+  next_retry_s_ = INT64_MAX;
+  size_t taken = 0;
+  return index_.retries([&](const std::string& key, const Retry& retry) {
+    if (retry.next_s > now) {
+      next_retry_s_ = std::min(next_retry_s_, retry.next_s);
+      return true;
+    }
+    if (++taken > kRetriesPerBatch) {
+      next_retry_s_ = now;
+      return false;
+    }
+    Index::RetrySubject subject = Index::parse_retry_key(key);
+    if (subject.is_entry)
+      dirty_.entries.insert(subject.entry);
+    else
+      dirty_.objects[subject.object] |= kDirtyAttributes | kDirtyData | kDirtyDoubt;
+    return true;
+  });
+}
+
+// What was parked and has found no new place although all records up to then were applied has left
+// the source: it goes, and what is in it.
+Status Engine::reap(Survey& survey) {
+  std::unordered_set<Fid, FidHash> placed;
+  for (const Change& change : survey.changes) placed.insert(change.new_fid);
+  std::vector<Object> due;
+  TRY(index_.list(kParkFid, "", [&](const std::string&, const Entry&, const Object* object) {
+    if (object && object->parked_until <= cursor_ && !placed.count(object->fid)) due.push_back(*object);
+    return due.size() < kReapPerBatch;
+  }));
+  size_t budget = kReapPerBatch;
+  for (const Object& object : due) {
+    bool emptied = true;
+    std::vector<std::pair<std::string, Entry>> children;
+    if (object.type == FileType::directory)
+      TRY(index_.list(object.fid, "", [&](const std::string& name, const Entry& entry, const Object*) {
+        if (budget == 0) return emptied = false;
+        --budget;
+        children.emplace_back(name, entry);
+        return true;
+      }));
+    for (auto& [name, entry] : children) {
+      if (entry.type == FileType::directory) {
+        TRY_ASSIGN(bool in_use, index_.has_entries(entry.fid));
+        if (in_use) survey.alive.insert(entry.fid);  // into the park for now
+      }
+      survey.changes.push_back({{object.fid, name}, entry.fid, Fid{}, FileType::regular});
+    }
+    survey.alive.erase(object.fid);
+    if (emptied) survey.changes.push_back({object.home, object.fid, Fid{}, FileType::regular});
+  }
+  return ok();
+}
+
+Result<bool> Engine::step() {
+  TRY(open_target());
+  TRY(fill_from_feed());
+  TRY(take_gaps());
+  TRY(take_retries());
+  TRY_ASSIGN(auto scans, index_.scans(kScansPerBatch));
+  bool parked = false;
+  TRY(index_.list(kParkFid, "", [&](const std::string&, const Entry&, const Object* object) {
+    parked = object && object->parked_until <= cursor_;
+    return !parked;
+  }));
+  if (!dirty_.empty() || !scans.empty() || parked) {
+    Result<bool> done = run_batch(std::move(scans));
+    if (!done) index_.drop();
+    return done;
+  }
+  if (dirty_.last_index > cursor_) {  // records that say nothing to a mirror
+    cursor_ = dirty_.last_index;
+    dirty_ = {};
+    put_number("cursor", cursor_);
+    TRY(store_.write(index_.take_batch(), Durable::no));
+    undurable_ = true;
+  }
+  if (undurable_) TRY(make_durable());
+  TRY(update_progress());
+  return false;
+}
+
+Result<bool> Engine::run_batch(std::vector<std::pair<Fid, ScanMode>> scans) {
+  bool scanning = !scans.empty();
+  {
+    std::lock_guard lock(progress_mutex_);
+    progress_.phase = scanning ? "scanning" : "following";
+    progress_.settled = false;
+  }
+  SurveyLimits limits{options_.batch_changes};
+  TRY_ASSIGN(Survey found, survey(dirty_, scans, index_, source_, pool_, hooks_.exclude, limits));
+  // Directories that were offered and not reached keep their row.
+  if (!scanning) TRY(reap(found));
+  TRY_ASSIGN(Plan plan, make_plan(found, index_));
+  if (hooks_.planned) hooks_.planned(plan);
+  uint64_t removed = counters_.removed - removed_before_;
+  if (removed + plan.deletions() > options_.max_delete)
+    return Error(Code::too_many, "the next changes would remove " + std::to_string(plan.deletions()) +
+                                     " entries of the target after " + std::to_string(removed) +
+                                     "; --max-delete allows " + std::to_string(options_.max_delete));
+  bool parks = std::any_of(plan.moves.begin(), plan.moves.end(),
+                           [](const Op& op) { return op.to.parent == kParkFid; });
+  uint64_t park_until = 0;
+  if (parks && hooks_.barrier) {
+    TRY_ASSIGN(park_until, hooks_.barrier());
+  }
+  TRY(begin_batch(plan));
+  ApplyContext context{index_, source_, *target_, *dirs_, pool_, counters_, hooks_.done, feed_ != nullptr, park_until};
+  TRY_ASSIGN(ApplyResult applied, apply(plan, context));
+  TRY(finish_batch(found, applied));
+  if (hooks_.monotonic_ms() - last_durable_ms_ >= options_.durable_ms) TRY(make_durable());
+  TRY(update_progress());
+  return true;
+}
+
+Status Engine::begin_batch(const Plan& plan) {
+  if (plan.size() == 0) return ok();
+  StoreBatch batch;
+  batch.items.push_back({batch_key(batch_ + 1), Intent::of(plan, index_).encode()});
+  kill_point("intent.before");
+  TRY(store_.write(batch, Durable::yes));
+  kill_point("intent.after");
+  return ok();
+}
+
+void Engine::note_trouble(const std::string& key, int sys_errno, const std::string& text) {
+  Retry retry;
+  int64_t now = hooks_.now_s();
+  retry.since_s = now;
+  Result<std::optional<Retry>> before = index_.retry(key);
+  if (before && *before) {
+    retry.since_s = (*before)->since_s ? (*before)->since_s : now;
+    retry.tries = (*before)->tries;
+  }
+  ++retry.tries;
+  retry.sys_errno = sys_errno;
+  retry.text = text;
+  int64_t wait = std::min(kRetryMaxSeconds, int64_t{1} << std::min<uint32_t>(retry.tries, 9));
+  if (text.empty()) wait = retry.tries <= kImmediateTries ? 0 : 1;
+  retry.next_s = now + wait;
+  next_retry_s_ = std::min(next_retry_s_, retry.next_s);
+  index_.put_retry(key, retry);
+}
+
+Status Engine::finish_batch(const Survey& survey, const ApplyResult& applied) {
+  std::unordered_set<std::string> bad;
+  for (const Trouble& trouble : survey.troubles) bad.insert(trouble.retry_key);
+  for (const Trouble& trouble : applied.troubles) bad.insert(trouble.retry_key);
+  for (const std::string& key : applied.again) bad.insert(key);
+  for (const std::string& key : survey.looked_at) {
+    if (bad.count(key)) continue;
+    TRY_ASSIGN(std::optional<Retry> old, index_.retry(key));
+    if (old) index_.remove_retry(key);
+  }
+  for (const std::string& key : applied.again) note_trouble(key, 0, "");
+  for (const Trouble& trouble : survey.troubles) note_trouble(trouble.retry_key, trouble.sys_errno, trouble.text);
+  for (const Trouble& trouble : applied.troubles) note_trouble(trouble.retry_key, trouble.sys_errno, trouble.text);
+
+  for (const Fid& dir : survey.scanned) index_.remove_scan(dir);
+  for (const auto& [dir, mode] : survey.scans) {
+    TRY_ASSIGN(std::optional<Object> object, index_.object(dir));
+    if (object) index_.add_scan(dir, mode);
+  }
+  cursor_ = std::max(cursor_, dirty_.last_index);
+  counters_.records += dirty_.records;
+  counters_.scanned += survey.scanned.size();
+  ++counters_.batches;
+  ++batch_;
+  put_number("cursor", cursor_);
+  put_number("batch", batch_);
+  kill_point("commit.before");
+  TRY(store_.write(index_.take_batch(), Durable::no));
+  kill_point("commit.after");
+  {
+    std::lock_guard lock(progress_mutex_);
+    progress_.cursor_time = std::max(progress_.cursor_time, dirty_.last_time);
+  }
+  dirty_ = {};
+  undurable_ = true;
+  return ok();
+}
+
+Status Engine::make_durable() {
+  uint64_t cursor = cursor_;
+  kill_point("durable.sync");
+  TRY(target_->sync());
+  kill_point("durable.synced");
+  std::vector<std::string> intents;
+  TRY(index_.scan_raw("I", [&](std::string_view key, std::string_view) {
+    intents.emplace_back(key);
+    return true;
+  }));
+  for (const std::string& key : intents) index_.put_raw(key, std::nullopt);
+  put_number("durable", cursor);
+  TRY(store_.write(index_.take_batch(), Durable::yes));
+  kill_point("durable.after");
+  undurable_ = false;
+  durable_ = cursor;
+  last_durable_ms_ = hooks_.monotonic_ms();
+  if (hooks_.clear && cursor > 0) TRY(hooks_.clear(cursor));
+  return ok();
+}
+
+Status Engine::update_progress() {
+  uint64_t retries = 0;
+  uint64_t troubles = 0;
+  std::vector<std::string> texts;
+  TRY(index_.retries([&](const std::string&, const Retry& retry) {
+    ++(retry.text.empty() ? retries : troubles);
+    if (!retry.text.empty() && texts.size() < kTroubleTexts) texts.push_back(retry.text);
+    return true;
+  }));
+  TRY_ASSIGN(auto scans, index_.scans(kScansPerBatch));
+  uint64_t parked = 0;
+  TRY(index_.list(kParkFid, "", [&](const std::string&, const Entry&, const Object*) { return ++parked < 100000; }));
+  std::lock_guard lock(progress_mutex_);
+  progress_.cursor = cursor_;
+  progress_.durable = durable_;
+  progress_.scans_pending = scans.size();
+  progress_.retries_pending = retries;
+  progress_.troubles = troubles;
+  progress_.trouble_texts = std::move(texts);
+  progress_.parked = parked;
+  progress_.problem.clear();
+  progress_.settled = scans.empty() && retries == 0 && !undurable_ && dirty_.empty();
+  if (progress_.settled) {
+    progress_.phase = "idle";
+    progress_.settled_s = hooks_.now_s();
+  }
+  return ok();
+}
+
+Progress Engine::progress() const {
+  std::lock_guard lock(progress_mutex_);
+  return progress_;
+}
+
+}  // namespace reel::mirror

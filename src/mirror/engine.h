@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The mirror of one target: takes records (and what is left to scan or to retry) through the five
+// rooms, a batch at a time. One thread; state that others may ask for is in `progress()`.
+//
+// A batch:  fold → survey → plan → [intent, durable] → apply → [index and cursor, one atomic write]
+// A durable point, now and then: target.sync() → [intents forgotten, durable] → the log is cleared.
+// At any moment: what the index says was applied, or an intent tells what may differ from it.
+#pragma once
+
+#include <mutex>
+
+#include "mirror/apply.h"
+#include "mirror/recover.h"
+
+namespace reel::mirror {
+
+// Where records come from.
+class Feed {
+ public:
+  virtual ~Feed() = default;
+  virtual Result<bool> next(Record& record) = 0;  // false: no more for now
+  // Goes on behind `index`; called once, before the first next().
+  virtual Status start_after(uint64_t index) = 0;
+  virtual uint64_t last_index() = 0;  // of the log as it is now
+};
+
+struct EngineHooks {
+  // Opens the target and makes sure that it is the right one. Errors: not_found (absent: unmounted),
+  // conflict (something else lies there), io.
+  std::function<Result<std::unique_ptr<TargetTree>>()> open_target;
+  // All that happened until now is in the log; its last index. Empty when there is no log.
+  std::function<Result<uint64_t>()> barrier;
+  // The log may forget records up to this index, for this target.
+  std::function<Status(uint64_t)> clear;
+  std::function<int64_t()> now_s;       // realtime seconds
+  std::function<int64_t()> monotonic_ms;
+  DoneFn done;
+  ExcludeFn exclude;
+  std::function<void(const Plan&)> planned;  // sees every plan before it is applied
+};
+
+struct EngineOptions {
+  size_t batch_changes = 50000;
+  uint64_t max_delete = UINT64_MAX;  // more removals than this in all: stop with Code::too_many
+  int durable_ms = 5000;             // a durable point at least this often while there is work
+  std::string boot_id;               // changes when the machine was restarted
+};
+
+inline constexpr size_t kTroubleTexts = 1000;
+
+struct Progress {
+  std::string phase = "starting";  // starting, scanning, following, idle, absent
+  uint64_t cursor = 0;             // last index applied
+  uint64_t durable = 0;            // last index durable on the target
+  uint64_t cursor_time = 0;        // time of that record, packed
+  uint64_t scans_pending = 0, retries_pending = 0, troubles = 0, parked = 0;
+  bool settled = false;            // nothing left to do up to `durable` but troubles
+  std::string problem;             // why it does not go on, for people
+  int64_t settled_s = 0;           // when it last was settled
+  std::vector<std::string> trouble_texts;  // the first kTroubleTexts of them
+};
+
+class Engine {
+ public:
+  Engine(Store& store, SourceTree& source, Feed* feed, Pool& pool, EngineHooks hooks, EngineOptions options);
+
+  // Recovers from what an earlier run left and finds the place in the log.
+  Status start();
+  // One batch. True: there was something to do, call again at once. False: nothing to do now (all is
+  // applied and durable). Errors: not_found, conflict (the target is away; call again later),
+  // too_many, corrupt, io.
+  Result<bool> step();
+  // Takes over what lies on the target already; after start(), before the first step().
+  Status adopt();
+  // Forgets the open target, so that it can be unmounted.
+  void release_target();
+  // Scan everything again (what reel --once does first).
+  Status request_scan();
+
+  Progress progress() const;
+  Counters& counters() { return counters_; }
+  Index& index() { return index_; }
+
+ private:
+  Status open_target();
+  Status recover();
+  Status init_root();
+  Result<uint64_t> meta_number(const std::string& name);
+  void put_number(const std::string& name, uint64_t value);
+
+  Status fill_from_feed();
+  Status take_gaps();
+  Status take_retries();
+  Status reap(Survey& survey);
+  Result<bool> run_batch(std::vector<std::pair<Fid, ScanMode>> scans);
+  Status begin_batch(const Plan& plan);
+  Status finish_batch(const Survey& survey, const ApplyResult& applied);
+  void note_trouble(const std::string& key, int sys_errno, const std::string& text);
+  Status make_durable();
+  Status update_progress();
+
+  Store& store_;
+  SourceTree& source_;
+  Feed* feed_;
+  Pool& pool_;
+  EngineHooks hooks_;
+  EngineOptions options_;
+  Index index_;
+  Counters counters_;
+  std::unique_ptr<TargetTree> target_;
+  std::unique_ptr<TargetDirs> dirs_;
+
+  DirtySet dirty_;
+  uint64_t cursor_ = 0, durable_ = 0, batch_ = 0, removed_before_ = 0;
+  bool undurable_ = false;         // applied batches wait for a durable point
+  int64_t last_durable_ms_ = 0;
+  int64_t next_retry_s_ = 0;       // no retry is due before this
+  mutable std::mutex progress_mutex_;
+  Progress progress_;
+};
+
+}  // namespace reel::mirror

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Room 1: records -> what may differ. Pure; touches no OS. Records do not say what to do, they say
+// where to look: directory entries (parent FID, name) and objects (FID).
+#pragma once
+
+#include <unordered_map>
+#include <unordered_set>
+
+#include "mirror/index.h"
+#include "reel/record.h"
+
+namespace reel::mirror {
+
+inline constexpr uint8_t kDirtyAttributes = 1;
+inline constexpr uint8_t kDirtyData = 2;
+// Scans only: no record vouches for what changed, so contents are compared even when size and
+// mtime look the same.
+inline constexpr uint8_t kDirtyDoubt = 4;
+
+struct DirtySet {
+  std::unordered_set<EntryKey, EntryKeyHash> entries;
+  std::unordered_map<Fid, uint8_t, FidHash> objects;
+  std::vector<Fid> gaps;    // directories under which anything may have changed; zero FID: everywhere
+  uint64_t records = 0;     // folded into this set
+  uint64_t last_index = 0;  // of the last record folded
+  uint64_t last_time = 0;   // its time, packed as in Record
+
+  bool empty() const { return entries.empty() && objects.empty() && gaps.empty(); }
+  size_t size() const { return entries.size() + objects.size(); }
+};
+
+void fold(const Record& record, DirtySet& dirty);
+
+}  // namespace reel::mirror

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mirror/posix_source.h"
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+
+namespace reel::mirror {
+namespace {
+
+constexpr size_t kCachedDirs = 256;
+constexpr size_t kDepthMax = 4096;  // a locator that answers in a circle ends here
+
+// With these three a page counts as written only when it cannot be stored to without a fault.
+constexpr unsigned kWriteAndWait =
+    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+
+Error gone(const char* what) { return {Code::not_found, what}; }
+
+// Whether the file system of `fd` is known to make a page read-only when it writes it back, and to
+// set ctime in the fault that the next store then takes.
+bool write_back_protects(int fd) {
+  struct statfs s;
+  if (::fstatfs(fd, &s) != 0) return false;
+  auto type = static_cast<uint32_t>(s.f_type);
+  constexpr uint32_t kExt = 0xEF53, kXfs = 0x58465342, kBtrfs = 0x9123683E, kF2fs = 0xF2F52010;
+  return type == kExt || type == kXfs || type == kBtrfs || type == kF2fs;
+}
+
+// True when the kernel (6.5 and later) says that nothing of the file waits to be written.
+bool has_no_dirty_pages(int fd) {
+  constexpr long kCachestat = 451;
+  struct {
+    uint64_t offset, length;  // 0: to the end
+  } range = {0, 0};
+  struct {
+    uint64_t cached, dirty, write_back, evicted, recently_evicted;
+  } counts = {};
+  return ::syscall(kCachestat, fd, &range, &counts, 0) == 0 && counts.dirty == 0;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<PosixSource>> PosixSource::open(const std::string& path, Options options) {
+  std::unique_ptr<PosixSource> source(new PosixSource());
+  if (options.clone_mount) source->mount_ = clone_mount(path);
+  Fd root(source->mount_ ? open_no_atime(source->mount_.get(), ".", O_RDONLY | O_DIRECTORY)
+                         : open_no_atime(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY));
+  if (!root) return Error::from_errno(errno, "open the source " + printable(path));
+  source->root_ = std::make_shared<const Fd>(std::move(root));
+  Status inspected = source->inspect_root(options);
+  if (!inspected) return std::move(inspected).error().with("source " + printable(path));
+  return source;
+}
+
+Status PosixSource::inspect_root(const Options& options) {
+  TRY_ASSIGN(Found found, find_at(root_->get(), ""));
+  TRY_ASSIGN(FidAndMount id, fid_at(root_->get(), ""));
+  root_fid_ = id.fid;
+  mount_id_ = id.mount_id;
+  format_ = id.format;
+  device_ = found.device;
+  has_flags_ = settable_flags(root_->get()) != 0;
+  ctime_sees_mmap_ = write_back_protects(root_->get());
+  if (options.by_handle && format_ != HandleFormat::opaque) {
+    by_handle_ = true;  // what open_handle needs to try
+    by_handle_ = static_cast<bool>(open_handle(root_fid_, O_PATH));
+  }
+  return ok();
+}
+
+bool PosixSource::belongs(const Found& found) const {
+  if (found.mount_id != 0 && found.mount_id != static_cast<uint64_t>(mount_id_)) return false;
+  // Where FIDs are hashes (overlayfs) files may carry the device of a lower layer.
+  bool exact = format_ != HandleFormat::opaque || found.attributes.type == FileType::directory;
+  return !exact || found.device == device_;
+}
+
+Result<Found> PosixSource::living(int fd) const {
+  TRY_ASSIGN(Found found, find_at(fd, ""));
+  if (found.attributes.nlink == 0) return gone("the object was removed");
+  if (!belongs(found)) return gone("the object is on another file system");
+  return found;
+}
+
+Result<Fd> PosixSource::open_handle(const Fid& fid, int flags) {
+  std::optional<FileHandle> handle = handle_of_fid(format_, fid);
+  if (!handle) return gone("no handle");
+  while (true) {
+    int fd = ::open_by_handle_at(root_->get(), handle->raw(), flags | O_CLOEXEC);
+    if (fd >= 0) return Fd(fd);
+    if (errno == EINTR) continue;
+    if (errno == EPERM && (flags & O_NOATIME)) {
+      flags &= ~O_NOATIME;
+      continue;
+    }
+    return Error::from_errno(errno, "open " + to_string(fid));
+  }
+}
+
+Result<Fd> PosixSource::open_object(const Fid& fid, int flags) {
+  if (!(flags & O_PATH)) flags |= O_NOATIME | O_NONBLOCK;
+  if (by_handle_) return open_handle(fid, flags | O_NOFOLLOW);
+  TRY_ASSIGN(Fd fd, walk_to(fid));
+  if (flags == O_PATH) return fd;
+  Fd reopened(open_no_atime(AT_FDCWD, proc_path(fd.get()).c_str(), flags & ~O_NOATIME));
+  if (!reopened) return Error::from_errno(errno, "open " + to_string(fid));
+  return reopened;
+}
+
+// One component down, and only to the object expected there.
+Result<PosixSource::SharedFd> PosixSource::step(const SharedFd& dir, const std::string& name,
+                                                const Fid& wanted) {
+  TRY(check_name(name));
+  Fd fd(open_beneath(dir->get(), name.c_str(), O_PATH));
+  if (!fd && (errno == EXDEV || errno == ENOTDIR)) return gone("not of the source");
+  if (!fd) return Error::from_errno(errno, "open " + printable(name));
+  TRY_ASSIGN(FidAndMount id, fid_at(fd.get(), ""));
+  if (id.fid != wanted || id.mount_id != mount_id_) return gone("another object has its place");
+  return std::make_shared<const Fd>(std::move(fd));
+}
+
+Result<Fd> PosixSource::walk_to(const Fid& fid) {
+  std::vector<std::pair<Fid, std::string>> way;  // of each object its FID and name, bottom up
+  SharedFd at;
+  for (Fid up = fid; !(at = cached(up));) {
+    std::optional<std::pair<Fid, std::string>> place;
+    if (locator_ && way.size() < kDepthMax) place = locator_(up);
+    if (!place) return gone("it is not known where the object is");
+    way.emplace_back(up, std::move(place->second));
+    up = place->first;
+  }
+  while (!way.empty()) {
+    TRY_ASSIGN(at, step(at, way.back().second, way.back().first));
+    // What has something below it is a directory.
+    if (way.size() > 1) cache(way.back().first, at);
+    way.pop_back();
+  }
+  Fd own(::fcntl(at->get(), F_DUPFD_CLOEXEC, 0));
+  if (!own) return Error::from_errno(errno, "duplicate a descriptor");
+  return own;
+}
+
+PosixSource::SharedFd PosixSource::cached(const Fid& fid) {
+  if (fid == root_fid_) return root_;
+  std::lock_guard lock(cache_mutex_);
+  auto found = cache_.find(fid);
+  if (found == cache_.end()) return nullptr;
+  cache_order_.splice(cache_order_.begin(), cache_order_, found->second);
+  return found->second->fd;
+}
+
+void PosixSource::cache(const Fid& fid, SharedFd fd) {
+  if (fid == root_fid_) return;
+  SharedFd evicted;  // closed after the lock is gone
+  std::lock_guard lock(cache_mutex_);
+  if (cache_.count(fid)) return;
+  cache_order_.push_front({fid, std::move(fd)});
+  cache_[fid] = cache_order_.begin();
+  if (cache_.size() <= kCachedDirs) return;
+  evicted = std::move(cache_order_.back().fd);
+  cache_.erase(cache_order_.back().fid);
+  cache_order_.pop_back();
+}
+
+Result<PosixSource::SharedFd> PosixSource::directory(const Fid& fid) {
+  if (SharedFd known = cached(fid)) return known;
+  TRY_ASSIGN(Fd fd, open_object(fid, O_PATH));
+  TRY_ASSIGN(Found found, living(fd.get()));
+  if (found.attributes.type != FileType::directory) return gone("not a directory");
+  auto shared = std::make_shared<const Fd>(std::move(fd));
+  cache(fid, shared);
+  return shared;
+}
+
+// What is at `name` now. Attributes and FID are asked for by name, which is cheap; when somebody
+// replaced the entry between the two questions they are asked again of one held object.
+Result<SourceEntry> PosixSource::entry(int dirfd, const char* name, const FidHint& hint) {
+  if (format_ == HandleFormat::opaque) return entry_held(dirfd, name);
+  TRY_ASSIGN(Found found, find_at(dirfd, name));
+  if (!belongs(found)) return gone("not of the source");
+  if (hint) {
+    if (std::optional<Fid> known = hint(name, found.attributes))
+      return SourceEntry{name, *known, found.attributes};
+  }
+  TRY_ASSIGN(FidAndMount id, fid_at(dirfd, name));
+  if (id.mount_id == mount_id_ && id.fid.seq == found.attributes.ino)
+    return SourceEntry{name, id.fid, found.attributes};
+  return entry_held(dirfd, name);
+}
+
+Result<SourceEntry> PosixSource::entry_held(int dirfd, const char* name) {
+  Fd fd(open_beneath(dirfd, name, O_PATH));
+  if (!fd && errno == EXDEV) return gone("not of the source");
+  if (!fd) return Error::from_errno(errno, "open " + printable(name));
+  TRY_ASSIGN(Found found, living(fd.get()));
+  TRY_ASSIGN(FidAndMount id, fid_at(fd.get(), ""));
+  return SourceEntry{name, id.fid, found.attributes};
+}
+
+Result<SourceEntry> PosixSource::lookup(const Fid& parent, const std::string& name) {
+  TRY(check_name(name));
+  TRY_ASSIGN(SharedFd dir, directory(parent));
+  Result<SourceEntry> found = entry(dir->get(), name.c_str(), nullptr);
+  if (!found) return std::move(found).error().with("look up " + printable(name));
+  found->name = name;
+  return found;
+}
+
+Status PosixSource::list(const Fid& dir, const std::function<Status(const SourceEntry&)>& each,
+                         const FidHint& hint) {
+  Result<Fd> opened = open_object(dir, O_RDONLY | O_DIRECTORY);
+  if (!opened && opened.error().sys_errno() == ENOTDIR) return gone("not a directory");
+  if (!opened) return std::move(opened).error();
+  TRY(living(opened->get()));
+  // From here on the cache may lend it for look-ups, which do not move its position.
+  auto fd = std::make_shared<const Fd>(*std::move(opened));
+  cache(dir, fd);
+  return each_name(fd->get(), [&](const char* name) -> Status {
+    Result<SourceEntry> found = entry(fd->get(), name, hint);
+    if (found.is(Code::not_found)) return ok();
+    if (!found) return std::move(found).error().with(printable(name));
+    return each(*found);
+  });
+}
+
+Result<Attributes> PosixSource::stat(const Fid& fid) {
+  TRY_ASSIGN(Fd fd, open_object(fid, O_PATH));
+  TRY_ASSIGN(Found found, living(fd.get()));
+  Attributes& attributes = found.attributes;
+  bool may_have_flags =
+      attributes.type == FileType::regular || attributes.type == FileType::directory;
+  if (!has_flags_ || !may_have_flags) return attributes;
+  // A device or fifo must not be opened to look at it; of the others the flags need an open.
+  Result<Fd> readable = open_object(fid, O_RDONLY);
+  if (readable.is(Code::permission)) return attributes;  // what statx told is what we may know
+  if (!readable) return std::move(readable).error();
+  TRY_ASSIGN(attributes.inode_flags, get_flags(readable->get()));
+  return attributes;
+}
+
+Result<std::string> PosixSource::read_link(const Fid& fid) {
+  TRY_ASSIGN(Fd fd, open_object(fid, O_PATH));
+  char text[PATH_MAX + 1];
+  ssize_t size = ::readlinkat(fd.get(), "", text, sizeof text);
+  if (size < 0) return Error::from_errno(errno, "read the symlink " + to_string(fid));
+  return std::string(text, static_cast<size_t>(size));
+}
+
+Result<std::vector<Xattr>> PosixSource::xattrs(const Fid& fid, File* file) {
+  if (file) return read_xattrs(file->fd());
+  TRY_ASSIGN(Fd fd, open_object(fid, O_PATH));
+  return read_xattrs(fd.get());
+}
+
+Result<std::unique_ptr<File>> PosixSource::open(const Fid& fid) {
+  TRY_ASSIGN(Fd fd, open_object(fid, O_RDONLY));
+  TRY_ASSIGN(Found found, living(fd.get()));
+  if (found.attributes.type != FileType::regular)
+    return Error(Code::invalid, "open " + to_string(fid) + ": not a regular file");
+  return std::unique_ptr<File>(new PosixFile(std::move(fd)));
+}
+
+Result<Attributes> PosixSource::stamp(File& file) {
+  TRY_ASSIGN(Attributes attributes, stat(file));
+  if (attributes.size == 0 || !ctime_sees_mmap_ || has_no_dirty_pages(file.fd())) return attributes;
+  // A page that is dirty and mapped can be stored to without moving ctime; write-back protects it
+  // again. Starting it is enough, unless a page was being written already and became dirty anew.
+  unsigned start = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE;
+  if (::sync_file_range(file.fd(), 0, 0, start) != 0 ||
+      (!has_no_dirty_pages(file.fd()) && ::sync_file_range(file.fd(), 0, 0, kWriteAndWait) != 0))
+    return Error::from_errno(errno, "write back");
+  return stat(file);
+}
+
+Result<Attributes> PosixSource::stat(File& file) {
+  TRY_ASSIGN(Found found, living(file.fd()));
+  if (has_flags_) {
+    TRY_ASSIGN(found.attributes.inode_flags, get_flags(file.fd()));
+  }
+  return found.attributes;
+}
+
+}  // namespace reel::mirror

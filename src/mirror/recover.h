@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// After a crash in the middle of a batch the index does not know what the target has. Before a batch
+// touches the target it writes down what it may touch (the intent). relearn() looks at exactly that:
+// what really lies at those entries and in the park is found by the target's inode numbers and
+// written into the index; what was new is removed; contents and attributes count as unknown. It does
+// not matter which of the batch's operations happened, nor in which order they became durable.
+#pragma once
+
+#include "mirror/plan.h"
+#include "mirror/target_dirs.h"
+
+namespace reel::mirror {
+
+struct Intent {
+  std::vector<EntryKey> keys;
+  std::vector<Fid> objects;
+
+  std::string encode() const;
+  static Result<Intent> decode(std::string_view bytes);
+  static Intent of(const Plan& plan, const Index& index);
+};
+
+// Changes the index (uncommitted) and removes from the target what is nobody's. Idempotent: it can
+// itself be interrupted and run again. `park_until`: see Object.
+Status relearn(const Intent& intent, Index& index, TargetTree& target, const Fid& source_root,
+               uint64_t park_until);
+
+}  // namespace reel::mirror

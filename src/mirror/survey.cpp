@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mirror/survey.h"
+
+#include <algorithm>
+#include <deque>
+
+namespace reel::mirror {
+namespace {
+
+constexpr size_t kScanRound = 64;            // directories read in parallel
+constexpr size_t kPrefetchEntries = 1u << 16;  // above this, index entries are looked up one by one
+constexpr uint8_t kDirtyScan = kDirtyAttributes | kDirtyData | kDirtyDoubt;
+
+// Code::cancelled inside a listing: the batch is full, come back for the rest.
+Error batch_full() { return {Code::cancelled, "batch full"}; }
+
+struct KnownEntry {
+  Entry entry;
+  Time ctime;  // zero when it is not the object's home or not known to be equal
+};
+
+// What reading one directory found out.
+struct Delta {
+  Fid dir;
+  ScanMode mode = ScanMode::shallow;
+  struct Found {
+    std::string name;
+    Fid old_fid, new_fid;
+    Attributes attributes;
+  };
+  std::vector<Found> changes;
+  std::vector<Fid> differing;  // same entry, other ctime
+  std::vector<Fid> known_dirs;
+  bool complete = false;
+  Status status = ok();
+};
+
+class Surveyor {
+ public:
+  Surveyor(const Index& index, SourceTree& source, Pool& pool, const ExcludeFn& exclude,
+           const SurveyLimits& limits)
+      : index_(index), source_(source), pool_(pool), exclude_(exclude), limits_(limits) {}
+
+  Result<Survey> run(const DirtySet& dirty, const std::vector<std::pair<Fid, ScanMode>>& scans) {
+    for (const auto& [fid, bits] : dirty.objects) {
+      survey_.looked_at.insert(Index::retry_key(fid));
+      TRY_ASSIGN(bool is_known, known(fid));
+      if (is_known) survey_.objects[fid] |= bits;
+    }
+    for (const EntryKey& key : dirty.entries) TRY(look(key));
+    for (const auto& scan : scans) scans_.push_back(scan);
+    for (;;) {
+      TRY(look_at_links());
+      if (new_dirs_.empty() && scans_.empty()) break;
+      if (full()) break;
+      TRY(scan_round());
+    }
+    for (const Fid& dir : new_dirs_) survey_.scans.emplace_back(dir, ScanMode::deep);
+    for (const auto& scan : scans_) survey_.scans.push_back(scan);
+    TRY(check_alive());
+    return std::move(survey_);
+  }
+
+ private:
+  bool full() const { return survey_.changes.size() + survey_.objects.size() >= limits_.changes; }
+
+  Result<bool> known(const Fid& fid) {
+    auto [at, is_new] = known_.try_emplace(fid, false);
+    if (is_new) {
+      TRY_ASSIGN(std::optional<Object> object, index_.object(fid));
+      at->second = object.has_value();
+    }
+    return at->second;
+  }
+
+  // The path of an entry of `dir` as it will be after this batch; for filters and messages.
+  Result<std::string> path_of(const Fid& dir, const std::string& name) {
+    std::string path = name;
+    Fid at = dir;
+    for (int depth = 0; at != source_.root() && depth < 100000; ++depth) {
+      auto moved = new_home_.find(at);
+      EntryKey home;
+      if (moved != new_home_.end()) {
+        home = moved->second;
+      } else {
+        TRY_ASSIGN(std::optional<Object> object, index_.object(at));
+        if (!object) break;
+        home = object->home;
+      }
+      path = home.name + "/" + path;
+      at = home.parent;
+    }
+    return path;
+  }
+
+  Result<bool> excluded(const Fid& dir, const std::string& name, FileType type) {
+    if (!exclude_) return false;
+    TRY_ASSIGN(std::string path, path_of(dir, name));
+    return exclude_(path, type == FileType::directory);
+  }
+
+  Status look(const EntryKey& key) {
+    if (!looked_.insert(key).second) return ok();
+    survey_.looked_at.insert(Index::retry_key(key));
+    TRY_ASSIGN(bool in_scope, known(key.parent));
+    // Unknown parents lie outside the source or are new; the new ones are read whole.
+    if (!in_scope || key.parent == kParkFid) return ok();
+    TRY_ASSIGN(std::optional<Entry> old, index_.entry(key));
+    Result<SourceEntry> found = source_.lookup(key.parent, key.name);
+    if (!found && found.error().code() != Code::not_found) {
+      TRY_ASSIGN(std::string path, path_of(key.parent, key.name));
+      survey_.troubles.push_back({Index::retry_key(key), found.error().sys_errno(),
+                                  path + ": cannot be looked up: " + found.error().text()});
+      return ok();
+    }
+    if (found) {
+      TRY_ASSIGN(bool out, excluded(key.parent, key.name, found->attributes.type));
+      if (!out) return compare(key, old ? old->fid : Fid{}, found->fid, found->attributes, 0);
+    }
+    if (old) survey_.changes.push_back({key, old->fid, Fid{}, FileType::regular});
+    return ok();
+  }
+
+  // The source has `fid` at `key`; the index has `old` (zero: nothing).
+  Status compare(const EntryKey& key, const Fid& old, const Fid& fid, const Attributes& attributes,
+                 uint8_t doubt) {
+    if (old == fid) {
+      TRY_ASSIGN(std::optional<Object> object, index_.object(fid));
+      if (!object) return Error(Code::corrupt, "index: entry without its object " + to_string(fid));
+      bool same = object->ctime == attributes.ctime && (!doubt || object->data_ctime == object->ctime);
+      if (!same) survey_.objects[fid] |= kDirtyAttributes | doubt;
+      return ok();
+    }
+    survey_.changes.push_back({key, old, fid, attributes.type});
+    TRY_ASSIGN(bool is_known, known(fid));
+    if (is_known) {
+      links_to_check_.push_back(fid);
+      survey_.objects[fid] |= kDirtyAttributes | doubt;
+    }
+    if (attributes.type != FileType::directory) return ok();
+    new_home_[fid] = key;
+    if (!is_known) new_dirs_.push_back(fid);
+    // Filters look at paths: below a directory that moved every decision may be another one.
+    if (is_known && exclude_) survey_.scans.emplace_back(fid, ScanMode::deep);
+    return ok();
+  }
+
+  // An object that appeared somewhere may have left the places where the index has it, even when no
+  // record of this batch says so.
+  Status look_at_links() {
+    while (!links_to_check_.empty()) {
+      Fid fid = links_to_check_.back();
+      links_to_check_.pop_back();
+      TRY_ASSIGN(std::vector<EntryKey> links, index_.links(fid));
+      for (const EntryKey& key : links) TRY(look(key));
+    }
+    return ok();
+  }
+
+  // Reads some directories in parallel. New ones come before those that wait since an earlier batch:
+  // their place is in this batch's changes, so what is in them may follow.
+  Status scan_round() {
+    std::vector<Delta> round;
+    auto take = [&](const Fid& dir, ScanMode mode) {
+      round.emplace_back();
+      round.back().dir = dir;
+      round.back().mode = mode;
+    };
+    for (; round.size() < kScanRound && !new_dirs_.empty(); new_dirs_.pop_front())
+      take(new_dirs_.front(), ScanMode::deep);
+    for (; round.size() < kScanRound && !scans_.empty(); scans_.pop_front()) {
+      TRY_ASSIGN(bool is_known, known(scans_.front().first));
+      if (is_known)
+        take(scans_.front().first, scans_.front().second);
+      else
+        survey_.scanned.push_back(scans_.front().first);
+    }
+    if (round.empty()) return ok();
+    size_t room = limits_.changes - survey_.changes.size() - survey_.objects.size();
+    pool_.run(round.size(), [&](size_t i) { read_dir(round[i], room / round.size() + 16); });
+    for (Delta& delta : round) TRY(merge(delta));
+    return ok();
+  }
+
+  // Runs in the pool: reads index and source, changes nothing but `delta`.
+  void read_dir(Delta& delta, size_t room) {
+    std::unordered_map<std::string, KnownEntry> known_entries;
+    bool prefetched = true;
+    delta.status = index_.list(delta.dir, "", [&](const std::string& name, const Entry& entry, const Object* object) {
+      bool equal = object && object->data_ctime == object->ctime;
+      known_entries[name] = {entry, equal ? object->ctime : Time{}};
+      return prefetched = known_entries.size() < kPrefetchEntries;
+    });
+    if (!delta.status) return;
+    if (!prefetched) known_entries.clear();
+    // The same inode number with the same ctime is the same object: its handle need not be asked.
+    FidHint hint = [&](std::string_view name, const Attributes& attributes) -> std::optional<Fid> {
+      auto at = known_entries.find(std::string(name));
+      if (at == known_entries.end() || at->second.ctime == Time{}) return std::nullopt;
+      const Fid& fid = at->second.entry.fid;
+      bool same = fid.seq == attributes.ino && at->second.ctime == attributes.ctime;
+      return same ? std::optional<Fid>(fid) : std::nullopt;
+    };
+    auto each = [&](const SourceEntry& found) -> Status {
+      std::string name(found.name);
+      KnownEntry old;
+      if (prefetched) {
+        auto at = known_entries.find(name);
+        if (at != known_entries.end()) old = at->second;
+      } else {
+        TRY_ASSIGN(std::optional<Entry> entry, index_.entry({delta.dir, name}));
+        if (entry) old.entry = *entry;
+      }
+      if (exclude_) {
+        TRY_ASSIGN(bool out, excluded(delta.dir, name, found.attributes.type));
+        if (out) return ok();
+      }
+      if (prefetched) known_entries.erase(name);
+      if (old.entry.fid != found.fid) {
+        if (delta.changes.size() >= room) return batch_full();
+        delta.changes.push_back({std::move(name), old.entry.fid, found.fid, found.attributes});
+        return ok();
+      }
+      if (found.attributes.type == FileType::directory) delta.known_dirs.push_back(found.fid);
+      if (old.ctime != found.attributes.ctime || old.ctime == Time{}) return differing(delta, found);
+      return ok();
+    };
+    delta.status = source_.list(delta.dir, each, hint);
+    if (!delta.status) return;
+    delta.complete = true;
+    if (prefetched) {
+      for (auto& [name, old] : known_entries) delta.changes.push_back({name, old.entry.fid, Fid{}, {}});
+      return;
+    }
+    delta.status = find_vanished(delta, room);
+  }
+
+  Status differing(Delta& delta, const SourceEntry& found) const {
+    // Not the object's home, or not known to be equal: the object itself decides.
+    TRY_ASSIGN(std::optional<Object> object, index_.object(found.fid));
+    if (object && object->ctime == found.attributes.ctime && object->data_ctime == object->ctime) return ok();
+    delta.differing.push_back(found.fid);
+    return ok();
+  }
+
+  // A directory too large to be held in memory: ask the source for each entry that the index has.
+  Status find_vanished(Delta& delta, size_t room) {
+    Status status = ok();
+    TRY(index_.list(delta.dir, "", [&](const std::string& name, const Entry& entry, const Object*) {
+      Result<SourceEntry> found = source_.lookup(delta.dir, name);
+      if (found.is(Code::not_found)) {
+        if (delta.changes.size() >= room) {
+          delta.complete = false;
+          return false;
+        }
+        delta.changes.push_back({name, entry.fid, Fid{}, {}});
+      }
+      return true;
+    }));
+    return status;
+  }
+
+  Status merge(Delta& delta) {
+    bool full_stop = !delta.status && delta.status.error().code() == Code::cancelled;
+    if (!delta.status && !full_stop) {
+      // Gone meanwhile: its own entry says so sooner or later. Anything else is trouble.
+      survey_.scanned.push_back(delta.dir);
+      if (delta.status.error().code() == Code::not_found) return ok();
+      if (delta.status.error().code() == Code::corrupt) return std::move(delta.status);
+      TRY_ASSIGN(std::string path, path_of(delta.dir, ""));
+      survey_.troubles.push_back({Index::retry_key(delta.dir), delta.status.error().sys_errno(),
+                                  path + ": cannot be read: " + delta.status.error().text()});
+      survey_.scans.emplace_back(delta.dir, delta.mode);
+      return ok();
+    }
+    for (Delta::Found& found : delta.changes) {
+      EntryKey key{delta.dir, std::move(found.name)};
+      if (!looked_.insert(key).second) continue;  // this batch has looked at it already
+      if (found.new_fid.is_zero())
+        survey_.changes.push_back({std::move(key), found.old_fid, Fid{}, FileType::regular});
+      else
+        TRY(compare(key, found.old_fid, found.new_fid, found.attributes, kDirtyScan));
+    }
+    for (const Fid& fid : delta.differing) survey_.objects[fid] |= kDirtyScan;
+    TRY_ASSIGN(bool is_known, known(delta.dir));
+    if (is_known) survey_.objects[delta.dir] |= kDirtyAttributes;
+    if (!delta.complete) {
+      survey_.scans.emplace_back(delta.dir, delta.mode);
+      return ok();
+    }
+    survey_.scanned.push_back(delta.dir);
+    if (delta.mode == ScanMode::deep)
+      for (const Fid& dir : delta.known_dirs) scans_.emplace_back(dir, ScanMode::deep);
+    return ok();
+  }
+
+  // Objects that lost every name the index knows, without a new one: gone, or alive where the next
+  // records (or nobody) will show them?
+  Status check_alive() {
+    std::unordered_map<Fid, size_t, FidHash> lost;
+    for (const Change& change : survey_.changes)
+      if (!change.old_fid.is_zero()) ++lost[change.old_fid];
+    for (const Change& change : survey_.changes) lost.erase(change.new_fid);
+    for (const auto& [fid, names] : lost) {
+      TRY_ASSIGN(std::vector<EntryKey> links, index_.links(fid));
+      if (links.size() > names) continue;
+      Result<Attributes> attributes = source_.stat(fid);
+      // When in doubt (any error but "gone") it stays alive: the park can wait, a copy costs more.
+      if (!attributes.is(Code::not_found)) survey_.alive.insert(fid);
+    }
+    return ok();
+  }
+
+  const Index& index_;
+  SourceTree& source_;
+  Pool& pool_;
+  const ExcludeFn& exclude_;
+  const SurveyLimits limits_;
+  Survey survey_;
+  std::unordered_set<EntryKey, EntryKeyHash> looked_;
+  std::unordered_map<Fid, bool, FidHash> known_;
+  std::unordered_map<Fid, EntryKey, FidHash> new_home_;
+  std::deque<Fid> new_dirs_;
+  std::deque<std::pair<Fid, ScanMode>> scans_;
+  std::vector<Fid> links_to_check_;
+};
+
+}  // namespace
+
+Result<Survey> survey(const DirtySet& dirty, const std::vector<std::pair<Fid, ScanMode>>& scans,
+                      const Index& index, SourceTree& source, Pool& pool, const ExcludeFn& exclude,
+                      const SurveyLimits& limits) {
+  return Surveyor(index, source, pool, exclude, limits).run(dirty, scans);
+}
+
+}  // namespace reel::mirror

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Room 2: what may differ -> what does differ. Reads the live source by FID and compares with the
+// index. Every fact is read after the records of the batch were, so whatever changes later has a
+// record in a later batch: the survey need not be a snapshot, only never too old.
+#pragma once
+
+#include <unordered_map>
+#include <unordered_set>
+
+#include "base/parallel.h"
+#include "mirror/fold.h"
+
+namespace reel::mirror {
+
+// One directory entry where source and index disagree. A zero FID means nothing is there.
+struct Change {
+  EntryKey key;
+  Fid old_fid, new_fid;
+  FileType new_type = FileType::regular;
+};
+
+struct Trouble {
+  std::string retry_key;
+  int sys_errno = 0;
+  std::string text;
+};
+
+struct Survey {
+  std::vector<Change> changes;  // a new directory comes before what is in it
+  std::unordered_map<Fid, uint8_t, FidHash> objects;  // known objects to bring up to date: kDirty bits
+  std::unordered_set<Fid, FidHash> alive;    // lost their last known name but still live somewhere
+  std::vector<std::pair<Fid, ScanMode>> scans;  // still to be scanned, in a later batch
+  std::vector<Fid> scanned;                  // scans that are done with this batch
+  std::vector<Trouble> troubles;             // could not be looked at
+  std::unordered_set<std::string> looked_at; // retry keys that were looked at
+};
+
+struct SurveyLimits {
+  size_t changes = 50000;  // a batch stops growing by scans when it has this many changes and objects
+};
+
+// True when the entry is to be left out of the mirror.
+using ExcludeFn = std::function<bool(const std::string& path, bool is_directory)>;
+
+// `scans`: directories to read in this batch (as far as the limit allows; the rest comes back in
+// Survey::scans). Errors: only of the index; what cannot be read on the source is a Trouble.
+Result<Survey> survey(const DirtySet& dirty, const std::vector<std::pair<Fid, ScanMode>>& scans,
+                      const Index& index, SourceTree& source, Pool& pool, const ExcludeFn& exclude,
+                      const SurveyLimits& limits);
+
+}  // namespace reel::mirror

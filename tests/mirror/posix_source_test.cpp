@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mirror/posix_source.h"
+
+#include "by_hand.h"
+#include "mirror/posix_target.h"
+#include "scratch.h"
+
+namespace reel::mirror::test {
+namespace {
+
+// source and target file system
+class PosixTrees : public testing::TestWithParam<std::pair<const char*, const char*>> {};
+
+TEST_P(PosixTrees, WhatIsCopiedIsEqual) {
+  Scratch from(GetParam().first), to(GetParam().second);
+  if (!from.missing().empty()) GTEST_SKIP() << from.missing();
+  if (!to.missing().empty()) GTEST_SKIP() << to.missing();
+  make_dir(from / "tree");
+  make_dir(to / "tree");
+  make_zoo(from / "tree");
+  auto source = PosixSource::open(from / "tree");
+  ASSERT_TRUE(source) << source.error().text();
+  EXPECT_EQ((*source)->by_handle(), is_root());
+  auto target = PosixTarget::open(to / "tree");
+  ASSERT_TRUE(target) << target.error().text();
+  Status copied = ByHand(**source, **target).copy();
+  ASSERT_TRUE(copied) << copied.error().text();
+  std::string differences;
+  shell("rsync -naHAXS --checksum --delete -i --filter='-x trusted.link' "
+        "--filter='-x trusted.SGI_ACL_*' " + from / "tree/ " + to / "tree/", &differences);
+  EXPECT_EQ(differences, "");
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    FileSystems, PosixTrees,
+    testing::Values(std::pair("dir", "dir"), std::pair("ext4", "xfs"), std::pair("xfs", "btrfs"),
+                    std::pair("btrfs", "ext4"), std::pair("tmpfs", "ext4"),
+                    std::pair("ext4", "tmpfs"), std::pair("xfs", "xfs")),
+    [](const auto& pair) {
+      return std::string(pair.param.first) + "_to_" + pair.param.second;
+    });
+
+}  // namespace
+}  // namespace reel::mirror::test
