@@ -35,11 +35,11 @@ def killed(how):
     p = subprocess.Popen(command("--scenario", "kill", "--kills", "1000", "--static", "4"), stdout=subprocess.DEVNULL,
                          stderr=subprocess.DEVNULL, start_new_session=True)
     time.sleep(1.5)
-    os.killpg(p.pid, how) if how == signal.SIGINT else os.kill(p.pid, how)
+    os.kill(p.pid, how)
     p.wait(30)
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        alive = subprocess.run(["pgrep", "-g", str(p.pid)], stdout=subprocess.PIPE, text=True).stdout.split()
+        alive = subprocess.run(["pgrep", "-s", str(p.pid)], stdout=subprocess.PIPE, text=True).stdout.split()
         if not alive and not left_behind():
             return []
         time.sleep(0.1)

@@ -3,11 +3,12 @@
 # File systems to test on, that cannot be left behind. Bench is a context manager: its temporary
 # directory holds loop-mounted ext4, xfs and btrfs on sparse images, and tmpfs. Two things make sure
 # that nothing stays, whatever ends the test (Ctrl-C, a ctest time-out, kill -9):
-#   - enter_own_world() runs the program again in a mount and PID namespace of its own: when it dies,
+#   - enter_own_world() moves the program into a mount and PID namespace of its own: when it dies,
 #     the kernel kills every process started in it (reel's too) and with the last of them the mounts go;
 #   - an image is unlinked as soon as it is mounted, so its space goes with the mount, and the
 #     temporary directory is itself such a mount: at worst an empty directory stays.
 # What is missing (root, a mkfs tool) ends the program with 77, which ctest counts as skipped.
+import ctypes
 import os
 import shutil
 import signal
@@ -19,8 +20,13 @@ SKIP = 77
 KINDS = ("ext4", "xfs", "btrfs", "tmpfs")
 MKFS = {"ext4": ["mkfs.ext4", "-q", "-F", "-I", "256", "-m", "0"], "xfs": ["mkfs.xfs", "-q", "-f"],
         "btrfs": ["mkfs.btrfs", "-q", "-f"]}
-WORLD = "REEL_OUTSIDE_WORLD"
+CLONE_NEWNS, CLONE_NEWPID = 0x00020000, 0x20000000
+MS_REC, MS_PRIVATE = 0x4000, 0x40000
+PR_SET_PDEATHSIG = 1
+PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 IMAGES = os.environ.get("TMPDIR", "/var/tmp")  # a disk, where /tmp may be memory
+
+libc = ctypes.CDLL(None, use_errno=True)
 
 
 def skip(why):
@@ -41,22 +47,50 @@ def need_tools(*tools):
 
 def need_kinds(*kinds):
     need_root()
-    need_tools("mount", "umount", "unshare", *[MKFS[k][0] for k in kinds if k in MKFS])
+    need_tools("mount", "umount", *[MKFS[k][0] for k in kinds if k in MKFS])
 
 
 def enter_own_world():
-    """Runs this program again in its own mount and PID namespace; returns only inside of it."""
-    if os.environ.get(WORLD):
-        def stop(signum, _frame):
-            raise KeyboardInterrupt("signal %d" % signum)
-        signal.signal(signal.SIGTERM, stop)  # PID 1 would ignore it
-        signal.signal(signal.SIGHUP, stop)
-        return
+    """Goes on in a child that is process 1 of a PID and mount namespace of its own; the parent passes
+    signals on and ends with the child's exit code."""
     need_root()
-    need_tools("unshare")
-    os.environ[WORLD] = "1"
-    os.execvp("unshare", ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
-                          sys.executable] + sys.argv)
+    if libc.unshare(CLONE_NEWNS | CLONE_NEWPID) != 0:
+        skip("cannot make namespaces: " + os.strerror(ctypes.get_errno()))
+    must_mount(None, b"/", None, MS_REC | MS_PRIVATE)
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        supervise(pid)
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if open("/proc/self/stat").read().split()[3] != str(parent):  # still the old /proc
+        os._exit(1)
+    must_mount(b"proc", b"/proc", b"proc", 0)
+
+    def stop(signum, _frame):
+        raise KeyboardInterrupt("signal %d" % signum)
+    for signum in PASSED_ON:  # process 1 ignores what it has no handler for
+        signal.signal(signum, stop)
+
+
+def must_mount(what, where, kind, flags):
+    if libc.mount(what, where, kind, flags, None) != 0:
+        skip("cannot mount in a namespace: " + os.strerror(ctypes.get_errno()))
+
+
+def supervise(pid):
+    """The parent's part: never returns. A second signal, or 20 s, ends what a first one does not."""
+    asked = []
+
+    def pass_on(signum, _frame):
+        asked.append(signum)
+        os.kill(pid, signum if len(asked) == 1 else signal.SIGKILL)
+        signal.alarm(20)
+    for signum in PASSED_ON + (signal.SIGALRM,):
+        signal.signal(signum, pass_on)
+    os.setpgid(pid, pid)  # so that Ctrl-C comes to us alone, and once
+    status = os.waitpid(pid, 0)[1]
+    code = os.waitstatus_to_exitcode(status)
+    os._exit(code if code >= 0 else 128 - code)
 
 
 class Bench:
