@@ -19,6 +19,8 @@
 # its own map there without anybody writing:
 #   - target data over blocks that the source has allocated but never written (FIEMAP: unwritten or
 #     delayed). Whether SEEK_DATA calls those data depends on what the page cache holds.
+#   - target data over a hole of an xfs source, in an aligned 128 KiB in which the source has data:
+#     before write-back, xfs calls what it reserves around a write to a shared extent (cowextsize) data.
 #   - a target hole of at most 32 KiB where an ext4 source has zeros: ext4 turns short unwritten
 #     extents into written zeros when it writes back (extent_max_zeroout_kb).
 #
@@ -36,14 +38,16 @@ import sys
 
 CHUNK = 1 << 20
 EXT4_MAGIC = 0xEF53
+XFS_MAGIC = 0x58465342
 ZEROOUT = 32 << 10
+COW_RESERVE = 128 << 10
 FS_IOC_GETFLAGS = 0x80086601
 FS_IOC_FIEMAP = 0xC020660B
 FIEMAP_SYNC = 1
 FIEMAP_DELALLOC_OR_UNWRITTEN = 0x4 | 0x800
 # The flags that a user sets (chattr) and that more than one file system keeps.
 USER_FLAGS = {0x8: "sync", 0x10: "immutable", 0x20: "append-only", 0x40: "nodump", 0x80: "noatime"}
-FLAGS_OF = {EXT4_MAGIC: 0xF8, 0x58465342: 0xF8, 0x9123683E: 0xF8, 0x01021994: 0xF0}
+FLAGS_OF = {EXT4_MAGIC: 0xF8, XFS_MAGIC: 0xF8, 0x9123683E: 0xF8, 0x01021994: 0xF0}
 
 # What xfs shows a second time, in its own form, when there is an ACL.
 SHADOWS = ("trusted.SGI_ACL_FILE", "trusted.SGI_ACL_DEFAULT")
@@ -335,6 +339,8 @@ class Walk:
         extra = minus(t_data, s_data)
         if extra:
             extra = minus(extra, widen(unwritten_map(pair[0], s.st_size), unit, s.st_size))
+        if extra and self.magic[0] == XFS_MAGIC:
+            extra = minus(extra, widen(s_data, COW_RESERVE, s.st_size))
         for start, end in extra:
             yield "hole filled: %s: bytes %d-%d are a hole, data on the target" % (show(path), start, end)
         for start, end in minus(s_data, t_data):
