@@ -28,6 +28,8 @@ int exit_code_of(Code code) {
       return kGap;
     case Code::cancelled:
       return kSignal;
+    case Code::too_many:
+      return kMaxDelete;
     case Code::io:
     case Code::not_found:
     case Code::exists:
@@ -53,6 +55,9 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", kVersionText);
   app.require_subcommand(1);
   int exit_code = kOk;
+  define_mirror(app, exit_code);
+  define_wait(app, exit_code);
+  define_status(app, exit_code);
   define_log_verbs(app, exit_code);
   try {
     app.parse(argc, argv);
