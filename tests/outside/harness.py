@@ -123,7 +123,9 @@ class Reel:
         self.settled(limit)
         for target in self.targets:
             lines = check.compare(self.source, target)
-            code, out, err = self.run("verify", self.source, target, "--level", "full")
+            code, out, err = 0, "", ""
+            if self.options.verify:
+                code, out, err = self.run("verify", self.source, target, "--level", "full")
             if lines:
                 verdict = "reel verify sees it too" if code == 41 else "reel verify says %d" % code
                 raise Failure("%d differences in %s (%s):\n  %s" % (

@@ -360,7 +360,8 @@ class Actor:
 
     def flag(self, path, bit, on):
         with self.file(path, os.O_RDONLY) as fd:
-            set_flag(fd, bit, on)
+            if set_flag(fd, bit, on) and not (on and bit in (FS_IMMUTABLE, FS_APPEND)):
+                touch(fd)
 
     # What programs do.
 
@@ -412,6 +413,12 @@ def set_flag(fd, bit, on):
     wanted = flags | bit if on else flags & ~bit
     if wanted != flags:
         fcntl.ioctl(fd, FS_IOC_SETFLAGS, struct.pack("=Q", wanted))
+    return wanted != flags
+
+
+def touch(fd):
+    """The kernel tells nobody of FS_IOC_SETFLAGS (docs: what is impossible), so something it tells of follows."""
+    os.fchmod(fd, stat.S_IMODE(os.fstat(fd).st_mode))
 
 
 def clear_for_good(root):
@@ -440,7 +447,8 @@ def clear_for_good(root):
 
 def clear_one(fd):
     try:
-        set_flag(fd, FS_IMMUTABLE | FS_APPEND, False)
+        if set_flag(fd, FS_IMMUTABLE | FS_APPEND, False):
+            touch(fd)
     except OSError as e:
         if e.errno not in (errno.ENOTTY, errno.EOPNOTSUPP):
             raise

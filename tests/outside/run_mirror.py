@@ -417,6 +417,7 @@ def parse(argv):
     parser.add_argument("--seconds", type=float, default=8, help="attack: how long")
     parser.add_argument("--state-on", choices=["source", "elsewhere"], default="elsewhere")
     parser.add_argument("--no-cost", dest="cost", action="store_false", help="only the result counts, not what it cost")
+    parser.add_argument("--no-verify", dest="verify", action="store_false", help="the outside check only")
     parser.add_argument("--limit", type=int, default=600, help="seconds after which it has failed")
     parser.add_argument("--log", help="keep the workload's operations in this file")
     parser.add_argument("--replay", help="do these operations instead of new ones")
