@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "fault_env.h"
+#include "log/segment.h"
 
 namespace reel::log {
 namespace {
@@ -134,6 +135,10 @@ TEST(Crash, AfterAFullDiskTheSameWriterGoesOn) {
   EXPECT_EQ(got.name, "one");
   ASSERT_TRUE(must(reader->next(got)));
   EXPECT_EQ(got.name, "two");
+  // Nothing of the write that failed is left between the blocks.
+  auto segment = must(Segment::open(env, must(list_segments(env, kDir, kStream)).back()));
+  while (must(segment->look()) == Segment::Look::block) segment->skip();
+  EXPECT_EQ(must(segment->look()), Segment::Look::end);
 }
 
 TEST(Crash, AFailedSyncEndsTheWriterForGood) {
