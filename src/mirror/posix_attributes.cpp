@@ -169,7 +169,12 @@ uint32_t settable_flags(int fd) {
 
 Result<uint32_t> get_flags(int fd) {
   int flags = 0;  // the kernel writes an int, whatever the ioctl's number says
-  if (::ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0) return static_cast<uint32_t>(flags) & kMirroredFlags;
+  if (::ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0) {
+    struct stat s;
+    if ((flags & FS_DIRSYNC_FL) && ::fstat(fd, &s) == 0 && !S_ISDIR(s.st_mode))
+      flags &= ~FS_DIRSYNC_FL;
+    return static_cast<uint32_t>(flags) & kMirroredFlags;
+  }
   if (errno == ENOTTY || errno == EOPNOTSUPP || errno == EINVAL || errno == ENOSYS) return 0u;
   return Error::from_errno(errno, "read inode flags");
 }
