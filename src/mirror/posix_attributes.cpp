@@ -127,7 +127,7 @@ std::string printable(std::string_view bytes) {
 Result<Found> find_at(int dirfd, const char* name) {
   struct statx s;
   int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name == '\0' ? AT_EMPTY_PATH : 0);
-  if (::statx(dirfd, name, flags, STATX_BASIC_STATS | STATX_MNT_ID, &s) != 0)
+  if (::statx(dirfd, name, flags, STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID, &s) != 0)
     return Error::from_errno(errno, "stat");
   Found found;
   Attributes& a = found.attributes;
@@ -143,6 +143,7 @@ Result<Found> find_at(int dirfd, const char* name) {
   a.ctime = time_of(s.stx_ctime);
   a.atime = time_of(s.stx_atime);
   a.ino = s.stx_ino;
+  if (s.stx_mask & STATX_BTIME) a.born = time_of(s.stx_btime);
   a.inode_flags = statx_flags(s);
   found.device = makedev(s.stx_dev_major, s.stx_dev_minor);
   found.mount_id = s.stx_mask & STATX_MNT_ID ? s.stx_mnt_id : 0;
