@@ -126,18 +126,15 @@ Result<StreamReader::Move> StreamReader::next_block() {
   TRY_ASSIGN(Look look, this->look());
   if (look == Look::block) return Move::block;
   TRY_ASSIGN(std::optional<SegmentEntry> after, segment_after());
-  if (!after) {
-    if (look == Look::end) return Move::wait;
-    if (look == Look::bad) return behind_damage(false);
-    // A part of a block: being written, unless a good one follows; then its length is what is damaged.
-    TRY_ASSIGN(bool found, segment_->resync());
-    damaged_ = damaged_ || found;
-    return found ? Move::again : Move::wait;
-  }
-  // There is a next segment, so this one is complete; but it may have grown since it was looked at.
+  // If there is a next segment, this one is complete now, but may have grown since it was looked at;
+  // and what looked bad may have been read half before and half after a writer cut a torn tail.
   segment_->move_to(segment_->offset());
   TRY_ASSIGN(look, this->look());
   if (look == Look::block) return Move::block;
+  if (!after) {
+    if (look == Look::bad) return behind_damage(false);
+    return Move::wait;  // nothing, or a part of a block: it is being written
+  }
   if (look != Look::end) {
     TRY_ASSIGN(Move move, behind_damage(true));
     if (move != Move::segment) return move;

@@ -28,7 +28,7 @@ Result<std::vector<SegmentEntry>> list_segments(Env& env, const std::string& dir
 }
 
 Segment::Segment(SegmentEntry entry, std::unique_ptr<File> file)
-    : entry_(std::move(entry)), file_(std::move(file)), zstd_(ZSTD_createDCtx()) {}
+    : entry_(std::move(entry)), file_(std::move(file)) {}
 
 Segment::~Segment() { ZSTD_freeDCtx(zstd_); }
 
@@ -53,9 +53,9 @@ Result<std::unique_ptr<Segment>> Segment::open(Env& env, const SegmentEntry& ent
 Result<size_t> Segment::fill(uint64_t offset, size_t size, size_t ahead) {
   if (offset < window_offset_ || offset + size > window_offset_ + window_size_) {
     size_t want = std::max(size, ahead);
-    if (window_.size() < want) window_.resize(want);
+    window_.grow(want);
     window_size_ = 0;
-    TRY_ASSIGN(size_t got, file_->pread(window_.data(), want, offset));
+    TRY_ASSIGN(size_t got, file_->pread(window_.bytes.get(), want, offset));
     window_offset_ = offset;
     window_size_ = got;
   }
@@ -97,10 +97,11 @@ Result<std::optional<Segment::Payload>> Segment::payload() {
   const uint8_t* stored = window_at(offset_) + kBlockHeaderSize;
   if (checksum(stored, block_.stored_size) != block_.payload_sum) return none;
   if ((block_.flags & kBlockZstd) == 0) return std::optional(Payload{stored, block_.stored_size});
-  if (unpacked_.size() < block_.raw_size) unpacked_.resize(block_.raw_size);
-  size_t size = ZSTD_decompressDCtx(zstd_, unpacked_.data(), block_.raw_size, stored, block_.stored_size);
+  unpacked_.grow(block_.raw_size);
+  if (!zstd_) zstd_ = ZSTD_createDCtx();
+  size_t size = ZSTD_decompressDCtx(zstd_, unpacked_.bytes.get(), block_.raw_size, stored, block_.stored_size);
   if (ZSTD_isError(size) || size != block_.raw_size) return none;
-  return std::optional(Payload{unpacked_.data(), size});
+  return std::optional(Payload{unpacked_.bytes.get(), size});
 }
 
 void Segment::skip() { offset_ += kBlockHeaderSize + block_.stored_size; }

@@ -62,9 +62,20 @@ class Segment {
   Result<bool> resync();
 
  private:
+  // Memory that is not cleared first.
+  struct Buffer {
+    std::unique_ptr<uint8_t[]> bytes;
+    size_t size = 0;
+    void grow(size_t wanted) {
+      if (size >= wanted) return;
+      bytes.reset(new uint8_t[wanted]);
+      size = wanted;
+    }
+  };
+
   Segment(SegmentEntry entry, std::unique_ptr<File> file);
   Result<size_t> fill(uint64_t offset, size_t size, size_t ahead);
-  const uint8_t* window_at(uint64_t offset) const { return window_.data() + (offset - window_offset_); }
+  const uint8_t* window_at(uint64_t offset) const { return window_.bytes.get() + (offset - window_offset_); }
   Status find_salt();
   Result<bool> good_block_at(uint64_t offset);
 
@@ -74,11 +85,11 @@ class Segment {
   std::optional<uint32_t> salt_;
   uint64_t offset_ = kSegmentHeaderSize;
   BlockHeader block_;
-  std::vector<uint8_t> window_;   // bytes of the file from window_offset_
+  Buffer window_;                 // bytes of the file from window_offset_
   uint64_t window_offset_ = 0;
   size_t window_size_ = 0;
-  std::vector<uint8_t> unpacked_;
-  ZSTD_DCtx_s* zstd_ = nullptr;
+  Buffer unpacked_;
+  ZSTD_DCtx_s* zstd_ = nullptr;   // made when first needed
 };
 
 }  // namespace reel::log

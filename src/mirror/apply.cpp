@@ -13,8 +13,8 @@ class Applier {
   Result<ApplyResult> run() {
     places_ = plan_.places;
     for (const Op& op : plan_.moves) TRY(move(op));
-    TRY(remove(plan_.unlinks));
-    TRY(remove(plan_.rmdirs));
+    TRY(remove_files(plan_.unlinks));
+    TRY(remove_dirs(plan_.rmdirs));
     for (const Op& op : plan_.mkdirs) TRY(make_dir(op));
     for (const Op& op : places_) TRY(place(op));
     TRY(create(plan_.creates));
@@ -83,13 +83,17 @@ class Applier {
     }
     TRY_ASSIGN(bool is_lost, lost(op.fid, op.from));
     if (!is_lost) trouble(Index::retry_key(op.from), op.from, "cannot be moved", status.error());
+    if (op.to.parent != kParkFid) again(op.to);
     return ok();
   }
 
   Status place(const Op& op) {
     TRY_ASSIGN(std::optional<Entry> occupant, index_.entry(op.to));
     TRY_ASSIGN(std::optional<Entry> parked, index_.entry(op.from));
-    if (!parked) return ok();  // it could not be parked, and that was told
+    if (!parked) {  // it could not be parked, and that was told
+      again(op.to);
+      return ok();
+    }
     Status status = occupant ? Status(Error(Code::exists, "the place is still taken"))
                              : rename(op.from, op.to);
     if (status) return moved(op, op.to);
@@ -116,26 +120,29 @@ class Applier {
     return true;
   }
 
-  Status remove(const std::vector<Op>& ops) {
-    bool dirs = !ops.empty() && ops[0].type == FileType::directory;
-    std::vector<Status> results;
-    for (size_t i = 0; i < ops.size(); ++i) results.push_back(ok());
-    auto one = [&](size_t i) { results[i] = dirs ? remove_dir(ops[i]) : remove_file(ops[i]); };
-    if (dirs)
-      for (size_t i = 0; i < ops.size(); ++i) one(i);  // their order matters
-    else
-      context_.pool.run(ops.size(), one);
-    for (size_t i = 0; i < ops.size(); ++i) {
-      const Op& op = ops[i];
-      if (!results[i] && !results[i].is(Code::not_found)) {
-        trouble(Index::retry_key(op.from), op.from, "cannot be removed", results[i].error());
-        continue;
-      }
-      TRY(index_.remove_link(op.fid, op.from));
-      if (dirs) context_.dirs.forget(op.fid);
-      ++context_.counters.removed;
-      done(Done::Kind::remove, op.type, op.from);
+  Status remove_files(const std::vector<Op>& ops) {
+    std::vector<std::optional<Status>> results(ops.size());
+    context_.pool.run(ops.size(), [&](size_t i) { results[i] = remove_file(ops[i]); });
+    for (size_t i = 0; i < ops.size(); ++i) TRY(removed(ops[i], *results[i]));
+    return ok();
+  }
+  // One after the other, the index following: what is deeper must have left it first.
+  Status remove_dirs(const std::vector<Op>& ops) {
+    for (const Op& op : ops) {
+      Status status = remove_dir(op);
+      TRY(removed(op, status));
+      context_.dirs.forget(op.fid);
     }
+    return ok();
+  }
+  Status removed(const Op& op, const Status& status) {
+    if (!status && !status.is(Code::not_found)) {
+      trouble(Index::retry_key(op.from), op.from, "cannot be removed", status.error());
+      return ok();
+    }
+    TRY(index_.remove_link(op.fid, op.from));
+    ++context_.counters.removed;
+    done(Done::Kind::remove, op.type, op.from);
     return ok();
   }
   Status remove_file(const Op& op) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/kill_point.h"
+#include "mirror/adopt.h"
 
 namespace reel::mirror {
 namespace {
@@ -120,6 +121,12 @@ Status Engine::recover() {
   put_number("batch", batch_);
   kill_point("recover.commit");
   return store_.write(index_.take_batch(), Durable::yes);
+}
+
+Status Engine::adopt() {
+  TRY(open_target());
+  TRY(adopt_target(index_, source_, *target_, hooks_.exclude));
+  return request_scan();
 }
 
 Status Engine::request_scan() {
@@ -362,8 +369,10 @@ Status Engine::make_durable() {
 Status Engine::update_progress() {
   uint64_t retries = 0;
   uint64_t troubles = 0;
+  std::vector<std::string> texts;
   TRY(index_.retries([&](const std::string&, const Retry& retry) {
     ++(retry.text.empty() ? retries : troubles);
+    if (!retry.text.empty() && texts.size() < kTroubleTexts) texts.push_back(retry.text);
     return true;
   }));
   TRY_ASSIGN(auto scans, index_.scans(kScansPerBatch));
@@ -375,6 +384,7 @@ Status Engine::update_progress() {
   progress_.scans_pending = scans.size();
   progress_.retries_pending = retries;
   progress_.troubles = troubles;
+  progress_.trouble_texts = std::move(texts);
   progress_.parked = parked;
   progress_.problem.clear();
   progress_.settled = scans.empty() && retries == 0 && !undurable_ && dirty_.empty();

@@ -15,7 +15,7 @@
 
 namespace reel::mirror {
 
-// Where records come from.
+// Where records come from: only those that a crash of the machine cannot take back.
 class Feed {
  public:
   virtual ~Feed() = default;
@@ -47,6 +47,8 @@ struct EngineOptions {
   std::string boot_id;               // changes when the machine was restarted
 };
 
+inline constexpr size_t kTroubleTexts = 1000;
+
 struct Progress {
   std::string phase = "starting";  // starting, scanning, following, idle, absent
   uint64_t cursor = 0;             // last index applied
@@ -56,6 +58,7 @@ struct Progress {
   bool settled = false;            // nothing left to do up to `durable` but troubles
   std::string problem;             // why it does not go on, for people
   int64_t settled_s = 0;           // when it last was settled
+  std::vector<std::string> trouble_texts;  // the first kTroubleTexts of them
 };
 
 class Engine {
@@ -68,6 +71,8 @@ class Engine {
   // applied and durable). Errors: not_found, conflict (the target is away; call again later),
   // too_many, corrupt, io.
   Result<bool> step();
+  // Takes over what lies on the target already; after start(), before the first step().
+  Status adopt();
   // Forgets the open target, so that it can be unmounted.
   void release_target();
   // Scan everything again (what reel --once does first).

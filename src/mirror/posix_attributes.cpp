@@ -251,6 +251,21 @@ int open_beneath(int dirfd, const char* name, int flags) {
   }
 }
 
+Fd open_below(int rootfd, const std::string& path, int flags) {
+  constexpr size_t kPieceMax = 2048;  // a path given to the kernel is shorter than 4096
+  Fd piece;
+  size_t at = 0;
+  while (path.size() - at > kPieceMax) {
+    size_t end = path.rfind('/', at + kPieceMax);
+    std::string part = path.substr(at, end - at);
+    piece = Fd(open_beneath(piece ? piece.get() : rootfd, part.c_str(), O_PATH | O_DIRECTORY));
+    if (!piece) return piece;
+    at = end + 1;
+  }
+  const char* rest = path.empty() ? "." : path.c_str() + at;
+  return Fd(open_beneath(piece ? piece.get() : rootfd, rest, flags));
+}
+
 int open_no_atime(int dirfd, const char* name, int flags) {
   int fd = open_at(dirfd, name, flags | O_NOATIME);
   return fd < 0 && errno == EPERM ? open_at(dirfd, name, flags) : fd;

@@ -96,6 +96,8 @@ Status each_name(int fd, const std::function<Status(const char* name)>& each);
 int open_at(int dirfd, const char* name, int flags, uint32_t mode = 0);
 // The same, and neither symlinks nor mounts are crossed, even when `name` is being swapped.
 int open_beneath(int dirfd, const char* name, int flags);
+// A path below `rootfd` of any length, none of whose parts is a symlink; "" is rootfd itself.
+Fd open_below(int rootfd, const std::string& path, int flags);
 // For reading, without a trace in the access time where that is permitted.
 int open_no_atime(int dirfd, const char* name, int flags);
 

@@ -2,6 +2,8 @@
 #include "mirror/posix_source.h"
 
 #include <fcntl.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,10 +13,35 @@ namespace reel::mirror {
 namespace {
 
 constexpr size_t kCachedDirs = 256;
-constexpr int64_t kWrittenBackSeconds = 120;  // the kernel's own limit is 30 by default
 constexpr size_t kDepthMax = 4096;  // a locator that answers in a circle ends here
 
+// With these three a page counts as written only when it cannot be stored to without a fault.
+constexpr unsigned kWriteAndWait =
+    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+
 Error gone(const char* what) { return {Code::not_found, what}; }
+
+// Whether the file system of `fd` is known to make a page read-only when it writes it back, and to
+// set ctime in the fault that the next store then takes.
+bool write_back_protects(int fd) {
+  struct statfs s;
+  if (::fstatfs(fd, &s) != 0) return false;
+  auto type = static_cast<uint32_t>(s.f_type);
+  constexpr uint32_t kExt = 0xEF53, kXfs = 0x58465342, kBtrfs = 0x9123683E, kF2fs = 0xF2F52010;
+  return type == kExt || type == kXfs || type == kBtrfs || type == kF2fs;
+}
+
+// True when the kernel (6.5 and later) says that nothing of the file waits to be written.
+bool has_no_dirty_pages(int fd) {
+  constexpr long kCachestat = 451;
+  struct {
+    uint64_t offset, length;  // 0: to the end
+  } range = {0, 0};
+  struct {
+    uint64_t cached, dirty, write_back, evicted, recently_evicted;
+  } counts = {};
+  return ::syscall(kCachestat, fd, &range, &counts, 0) == 0 && counts.dirty == 0;
+}
 
 }  // namespace
 
@@ -38,6 +65,7 @@ Status PosixSource::inspect_root(const Options& options) {
   format_ = id.format;
   device_ = found.device;
   has_flags_ = settable_flags(root_->get()) != 0;
+  ctime_sees_mmap_ = write_back_protects(root_->get());
   if (options.by_handle && format_ != HandleFormat::opaque) {
     by_handle_ = true;  // what open_handle needs to try
     by_handle_ = static_cast<bool>(open_handle(root_fid_, O_PATH));
@@ -215,6 +243,27 @@ Result<Attributes> PosixSource::stat(const Fid& fid) {
   return attributes;
 }
 
+Result<std::string> PosixSource::directory_path(const Fid& fid) {
+  TRY_ASSIGN(SharedFd dir, directory(fid));
+  std::string root, path;
+  for (auto [text, fd] : {std::pair(&root, root_->get()), std::pair(&path, dir->get())}) {
+    char buffer[PATH_MAX];
+    ssize_t size = ::readlink(proc_path(fd).c_str(), buffer, sizeof buffer);
+    if (size < 0) return Error::from_errno(errno, "ask for the path of " + to_string(fid));
+    text->assign(buffer, static_cast<size_t>(size));
+  }
+  if (path == root) return std::string();
+  if (!root.ends_with('/')) root += '/';
+  if (path.starts_with(root)) {
+    // The kernel's text is a hint: it may be cut off, or out of date by now.
+    path.erase(0, root.size());
+    Fd there(open_below(root_->get(), path, O_PATH | O_DIRECTORY));
+    Result<FidAndMount> id = there ? fid_at(there.get(), "") : gone("nothing is there");
+    if (id && id->fid == fid) return path;
+  }
+  return gone("the directory is not below the root");
+}
+
 Result<std::string> PosixSource::read_link(const Fid& fid) {
   TRY_ASSIGN(Fd fd, open_object(fid, O_PATH));
   char text[PATH_MAX + 1];
@@ -239,14 +288,13 @@ Result<std::unique_ptr<File>> PosixSource::open(const Fid& fid) {
 
 Result<Attributes> PosixSource::stamp(File& file) {
   TRY_ASSIGN(Attributes attributes, stat(file));
-  struct timespec now;
-  ::clock_gettime(CLOCK_REALTIME, &now);
+  if (attributes.size == 0 || !ctime_sees_mmap_ || has_no_dirty_pages(file.fd())) return attributes;
   // A page that is dirty and mapped can be stored to without moving ctime; write-back protects it
-  // again. Pages that became dirty (which moved ctime) longer ago were written back long since.
-  if (attributes.ctime.seconds < now.tv_sec - kWrittenBackSeconds) return attributes;
-  if (attributes.size == 0 || !ctime_sees_mmap()) return attributes;
-  if (::sync_file_range(file.fd(), 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE) != 0)
-    return Error::from_errno(errno, "start write-back");
+  // again. Starting it is enough, unless a page was being written already and became dirty anew.
+  unsigned start = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE;
+  if (::sync_file_range(file.fd(), 0, 0, start) != 0 ||
+      (!has_no_dirty_pages(file.fd()) && ::sync_file_range(file.fd(), 0, 0, kWriteAndWait) != 0))
+    return Error::from_errno(errno, "write back");
   return stat(file);
 }
 

@@ -43,6 +43,9 @@ class PosixSource final : public SourceTree {
   // Before the first use from a second thread. A locator may be wrong, it cannot lead astray.
   void set_locator(Locator locator) { locator_ = std::move(locator); }
 
+  // The path of a directory from the root, "" for the root; not_found when it is not below the root.
+  Result<std::string> directory_path(const Fid& fid);
+
   Fid root() const override { return root_fid_; }
   Result<Attributes> stat(const Fid& fid) override;
   Result<SourceEntry> lookup(const Fid& parent, const std::string& name) override;
@@ -51,9 +54,9 @@ class PosixSource final : public SourceTree {
   Result<std::string> read_link(const Fid& fid) override;
   Result<std::vector<Xattr>> xattrs(const Fid& fid, File* file) override;
   Result<Attributes> stamp(File& file) override;
-  bool ctime_sees_mmap() const override { return format_ != HandleFormat::tmpfs; }
-  Result<std::unique_ptr<File>> open(const Fid& fid) override;
   Result<Attributes> stat(File& file) override;
+  bool ctime_sees_mmap() const override { return ctime_sees_mmap_; }
+  Result<std::unique_ptr<File>> open(const Fid& fid) override;
 
  private:
   using SharedFd = std::shared_ptr<const Fd>;
@@ -82,6 +85,7 @@ class PosixSource final : public SourceTree {
   uint64_t device_ = 0;
   bool by_handle_ = false;
   bool has_flags_ = false;  // the file system has inode flags
+  bool ctime_sees_mmap_ = false;
   Locator locator_;
 
   // Directories in use, the last used first.

@@ -100,11 +100,11 @@ class Surveyor {
   }
 
   Status look(const EntryKey& key) {
-    if (!looked_.insert(key).second) return ok();
     survey_.looked_at.insert(Index::retry_key(key));
     TRY_ASSIGN(bool in_scope, known(key.parent));
     // Unknown parents lie outside the source or are new; the new ones are read whole.
     if (!in_scope || key.parent == kParkFid) return ok();
+    if (!looked_.insert(key).second) return ok();
     TRY_ASSIGN(std::optional<Entry> old, index_.entry(key));
     Result<SourceEntry> found = source_.lookup(key.parent, key.name);
     if (!found && found.error().code() != Code::not_found) {
@@ -140,6 +140,7 @@ class Surveyor {
     if (attributes.type != FileType::directory) return ok();
     new_home_[fid] = key;
     if (!is_known) new_dirs_.push_back(fid);
+    if (is_known && doubt) scans_.emplace_back(fid, ScanMode::deep);
     // Filters look at paths: below a directory that moved every decision may be another one.
     if (is_known && exclude_) survey_.scans.emplace_back(fid, ScanMode::deep);
     return ok();

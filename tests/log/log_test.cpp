@@ -3,6 +3,9 @@
 // The log in order: what is written is read again, over reopening, rotation, following and seeking.
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <thread>
+
 #include "log_testing.h"
 
 namespace reel::log {
@@ -116,6 +119,54 @@ TEST(Log, ReaderFollowsAWriterThroughFlushesAndSegments) {
     EXPECT_EQ(got.target.seq, i);
   }
   EXPECT_GT(segments_of(dir).size(), 3u);
+}
+
+TEST(Log, ReaderBesideABusyWriterSeesEveryRecordOnceAndNoDamage) {
+  TempDir dir;
+  WriterOptions options;
+  options.segment_bytes = 20'000;
+  options.block_bytes = 2000;
+  constexpr uint64_t kCount = 60'000;
+  auto writer = open_writer(dir, options);
+  std::string failure;
+  std::thread producer([&] {
+    try {
+      Random random(7);
+      std::string name;
+      for (uint64_t i = 1; i <= kCount; ++i) {
+        Record record;
+        record.target = {random.next(), static_cast<uint32_t>(i), 0};
+        name = random_bytes(random, random.below(30), false);
+        record.name = name;
+        must(writer->append(record));
+        if (random.below(20) == 0) must(writer->flush());
+        if (random.below(2000) == 0) must(writer->commit());
+      }
+      must(writer->commit());
+    } catch (const std::exception& error) {
+      failure = error.what();
+    }
+  });
+  auto reader = open_reader(dir);
+  auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(120);
+  uint64_t seen = 0;
+  while (seen < kCount && std::chrono::steady_clock::now() < deadline) {
+    Record record;
+    Result<bool> got = reader->next(record);
+    if (!got) {
+      ADD_FAILURE() << got.error().text();
+      break;
+    }
+    if (!*got) {
+      std::this_thread::yield();
+      continue;
+    }
+    EXPECT_EQ(record.index, ++seen);
+    EXPECT_EQ(record.target.oid, static_cast<uint32_t>(seen));
+  }
+  producer.join();
+  EXPECT_EQ(failure, "");
+  EXPECT_EQ(seen, kCount);
 }
 
 TEST(Log, SeekTimeFindsTheFirstRecordThatIsLateEnough) {

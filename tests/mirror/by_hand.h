@@ -37,7 +37,7 @@ class ByHand {
       case FileType::regular: {
         TRY_ASSIGN(std::unique_ptr<File> from, source_.open(fid));
         TRY_ASSIGN(std::unique_ptr<File> to, target_.create(dir, name, 0600));
-        TRY_ASSIGN(Attributes now, source_.stat(*from));
+        TRY_ASSIGN(Attributes now, source_.stamp(*from));
         TRY(target_.copy(source_, *from, *to, now.size, true));
         return set(fid, to.get(), nullptr, "");
       }
@@ -61,7 +61,7 @@ class ByHand {
   Status set(const Fid& fid, File* file, const TargetDirPtr& dir, const std::string& name) {
     AttributeChange change;
     TRY_ASSIGN(change.attributes, source_.stat(fid));
-    TRY_ASSIGN(change.xattrs, source_.xattrs(fid));
+    TRY_ASSIGN(change.xattrs, source_.xattrs(fid, nullptr));
     return target_.set_attributes(file, dir, name, change);
   }
 

@@ -67,9 +67,9 @@ Scratch::Scratch(const std::string& kind) {
 
 Scratch::~Scratch() {
   if (mounted_) ::umount2(path_.c_str(), MNT_DETACH);
-  if (!mounted_) shell("chattr -R -f -i -a " + base_);
-  std::error_code ignored;
-  std::filesystem::remove_all(base_, ignored);
+  std::error_code failed;
+  std::filesystem::remove_all(base_, failed);
+  if (failed) shell("chattr -R -f -i -a " + base_ + "; rm -rf " + base_);
 }
 
 void make_dir(const std::string& path, uint32_t mode) {

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The verbs that move records: log (print), import, export.
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <functional>
+#include <limits>
+#include <memory>
+
+#include "base/env.h"
+#include "cli/cli.h"
+#include "cli/log_place.h"
+#include "cli/log_verbs.h"
+#include "cli/output.h"
+#include "log/log.h"
+#include "log/lustre_wire.h"
+#include "log/text.h"
+
+namespace reel::cli {
+namespace {
+
+constexpr int kPollMs = 20;
+
+volatile sig_atomic_t interrupted = 0;
+void on_interrupt(int) { interrupted = 1; }
+
+// Ctrl-C and SIGTERM end a --follow in good order.
+void catch_interrupts() {
+  struct sigaction action = {};
+  action.sa_handler = on_interrupt;
+  ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGTERM, &action, nullptr);
+}
+
+// Waits a little for news; false when nobody reads our output any more.
+bool wait_for_news() {
+  struct pollfd out = {STDOUT_FILENO, 0, 0};
+  return ::poll(&out, 1, kPollMs) <= 0 || (out.revents & POLLERR) == 0;
+}
+
+using Print = std::function<Status(const Record&, std::string&)>;
+
+Print printer(const std::string& format) {
+  if (format == "lustre") return log::encode_lustre;
+  if (format == "json") {
+    return [](const Record& record, std::string& out) {
+      log::append_json_line(record, out);
+      return ok();
+    };
+  }
+  return [](const Record& record, std::string& out) {
+    log::append_lfs_line(record, out);
+    return ok();
+  };
+}
+
+struct PrintOptions {
+  std::string log, stream, mask = "ALL", user, format = "lfs";
+  bool follow = false, json = false;
+  uint64_t start = 1, end = std::numeric_limits<uint64_t>::max();
+};
+
+// Prints what is there; then, if wanted, what comes. Damage is told on stderr and gone around.
+Status print_records(log::Reader& reader, const PrintOptions& options, uint64_t mask, bool& damaged) {
+  Print print = printer(options.json ? "json" : options.format);
+  Output output;
+  Record record;
+  while (!interrupted) {
+    Result<bool> got = reader.next(record);
+    if (got.is(Code::corrupt)) {
+      TRY(output.flush());
+      std::fprintf(stderr, "reel: %s\n", got.error().text().c_str());
+      damaged = true;
+      continue;
+    }
+    if (!got) return std::move(got).error();
+    if (*got && record.index > options.end) break;
+    if (!*got) {
+      TRY(output.flush());
+      if (!options.follow || !wait_for_news()) break;
+      continue;
+    }
+    if (static_cast<uint32_t>(record.type) < 64 ? (mask & mask_bit(record.type)) == 0 : mask != kMaskAll) continue;
+    TRY(print(record, output.text()));
+    if (options.follow) {
+      TRY(output.flush());
+    } else {
+      TRY(output.maybe_flush());
+    }
+    if (record.index == options.end) break;
+  }
+  return output.flush();
+}
+
+Result<int> run_print(const PrintOptions& options) {
+  Env& env = Env::posix();
+  TRY_ASSIGN(LogPlace place, find_log(options.log, options.stream));
+  TRY_ASSIGN(uint64_t mask, parse_mask(options.mask, kMaskAll));
+  uint64_t start = options.start;
+  if (!options.user.empty()) {
+    TRY_ASSIGN(std::unique_ptr<log::Users> users, log::Users::open(env, place.dir, place.stream));
+    TRY_ASSIGN(log::User user, users->find(options.user));
+    mask &= user.mask == 0 ? kMaskDefaultLustre | ~kMaskAllLustre : user.mask;
+    start = std::max(start, user.cleared + 1);
+  }
+  TRY_ASSIGN(std::unique_ptr<log::Reader> reader, log::Reader::open(env, place.dir, place.stream, start));
+  if (options.follow) catch_interrupts();
+  bool damaged = false;
+  TRY(print_records(*reader, options, mask, damaged));
+  return damaged ? kFileIo : kOk;
+}
+
+struct ImportOptions {
+  std::string file, log, stream, format;
+};
+
+// "some/mdt0.nidbe.raw" -> "mdt0": what to call a stream when nobody said.
+std::string stream_name_of(const std::string& file) {
+  std::string name = file.substr(file.rfind('/') + 1);
+  name = name.substr(0, name.find('.'));
+  auto odd = [](char c) { return !(::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_'); };
+  if (name.empty() || name.size() > 40 || std::find_if(name.begin(), name.end(), odd) != name.end()) return "lustre";
+  return name;
+}
+
+// Calls `each` for every record of Lustre's raw bytes.
+Status each_lustre_record(const std::string& bytes, const std::function<Status(const Record&)>& each) {
+  for (size_t at = 0; at < bytes.size();) {
+    Record record;
+    Result<size_t> size = log::decode_lustre(bytes.data() + at, bytes.size() - at, record);
+    if (!size) return std::move(size).error().with("at byte " + std::to_string(at));
+    TRY(each(record));
+    at += *size;
+  }
+  return ok();
+}
+
+Result<int> run_import(const ImportOptions& options) {
+  Env& env = Env::posix();
+  TRY_ASSIGN(std::string bytes, read_file(env, options.file, std::numeric_limits<size_t>::max()));
+  // All of it must be good before any of it is taken.
+  Status readable = each_lustre_record(bytes, [](const Record&) { return ok(); });
+  if (!readable) return std::move(readable).error().with("import " + options.file);
+  TRY_ASSIGN(LogPlace place, find_or_name_log(options.log, options.stream, stream_name_of(options.file)));
+  TRY_ASSIGN(std::unique_ptr<log::Writer> writer, log::Writer::open(env, place.dir, place.stream));
+  uint64_t before = writer->last_index(), count = 0;
+  Status taken = each_lustre_record(bytes, [&](const Record& record) -> Status {
+    ++count;
+    TRY(writer->append(record));
+    return ok();
+  });
+  if (!taken) {
+    return std::move(taken).error().with("import " + options.file + " into stream " + place.stream +
+                                         ", which has records up to " + std::to_string(before) + " already");
+  }
+  TRY(writer->commit());
+  std::fprintf(stderr, "reel: imported %llu records into stream %s of %s\n", static_cast<unsigned long long>(count),
+               place.stream.c_str(), place.dir.c_str());
+  return kOk;
+}
+
+void define_log(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<PrintOptions>();
+  CLI::App* verb = app.add_subcommand("log", "print the records of a log as `lfs changelog` does");
+  verb->add_option("LOG", options->log, "log directory, or a state directory of reel")->required();
+  verb->add_option("START", options->start, "first index");
+  verb->add_option("END", options->end, "last index");
+  verb->add_flag("--follow,-f", options->follow, "go on with what comes, until Ctrl-C");
+  verb->add_option("--mask", options->mask, "record types to print: CREAT,UNLNK or ALL or DEFAULT or -CLOSE ...");
+  verb->add_option("--user", options->user, "what this registered user has not cleared, by its mask");
+  verb->add_option("--stream", options->stream, "which stream, when there are several");
+  verb->add_flag("--json", options->json, "one JSON object a line");
+  verb->callback([options, &exit_code] { exit_code = code_of(run_print(*options)); });
+}
+
+void define_import(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<ImportOptions>();
+  CLI::App* verb = app.add_subcommand("import", "put records from a file into a log");
+  verb->add_option("FILE", options->file)->required();
+  verb->add_option("LOG", options->log, "log directory; made when it is not there")->required();
+  verb->add_option("--format", options->format, "lustre: the bytes read from a changelog device")
+      ->required()
+      ->check(CLI::IsMember({"lustre"}));
+  verb->add_option("--stream", options->stream, "which stream (default: the only one, or named after FILE)");
+  verb->callback([options, &exit_code] { exit_code = code_of(run_import(*options)); });
+}
+
+void define_export(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<PrintOptions>();
+  CLI::App* verb = app.add_subcommand("export", "write the records of a log to standard output");
+  verb->add_option("LOG", options->log, "log directory, or a state directory of reel")->required();
+  verb->add_option("START", options->start, "first index");
+  verb->add_option("END", options->end, "last index");
+  verb->add_option("--format", options->format, "lustre (raw bytes), lfs (text) or json")
+      ->required()
+      ->check(CLI::IsMember({"lustre", "lfs", "json"}));
+  verb->add_option("--mask", options->mask, "record types to export");
+  verb->add_option("--stream", options->stream, "which stream, when there are several");
+  verb->callback([options, &exit_code] { exit_code = code_of(run_print(*options)); });
+}
+
+}  // namespace
+
+int code_of(const Result<int>& result) { return result ? *result : report(result.error()); }
+
+void define_log_verbs(CLI::App& app, int& exit_code) {
+  define_log(app, exit_code);
+  define_user_verbs(app, exit_code);
+  define_import(app, exit_code);
+  define_export(app, exit_code);
+}
+
+}  // namespace reel::cli

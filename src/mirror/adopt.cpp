@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mirror/adopt.h"
+
+#include <unordered_map>
+
+#include "mirror/apply_object.h"
+
+namespace reel::mirror {
+namespace {
+
+constexpr size_t kRowsPerWrite = 20000;
+
+class Adopter {
+ public:
+  Adopter(Index& index, SourceTree& source, TargetTree& target, const ExcludeFn& exclude)
+      : index_(index), source_(source), target_(target), exclude_(exclude) {}
+
+  Status run() {
+    TRY_ASSIGN(TargetDirPtr root, target_.root());
+    std::vector<Dir> todo;
+    todo.push_back({source_.root(), root, ""});
+    while (!todo.empty()) {
+      Dir dir = std::move(todo.back());
+      todo.pop_back();
+      TRY(match(dir, todo));
+      if (index_.pending_rows() > kRowsPerWrite) TRY(index_.store().write(index_.take_batch(), Durable::no));
+    }
+    return index_.store().write(index_.take_batch(), Durable::yes);
+  }
+
+ private:
+  struct Dir {
+    Fid fid;
+    TargetDirPtr target;
+    std::string path;  // "" or ending in "/"
+  };
+
+  Status match(const Dir& dir, std::vector<Dir>& todo) {
+    std::vector<std::pair<std::string, Attributes>> there;
+    TRY(target_.list(dir.target, [&](const TargetEntry& entry) -> Status {
+      bool own = dir.path.empty() && entry.name == kPrivateName;
+      if (!own) there.emplace_back(entry.name, entry.attributes);
+      return ok();
+    }));
+    for (const auto& [name, attributes] : there) {
+      bool is_dir = attributes.type == FileType::directory;
+      if (exclude_ && exclude_(dir.path + name, is_dir)) continue;  // not ours to touch
+      Result<SourceEntry> wanted = source_.lookup(dir.fid, name);
+      if (!wanted && wanted.error().code() != Code::not_found) continue;  // the scan will tell
+      TRY_ASSIGN(bool same, wanted ? enter(dir, name, attributes, *wanted) : Result<bool>(false));
+      if (!same) {
+        TRY(remove_tree(target_, dir.target, name));
+      } else if (is_dir) {
+        TRY_ASSIGN(TargetDirPtr below, target_.open_dir(dir.target, name));
+        todo.push_back({wanted->fid, below, dir.path + name + "/"});
+      }
+    }
+    return ok();
+  }
+
+  // Enters the pair into the index, if the target's object can become the source's.
+  Result<bool> enter(const Dir& dir, const std::string& name, const Attributes& there, const SourceEntry& wanted) {
+    // Symlinks and nodes are made anew in no time; a wrong text or number cannot be mended anyway.
+    bool kind = there.type == FileType::regular || there.type == FileType::directory;
+    if (there.type != wanted.attributes.type || !kind) return false;
+    TRY_ASSIGN(std::optional<Entry> old, index_.entry({dir.fid, name}));
+    if (old) return old->fid == wanted.fid;  // adopted before an interruption
+    TRY_ASSIGN(std::optional<Object> known, index_.object(wanted.fid));
+    if (known) {
+      if (known->target_ino != there.ino || there.type == FileType::directory) return false;
+      TRY(index_.add_link(*known, {dir.fid, name}));
+      return true;
+    }
+    if (there.type == FileType::regular && there.nlink > 1 && !by_ino_.emplace(there.ino, wanted.fid).second)
+      return false;  // one file here, two on the source
+    Object object;
+    object.fid = wanted.fid;
+    object.type = there.type;
+    object.home = {dir.fid, name};
+    object.target_ino = there.ino;
+    TRY(index_.put(object));
+    return true;
+  }
+
+  Index& index_;
+  SourceTree& source_;
+  TargetTree& target_;
+  const ExcludeFn& exclude_;
+  std::unordered_map<uint64_t, Fid> by_ino_;
+};
+
+}  // namespace
+
+Status adopt_target(Index& index, SourceTree& source, TargetTree& target, const ExcludeFn& exclude) {
+  return Adopter(index, source, target, exclude).run();
+}
+
+}  // namespace reel::mirror

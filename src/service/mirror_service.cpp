@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/mirror_service.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "service/control.h"
+#include "service/report_text.h"
+#include "service/target_runner.h"
+#include "log/users.h"
+#include "source/source.h"
+
+namespace reel::service {
+namespace {
+
+constexpr const char* kStream = "local";
+constexpr int kLookMs = 50;          // how often the main thread looks around
+constexpr int kSourceLookMs = 1000;  // whether the source is still mounted
+constexpr int kStatusFileMs = 5000;
+constexpr int kStopGraceMs = 5000;   // then a batch is abandoned; the next start recovers it
+
+using Clock = std::chrono::steady_clock;
+
+std::string boot_id() {
+  Result<std::string> id = read_file(Env::posix(), "/proc/sys/kernel/random/boot_id");
+  return id ? id->substr(0, id->find('\n')) : "unknown";
+}
+
+class Service {
+ public:
+  explicit Service(const MirrorOptions& options) : options_(options) {}
+
+  Result<MirrorReport> run(const std::function<Stop()>& stop) {
+    TRY(open_state());
+    TRY(prepare_targets());
+    if (!options_.once) TRY(open_log());
+    TRY(make_runners());
+    if (!options_.once) {
+      TRY_ASSIGN(control_, ControlServer::start(state_->dir() + "/control.sock",
+                                                [this](const std::string& request, const std::function<bool()>& gone) {
+                                                  return answer(request, gone);
+                                                }));
+    }
+    for (auto& runner : runners_) runner->start();
+    Status ended = watch(stop);
+    control_.reset();
+    stop_runners();
+    MirrorReport last = report();
+    last.running = false;
+    ignore(replace_file(Env::posix(), state_->dir(), status_file(), report_json(last)), "only informs");
+    TRY(std::move(ended));
+    return last;
+  }
+
+ private:
+  std::string status_file() const { return state_->dir() + "/status.json"; }
+
+  Status open_state() {
+    TRY_ASSIGN(identity_, identify_source(options_.source));
+    TRY_ASSIGN(state_, State::open(options_.state_dir, options_.source, identity_));
+    return ok();
+  }
+
+  // A target that is away does not hold up the others; alone, or wrong, it is an error at once.
+  Status prepare_targets() {
+    for (const std::string& path : options_.targets) {
+      Result<PreparedTarget> target = prepare_target(*state_, options_.source, path, options_.adopt);
+      bool away = target.is(Code::not_found) && !options_.once && options_.targets.size() > 1;
+      if (away) {
+        TRY_ASSIGN(TargetState known, state_->find_target(path));
+        away = !known.id.empty();
+        if (away) {
+          note(target.error().text() + "; the other targets go on");
+          targets_.push_back({known, false, false});
+          continue;
+        }
+      }
+      if (target.is(Code::not_found)) return Error(Code::conflict, target.error().text());
+      TRY_ASSIGN(PreparedTarget prepared, std::move(target));
+      targets_.push_back(prepared);
+    }
+    return ok();
+  }
+
+  Status open_log() {
+    TRY_ASSIGN(writer_, log::Writer::open(Env::posix(), state_->log_dir(), kStream));
+    TRY_ASSIGN(users_, log::Users::open(Env::posix(), state_->log_dir(), kStream));
+    for (const PreparedTarget& target : targets_) TRY(register_user(target));
+    source::LocalOptions local;
+    local.state_dir = state_->dir();
+    local.hold_seconds = options_.hold_seconds;
+    TRY_ASSIGN(source_, source::watch_local(options_.source, *writer_, local));
+    return ok();
+  }
+
+  static std::string user_name(const PreparedTarget& target) { return "t" + target.state.id.substr(0, 12); }
+  Status register_user(const PreparedTarget& target) {
+    Result<log::User> known = users_->find(user_name(target));
+    if (known || known.error().code() != Code::not_found) return known ? ok() : Status(std::move(known).error());
+    TRY(users_->register_user(user_name(target), kMaskAll));
+    return ok();
+  }
+
+  Status make_runners() {
+    for (const PreparedTarget& target : targets_) {
+      RunnerSetup setup;
+      setup.options = &options_;
+      setup.target = target;
+      setup.index_dir = state_->index_dir(target.state);
+      setup.boot_id = boot_id();
+      if (writer_) {
+        setup.log_dir = state_->log_dir();
+        setup.writer = writer_.get();
+        setup.barrier = [this] { return source_->barrier(); };
+        TRY_ASSIGN(log::User user, users_->find(user_name(target)));
+        setup.log_user = user.full_name();
+      }
+      TRY_ASSIGN(std::unique_ptr<TargetRunner> runner, TargetRunner::create(std::move(setup)));
+      runners_.push_back(std::move(runner));
+    }
+    return ok();
+  }
+
+  // Until there is a reason to end.
+  Status watch(const std::function<Stop()>& stop) {
+    Clock::time_point source_look = Clock::now();
+    Clock::time_point status_look = Clock::now() - std::chrono::milliseconds(kStatusFileMs);
+    while (true) {
+      if (stop() != Stop::none) {
+        if (options_.once) return Error(Code::cancelled, "interrupted");
+        return ok();
+      }
+      size_t finished = 0;
+      for (auto& runner : runners_) {
+        if (!runner->finished()) continue;
+        ++finished;
+        if (std::optional<Error> error = runner->take_error()) return std::move(*error);
+      }
+      if (finished == runners_.size()) return ok();
+      if (source_) TRY(source_->health());
+      if (Clock::now() - source_look > std::chrono::milliseconds(kSourceLookMs)) {
+        TRY(check_source());
+        if (writer_) TRY(writer_purge());
+        source_look = Clock::now();
+      }
+      if (!options_.once && Clock::now() - status_look > std::chrono::milliseconds(kStatusFileMs)) {
+        ignore(replace_file(Env::posix(), state_->dir(), status_file(), report_json(report())), "only informs");
+        status_look = Clock::now();
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(kLookMs));
+    }
+  }
+
+  Status check_source() {
+    Result<SourceIdentity> now = identify_source(options_.source);
+    if (now && *now == identity_) return ok();
+    return Error(Code::not_found, "source " + options_.source + " is not there any more (unmounted?)");
+  }
+
+  Status writer_purge() { return log::purge_cleared(Env::posix(), state_->log_dir(), kStream); }
+
+  void stop_runners() {
+    for (auto& runner : runners_) runner->ask_to_stop();
+    Clock::time_point until = Clock::now() + std::chrono::milliseconds(kStopGraceMs);
+    auto busy = [&] {
+      return std::any_of(runners_.begin(), runners_.end(), [](const auto& runner) { return !runner->finished(); });
+    };
+    while (busy() && Clock::now() < until) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    // A long copy is not waited for: the batch's intent is on disk, the next start looks at it.
+    abandoned_ = busy();
+  }
+
+ public:
+  bool abandoned() const { return abandoned_; }
+
+ private:
+  MirrorReport report() const {
+    MirrorReport report;
+    report.source = options_.source;
+    report.state_dir = options_.state_dir;
+    report.running = true;
+    report.log_index = writer_ ? writer_->last_index() : 0;
+    report.now_s = static_cast<int64_t>(Env::posix().realtime_ns() / 1000000000u);
+    for (const auto& runner : runners_) report.targets.push_back(runner->report());
+    return report;
+  }
+
+  Answer answer(const std::string& request, const std::function<bool()>& gone) {
+    if (request == "status") return {0, report_json(report())};
+    if (request == "wait") return wait(gone);
+    return {1, "reel: unknown request\n"};
+  }
+
+  Answer wait(const std::function<bool()>& gone) {
+    Result<uint64_t> index = source_->barrier();
+    if (!index) return {11, "reel: " + index.error().text() + "\n"};
+    while (!gone()) {
+      bool all = true;
+      for (auto& runner : runners_) {
+        if (runner->settled(*index)) continue;
+        all = false;
+        runner->hurry();
+      }
+      if (all) break;
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    std::string text;
+    for (const TargetReport& target : report().targets)
+      for (const std::string& trouble : target.troubles) text += "reel: " + target.path + ": " + trouble + "\n";
+    return {text.empty() ? 0 : 42, text};
+  }
+
+  void note(const std::string& text) const {
+    if (options_.note) options_.note(text);
+  }
+
+  const MirrorOptions& options_;
+  SourceIdentity identity_;
+  std::unique_ptr<State> state_;
+  std::vector<PreparedTarget> targets_;
+  std::unique_ptr<log::Writer> writer_;
+  std::unique_ptr<log::Users> users_;
+  std::unique_ptr<source::Source> source_;
+  std::vector<std::unique_ptr<TargetRunner>> runners_;
+  std::unique_ptr<ControlServer> control_;
+  bool abandoned_ = false;
+};
+
+}  // namespace
+
+Result<MirrorReport> run_mirror(const MirrorOptions& options, const std::function<Stop()>& stop) {
+  Service service(options);
+  Result<MirrorReport> report = service.run(stop);
+  // Threads that are deep in a copy cannot be joined; everything that matters is on disk.
+  if (service.abandoned()) ::_exit(20);
+  return report;
+}
+
+}  // namespace reel::service

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `reel mirror`: joins a source, its log and one engine per target, until it is told to stop.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "mirror/engine.h"
+#include "service/target_gate.h"
+
+namespace reel::service {
+
+struct MirrorOptions {
+  std::string source;
+  std::vector<std::string> targets;
+  std::string state_dir;  // resolved, never empty
+  bool once = false;      // scan, bring up to date, end
+  bool dry_run = false;   // once, and change nothing
+  Adopt adopt = Adopt::no;
+  unsigned jobs = 0;      // threads per target; 0: as many as processors
+  uint64_t bytes_per_second = 0;  // 0: no limit
+  uint64_t max_delete = UINT64_MAX;
+  int hold_seconds = 600;
+  mirror::ExcludeFn exclude;
+  // Called by the engines' threads, one at a time.
+  std::function<void(const std::string& target, const mirror::Done&, const std::string& path,
+                     const std::string& from)> done;
+  std::function<void(const std::string& text)> note;  // for people: what happens, on stderr
+};
+
+enum class Stop { none, terminate, interrupt };
+
+struct TargetReport {
+  std::string path;
+  mirror::Progress progress;
+  uint64_t records = 0, created = 0, removed = 0, renames = 0, links = 0, attributes = 0;
+  uint64_t files_copied = 0, bytes_copied = 0, bytes_cloned = 0, files_compared = 0, batches = 0, scanned = 0;
+  uint64_t backlog = 0;  // records in the log that are not applied
+  std::vector<std::string> troubles;
+};
+
+struct MirrorReport {
+  std::string source, state_dir;
+  bool running = false;
+  uint64_t log_index = 0;
+  int64_t now_s = 0;
+  std::vector<TargetReport> targets;
+};
+
+// Runs until everything is done (once) or `stop` says so (asked often). Gives the last report, or the
+// error that ended it.
+Result<MirrorReport> run_mirror(const MirrorOptions& options, const std::function<Stop()>& stop);
+
+}  // namespace reel::service

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The state directory of one mirror: who its source is, which targets it has, and where log and
+// indexes lie. Layout:
+//   lock                 held by the running reel
+//   source               version, path and identity of the source ("key value" lines)
+//   log/                 the changelog
+//   targets/ID/target    path of the target; ID is also written in TARGET/.reel/id
+//   targets/ID/index/    its index
+//   control.sock, hold.sock, status.json
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/env.h"
+#include "reel/record.h"
+#include "reel/result.h"
+
+namespace reel::service {
+
+inline constexpr int kStateVersion = 1;
+
+// Where a source's state lies unless told: /var/lib/reel/NAME as root, else ~/.local/state/reel/NAME.
+std::string default_state_base();
+// "/srv/data" → "srv-data"
+std::string name_of_source(const std::string& path);
+// The state directory that `--state`, `--name` or the only one under the default base names.
+Result<std::string> find_state(const std::string& state, const std::string& name);
+
+struct SourceIdentity {
+  Fid root;
+  std::string file_system;  // type and, where the kernel tells it, UUID
+  std::string born;         // birth time of the root directory
+  friend bool operator==(const SourceIdentity&, const SourceIdentity&) = default;
+};
+Result<SourceIdentity> identify_source(const std::string& path);
+
+struct TargetState {
+  std::string id, path;
+};
+
+class State {
+ public:
+  // Opens or creates, and locks. Errors: busy, conflict (state of another source), newer, corrupt,
+  // permission, io.
+  static Result<std::unique_ptr<State>> open(const std::string& dir, const std::string& source_path,
+                                             const SourceIdentity& identity);
+
+  const std::string& dir() const { return dir_; }
+  std::string log_dir() const { return dir_ + "/log"; }
+  std::string index_dir(const TargetState& target) const { return target_dir(target) + "/index"; }
+
+  // The target with this path as this state knows it; id empty: not known.
+  Result<TargetState> find_target(const std::string& path);
+  Result<TargetState> add_target(const std::string& path);
+
+ private:
+  explicit State(std::string dir) : dir_(std::move(dir)) {}
+  std::string target_dir(const TargetState& target) const { return dir_ + "/targets/" + target.id; }
+
+  std::string dir_;
+  std::unique_ptr<Lock> lock_;
+};
+
+}  // namespace reel::service

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/target_gate.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstdlib>
+#include <cstring>
+
+#include "mirror/target_dirs.h"
+
+namespace reel::service {
+namespace {
+
+using mirror::Fd;
+
+constexpr const char* kMarkerName = "id";
+constexpr const char* kLostFound = "lost+found";  // what mkfs leaves in an empty ext4
+
+Result<std::string> real_path(const std::string& path) {
+  char* resolved = ::realpath(path.c_str(), nullptr);
+  if (!resolved) return Error::from_errno(errno, path);
+  std::string text = resolved;
+  std::free(resolved);
+  return text;
+}
+
+bool is_within(const std::string& inner, const std::string& outer) {
+  if (outer == "/") return true;
+  return inner == outer || inner.starts_with(outer + "/");
+}
+
+// The id in TARGET/.reel/id; empty when there is none.
+Result<std::string> read_marker(int root) {
+  Fd own(::openat(root, mirror::kPrivateName, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!own && errno == ENOENT) return std::string();
+  if (!own) return Error::from_errno(errno, std::string(mirror::kPrivateName));
+  Fd file(::openat(own.get(), kMarkerName, O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!file && errno == ENOENT) return std::string();
+  if (!file) return Error::from_errno(errno, std::string(mirror::kPrivateName) + "/" + kMarkerName);
+  char text[64];
+  ssize_t size = ::read(file.get(), text, sizeof text);
+  if (size < 0) return Error::from_errno(errno, "read the target's marker");
+  std::string id(text, static_cast<size_t>(size));
+  while (!id.empty() && id.back() == '\n') id.pop_back();
+  return id;
+}
+
+Status write_marker(int root, const std::string& id) {
+  if (::mkdirat(root, mirror::kPrivateName, 0700) != 0 && errno != EEXIST)
+    return Error::from_errno(errno, std::string("make ") + mirror::kPrivateName);
+  Fd own(::openat(root, mirror::kPrivateName, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!own) return Error::from_errno(errno, mirror::kPrivateName);
+  if (::mkdirat(own.get(), mirror::kParkName, 0700) != 0 && errno != EEXIST)
+    return Error::from_errno(errno, "make the park");
+  Fd file(::openat(own.get(), kMarkerName, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!file) return Error::from_errno(errno, "write the target's marker");
+  std::string text = id + "\n";
+  if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) || ::fsync(file.get()) != 0 ||
+      ::fsync(own.get()) != 0 || ::fsync(root) != 0)
+    return Error::from_errno(errno, "write the target's marker");
+  return ok();
+}
+
+// Whether there is anything in the directory but what reel and mkfs put there.
+Result<bool> is_empty(int root) {
+  Fd copy(::openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  DIR* dir = copy ? ::fdopendir(::dup(copy.get())) : nullptr;
+  if (!dir) return Error::from_errno(errno, "list the target");
+  bool empty = true;
+  while (struct dirent* entry = ::readdir(dir)) {
+    const char* name = entry->d_name;
+    if (!std::strcmp(name, ".") || !std::strcmp(name, "..") || !std::strcmp(name, mirror::kPrivateName)) continue;
+    if (!std::strcmp(name, kLostFound) && ::unlinkat(root, name, AT_REMOVEDIR) == 0) continue;
+    empty = false;
+  }
+  ::closedir(dir);
+  return empty;
+}
+
+Status check_apart(const std::string& source, const std::string& target, const std::string& state) {
+  auto nested = [](const std::string& what) { return Error(Code::invalid, what); };
+  if (is_within(target, source) && is_within(source, target)) return nested("source and target are the same: " + source);
+  if (is_within(target, source)) return nested("target " + target + " lies inside the source " + source);
+  if (is_within(source, target)) return nested("source " + source + " lies inside the target " + target);
+  if (is_within(state, target)) return nested("state " + state + " lies inside the target " + target);
+  struct stat a, b;
+  if (::stat(source.c_str(), &a) == 0 && ::stat(target.c_str(), &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+    return nested("source and target are the same directory: " + source + " and " + target);
+  return ok();
+}
+
+}  // namespace
+
+Result<PreparedTarget> prepare_target(State& state, const std::string& source, const std::string& target, Adopt adopt) {
+  TRY_ASSIGN(std::string source_path, real_path(source));
+  if (::access(target.c_str(), F_OK) != 0 && errno == ENOENT) {
+    std::string absolute = target.starts_with('/') ? target : std::string(".") + "/" + target;
+    TRY_ASSIGN(TargetState known, state.find_target(absolute));
+    if (!known.id.empty()) return Error(Code::not_found, "target " + target + " is not there (not mounted?)");
+    if (::mkdir(target.c_str(), 0700) != 0) return Error::from_errno(errno, "make the target " + target);
+  }
+  TRY_ASSIGN(std::string path, real_path(target));
+  TRY(check_apart(source_path, path, state.dir()));
+  Fd root(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!root) return Error::from_errno(errno, "target " + target);
+
+  TRY_ASSIGN(std::string marker, read_marker(root.get()));
+  TRY_ASSIGN(TargetState known, state.find_target(path));
+  if (!marker.empty() && marker == known.id) return PreparedTarget{known, false, false};
+  if (adopt == Adopt::no && marker.empty() && !known.id.empty())
+    return Error(Code::not_found, "target " + path + " does not hold the mirror that was there (not mounted?); "
+                                  "mount it, or give --adopt to begin anew with what is there now");
+  if (adopt == Adopt::no && !marker.empty())
+    return Error(Code::conflict, "target " + path + " is the mirror of another source or state; give --adopt to take "
+                                 "it over (what differs will be overwritten or removed)");
+  TRY_ASSIGN(bool empty, is_empty(root.get()));
+  if (adopt == Adopt::no && !empty)
+    return Error(Code::conflict, "target " + path + " is not empty and not a mirror of " + source_path +
+                                 "; give --adopt to make it one (what differs will be overwritten or removed)");
+  TRY_ASSIGN(TargetState fresh, state.add_target(path));
+  TRY(write_marker(root.get(), fresh.id));
+  return PreparedTarget{fresh, !empty, true};
+}
+
+Result<std::unique_ptr<mirror::PosixTarget>> open_target(const TargetState& target,
+                                                         const mirror::PosixTarget::Options& options) {
+  Fd root(::open(target.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!root) return Error(Code::not_found, "target " + target.path + " is not there: " + std::strerror(errno));
+  TRY_ASSIGN(std::string marker, read_marker(root.get()));
+  if (marker.empty()) return Error(Code::not_found, "target " + target.path + " is not there (not mounted?)");
+  if (marker != target.id) return Error(Code::conflict, "at " + target.path + " lies another mirror");
+  TRY_ASSIGN(std::unique_ptr<mirror::PosixTarget> tree, mirror::PosixTarget::open(target.path, options));
+  // Between the look and the open it may have been unmounted.
+  TRY_ASSIGN(mirror::TargetDirPtr top, tree->root());
+  TRY(tree->open_dir(top, mirror::kPrivateName));
+  return tree;
+}
+
+}  // namespace reel::service

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/target_runner.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+namespace reel::service {
+namespace {
+
+constexpr const char* kStream = "local";
+constexpr int64_t kPollMs = 10;         // how soon a new record is noticed
+constexpr int64_t kFirstPauseMs = 50;   // between batches; doubles while changes keep coming, so that
+constexpr int64_t kPauseMaxMs = 1000;   // a file written again and again is copied a few times only
+constexpr int64_t kAwayMs = 1000;       // between looks for a target that is away
+constexpr int64_t kOncePatienceMs = 20000;  // --once waits this long for files that keep changing
+
+int64_t steady_ms() {
+  using namespace std::chrono;
+  return duration_cast<milliseconds>(steady_clock::now().time_since_epoch()).count();
+}
+int64_t realtime_s() { return static_cast<int64_t>(Env::posix().realtime_ns() / 1000000000u); }
+
+class LogFeed : public mirror::Feed {
+ public:
+  LogFeed(std::string dir, log::Writer& writer) : dir_(std::move(dir)), writer_(writer) {}
+
+  Status start_after(uint64_t index) override {
+    start_ = index + 1;
+    reader_.reset();
+    held_ = false;
+    return ok();
+  }
+  Result<bool> next(Record& record) override {
+    if (!reader_) {
+      Result<std::unique_ptr<log::Reader>> reader = log::Reader::open(Env::posix(), dir_, kStream, start_);
+      if (reader.is(Code::not_found)) return false;
+      TRY_ASSIGN(reader_, std::move(reader));
+    }
+    if (!held_) {
+      TRY_ASSIGN(bool more, reader_->next(next_));
+      if (!more) return false;
+    }
+    // Only what a crash of the machine leaves in the log may move the cursor: else the log could
+    // begin again below it, and what it then says would be skipped.
+    held_ = next_.index > writer_.durable_index();
+    if (held_) return false;
+    record = next_;
+    return true;
+  }
+  uint64_t last_index() override { return writer_.last_index(); }
+
+ private:
+  const std::string dir_;
+  log::Writer& writer_;
+  uint64_t start_ = 1;
+  std::unique_ptr<log::Reader> reader_;
+  Record next_;        // a view into the reader
+  bool held_ = false;  // next_ was read and not given yet
+};
+
+}  // namespace
+
+Result<std::unique_ptr<TargetRunner>> TargetRunner::create(RunnerSetup setup) {
+  std::unique_ptr<TargetRunner> runner(new TargetRunner(std::move(setup)));
+  TRY(runner->build());
+  return runner;
+}
+
+TargetRunner::TargetRunner(RunnerSetup setup) : setup_(std::move(setup)) {}
+
+TargetRunner::~TargetRunner() {
+  ask_to_stop();
+  if (thread_.joinable()) thread_.join();
+}
+
+Status TargetRunner::build() {
+  const MirrorOptions& options = *setup_.options;
+  TRY_ASSIGN(source_, mirror::PosixSource::open(options.source));
+  TRY(make_dirs(Env::posix(), setup_.index_dir));
+  TRY_ASSIGN(store_, mirror::open_rocks_store(setup_.index_dir));
+  unsigned jobs = options.jobs ? options.jobs : std::max(1u, std::thread::hardware_concurrency());
+  pool_ = std::make_unique<Pool>(jobs - 1);
+  if (options.bytes_per_second) throttle_ = std::make_unique<mirror::Throttle>(options.bytes_per_second);
+
+  mirror::EngineHooks hooks;
+  hooks.open_target = [this]() -> Result<std::unique_ptr<mirror::TargetTree>> {
+    mirror::PosixTarget::Options target_options;
+    target_options.throttle = throttle_.get();
+    TRY_ASSIGN(std::unique_ptr<mirror::PosixTarget> target, open_target(setup_.target.state, target_options));
+    return std::unique_ptr<mirror::TargetTree>(std::move(target));
+  };
+  hooks.now_s = realtime_s;
+  hooks.monotonic_ms = steady_ms;
+  hooks.exclude = options.exclude;
+  if (options.done) hooks.done = [this](const mirror::Done& done) { show(done); };
+  if (setup_.writer) {
+    feed_ = std::make_unique<LogFeed>(setup_.log_dir, *setup_.writer);
+    TRY_ASSIGN(users_, log::Users::open(Env::posix(), setup_.log_dir, kStream));
+    hooks.barrier = setup_.barrier;
+    hooks.clear = [this](uint64_t index) -> Status {
+      Status cleared = users_->clear(setup_.log_user, index);
+      // Cleared that far already: the end of the log went with a crash.
+      return cleared.is(Code::not_found) || cleared.is(Code::invalid) ? ok() : std::move(cleared);
+    };
+  }
+  mirror::EngineOptions engine_options;
+  engine_options.max_delete = options.max_delete;
+  engine_options.boot_id = setup_.boot_id;
+  engine_ = std::make_unique<mirror::Engine>(*store_, *source_, feed_.get(), *pool_, std::move(hooks), engine_options);
+  // Without handles (no privilege) objects are found by the names that the index has.
+  source_->set_locator([this](const Fid& fid) -> std::optional<std::pair<Fid, std::string>> {
+    Result<std::optional<mirror::Object>> object = engine_->index().object(fid);
+    if (!object || !*object) return std::nullopt;
+    return std::make_pair((*object)->home.parent, (*object)->home.name);
+  });
+  return ok();
+}
+
+void TargetRunner::start() {
+  thread_ = std::thread([this] { run(); });
+}
+void TargetRunner::ask_to_stop() {
+  std::lock_guard lock(mutex_);
+  stop_ = true;
+  wake_.notify_all();
+}
+void TargetRunner::hurry() {
+  hurry_ = true;
+  wake_.notify_all();
+}
+
+std::optional<Error> TargetRunner::take_error() {
+  std::optional<Error> error = std::move(error_);
+  error_.reset();
+  return error;
+}
+
+void TargetRunner::run() {
+  Status status = go();
+  while (!status && handle(std::move(status).error())) {
+    if (!wait_for_news(kAwayMs)) break;
+    status = go();
+  }
+  engine_->release_target();
+  finished_ = true;
+}
+
+// An error ended the engine's work. True: try again later; false: it is final.
+bool TargetRunner::handle(Error error) {
+  engine_->release_target();
+  bool away = error.code() == Code::not_found || error.code() == Code::conflict;
+  bool passing = away || error.code() == Code::io || error.code() == Code::no_space;
+  if (!passing || setup_.options->once) {
+    error_ = std::move(error).with("target " + setup_.target.state.path);
+    return false;
+  }
+  std::lock_guard lock(mutex_);
+  if (problem_ != error.text() && setup_.options->note)
+    setup_.options->note("target " + setup_.target.state.path + ": " + error.text() + "; trying again");
+  problem_ = error.text();
+  absent_ = away;
+  return !stop_;
+}
+
+// Sleeps at most this long, less when asked to stop or to hurry. False: stop.
+bool TargetRunner::wait_for_news(int64_t pause_ms) {
+  std::unique_lock lock(mutex_);
+  wake_.wait_for(lock, std::chrono::milliseconds(pause_ms), [this] { return stop_ || hurry_; });
+  return !stop_;
+}
+
+Status TargetRunner::go() {
+  TRY(engine_->start());
+  if (setup_.target.adopted) TRY(engine_->adopt());
+  if (setup_.options->once) TRY(engine_->request_scan());
+  {
+    std::lock_guard lock(mutex_);
+    problem_.clear();
+    absent_ = false;
+  }
+  quiet_since_ms_ = steady_ms();
+  uint64_t seen = 0;
+  while (true) {
+    TRY_ASSIGN(bool worked, engine_->step());
+    if (worked) {
+      quiet_since_ms_ = steady_ms();
+      bool more_to_scan = engine_->progress().scans_pending > 0;
+      bool at_once = more_to_scan || hurry_ || setup_.options->once;
+      pause_ms_ = std::min(kPauseMaxMs, pause_ms_ ? pause_ms_ * 2 : kFirstPauseMs);
+      if (!wait_for_news(at_once ? 0 : pause_ms_)) return ok();
+      continue;
+    }
+    if (setup_.options->once && once_done()) return ok();
+    hurry_ = false;
+    engine_->release_target();
+    if (steady_ms() - quiet_since_ms_ > kPauseMaxMs) pause_ms_ = 0;
+    seen = setup_.writer ? setup_.writer->last_index() : 0;
+    int64_t until = steady_ms() + 1000;  // retries fall due by the clock
+    while (steady_ms() < until && (!setup_.writer || setup_.writer->last_index() == seen) && !hurry_)
+      if (!wait_for_news(kPollMs)) return ok();
+  }
+}
+
+bool TargetRunner::once_done() const {
+  mirror::Progress progress = engine_->progress();
+  if (progress.scans_pending > 0) return false;
+  return progress.retries_pending == 0 || steady_ms() - quiet_since_ms_ > kOncePatienceMs;
+}
+
+bool TargetRunner::settled(uint64_t index) const {
+  {
+    std::lock_guard lock(mutex_);
+    if (absent_ || !problem_.empty()) return false;
+  }
+  mirror::Progress progress = engine_->progress();
+  return progress.settled && progress.durable >= index;
+}
+
+TargetReport TargetRunner::report() const {
+  TargetReport report;
+  report.path = setup_.target.state.path;
+  report.progress = engine_->progress();
+  report.troubles = report.progress.trouble_texts;
+  {
+    std::lock_guard lock(mutex_);
+    report.progress.problem = problem_;
+    if (absent_) report.progress.phase = "absent";
+    if (!problem_.empty()) report.progress.settled = false;
+  }
+  mirror::Counters& counters = engine_->counters();
+  report.records = counters.records;
+  report.created = counters.created;
+  report.removed = counters.removed;
+  report.renames = counters.renames;
+  report.links = counters.links;
+  report.attributes = counters.attributes;
+  report.files_copied = counters.files_copied;
+  report.bytes_copied = counters.bytes_copied;
+  report.bytes_cloned = counters.bytes_cloned;
+  report.files_compared = counters.files_compared;
+  report.batches = counters.batches;
+  report.scanned = counters.scanned;
+  uint64_t last = setup_.writer ? setup_.writer->last_index() : 0;
+  report.backlog = last > report.progress.cursor ? last - report.progress.cursor : 0;
+  return report;
+}
+
+Result<std::string> TargetRunner::path_of(const mirror::EntryKey& key) {
+  std::string path = key.name;
+  Fid at = key.parent;
+  while (at != source_->root()) {
+    TRY_ASSIGN(std::optional<mirror::Object> object, engine_->index().object(at));
+    if (!object) break;
+    path = object->home.name + "/" + path;
+    at = object->home.parent;
+  }
+  return path;
+}
+
+void TargetRunner::show(const mirror::Done& done) {
+  Result<std::string> path = path_of(done.key);
+  Result<std::string> from = done.from.name.empty() ? Result<std::string>(std::string()) : path_of(done.from);
+  if (path && from) setup_.options->done(setup_.target.state.path, done, *path, *from);
+}
+
+}  // namespace reel::service

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One target's thread: starts its engine, keeps it going, waits while the target is away.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <thread>
+
+#include "log/log.h"
+#include "mirror/posix_source.h"
+#include "service/mirror_service.h"
+
+namespace reel::service {
+
+struct RunnerSetup {
+  const MirrorOptions* options = nullptr;
+  PreparedTarget target;
+  std::string index_dir;
+  std::string log_dir;               // empty: no log (once)
+  std::string boot_id;
+  log::Writer* writer = nullptr;     // null: no log
+  std::function<Result<uint64_t>()> barrier;
+  std::string log_user;
+};
+
+class TargetRunner {
+ public:
+  // Opens the index. Errors: corrupt, busy, io.
+  static Result<std::unique_ptr<TargetRunner>> create(RunnerSetup setup);
+  ~TargetRunner();
+
+  void start();
+  void ask_to_stop();
+  // Whoever waits wants it now: no pause between batches until the next settle.
+  void hurry();
+  bool finished() const { return finished_; }
+  // After finished(): what ended it, if it was an error.
+  std::optional<Error> take_error();
+
+  // Everything up to this index is durable, and nothing is left but troubles.
+  bool settled(uint64_t index) const;
+  TargetReport report() const;
+
+ private:
+  explicit TargetRunner(RunnerSetup setup);
+  Status build();
+  void run();
+  Status go();
+  bool wait_for_news(int64_t pause_ms);
+  bool handle(Error error);
+  bool once_done() const;
+  Result<std::string> path_of(const mirror::EntryKey& key);
+  void show(const mirror::Done& done);
+
+  const RunnerSetup setup_;
+  std::unique_ptr<mirror::Throttle> throttle_;
+  std::unique_ptr<mirror::PosixSource> source_;
+  std::unique_ptr<mirror::Store> store_;
+  std::unique_ptr<mirror::Feed> feed_;
+  std::unique_ptr<log::Users> users_;
+  std::unique_ptr<Pool> pool_;
+  std::unique_ptr<mirror::Engine> engine_;
+
+  std::thread thread_;
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stop_ = false;
+  std::atomic<bool> hurry_{false}, finished_{false};
+  std::string problem_;  // guarded by mutex_
+  bool absent_ = false;  // guarded by mutex_
+  std::optional<Error> error_;
+  int64_t pause_ms_ = 0;
+  int64_t quiet_since_ms_ = 0;
+};
+
+}  // namespace reel::service
