@@ -188,6 +188,15 @@ TEST(Holder, ends_with_the_file_system) {
   EXPECT_TRUE(eventually(20, [&] { return !p.held(); }));
 }
 
+TEST(Holder, mounted_anew_is_a_gap) {
+  REEL_SCRATCH_FS(fs, "ext4");
+  Place p(fs.path());
+  ASSERT_TRUE(p.watch());
+  ASSERT_TRUE(fs.unmount() && fs.mount_again());
+  ASSERT_WATCH(source, p);
+  EXPECT_EQ(p.writer.gaps().size(), 2u);
+}
+
 TEST(Holder, second_reel_is_refused) {
   REEL_SCRATCH_FS(fs, "ext4");
   Place p(fs.path());

@@ -257,6 +257,15 @@ TEST_P(Operations, unmount_ends_it) {
   EXPECT_EQ(b.source->barrier().error().code(), Code::not_found);
 }
 
+// The mark went with the mount, although the file system is there again before anybody looks.
+TEST_P(Operations, mounted_anew_ends_it) {
+  if (GetParam() == std::string("tmpfs")) GTEST_SKIP() << "a tmpfs cannot be mounted again";
+  REEL_BENCH_FS(b);
+  ASSERT_TRUE(fs.unmount() && fs.mount_again());
+  ASSERT_TRUE(eventually(10, [&] { return !b.source->health(); }));
+  EXPECT_EQ(b.source->health().error().code(), Code::not_found);
+}
+
 TEST_P(Operations, full_log_is_an_error_that_stays) {
   REEL_BENCH_FS(b);
   b.writer.fail_from_now("the disk is full");

@@ -3,6 +3,7 @@
 // The order of records is the order of changes: replayed one by one they give the tree that is there.
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -101,6 +102,17 @@ Tree walk(const std::string& root) {
   return tree;
 }
 
+bool make_changes(const std::string& root, uint64_t seed) {
+  for (int i = 0; i < kDirs; ++i)
+    if (::mkdir((root + "/d" + std::to_string(i)).c_str(), 0700) != 0) return false;
+  std::atomic<int> names = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i)
+    threads.emplace_back([&, i] { Worker(root, seed + static_cast<uint64_t>(i), names).run(); });
+  for (std::thread& thread : threads) thread.join();
+  return true;
+}
+
 class Order : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(Order, replayed_records_give_the_tree) {
@@ -108,20 +120,22 @@ TEST_P(Order, replayed_records_give_the_tree) {
   uint64_t seed = test_seed();
   std::string root = fs.path() + "/tree";
   ASSERT_TRUE(shell("mkdir " + root));
+  // Forked while this process has one thread, because the child is to have several.
+  int go[2];
+  ASSERT_EQ(::pipe(go), 0);
+  pid_t child = ::fork();
+  if (child == 0) {
+    char byte;
+    ::_exit(::read(go[0], &byte, 1) == 1 && make_changes(root, seed) ? 0 : 1);
+  }
   MemoryWriter writer;
   auto source = watch_local(fs.path(), writer, {});
   ASSERT_TRUE(source) << source.error().text();
   uint64_t start = writer.last_index();
-  ASSERT_TRUE(in_child([&] {
-    for (int i = 0; i < kDirs; ++i)
-      if (::mkdir((root + "/d" + std::to_string(i)).c_str(), 0700) != 0) return false;
-    std::atomic<int> names = 0;
-    std::vector<std::thread> threads;
-    for (int i = 0; i < kThreads; ++i)
-      threads.emplace_back([&, i] { Worker(root, seed + static_cast<uint64_t>(i), names).run(); });
-    for (std::thread& thread : threads) thread.join();
-    return true;
-  }));
+  ASSERT_EQ(::write(go[1], "", 1), 1);
+  int how = 0;
+  ASSERT_EQ(::waitpid(child, &how, 0), child);
+  ASSERT_EQ(how, 0);
   ASSERT_TRUE((*source)->barrier());
   Tree replayed;
   std::vector<std::string> misfits = replay(writer.after(start), replayed);

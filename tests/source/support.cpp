@@ -44,8 +44,8 @@ ScratchFs::ScratchFs(const std::string& type, const std::string& options) : moun
   } else {
     std::string image = dir_.path() + "/image";
     std::string force = type == "ext4" ? " -F -N 100000 " : " -f ";
-    mounted_ = shell("truncate -s 512M " + image) && shell("mkfs." + type + force + image) &&
-               shell("mount -t " + type + " -o loop" + comma + " " + image + " " + mount_);
+    mount_command_ = "mount -t " + type + " -o loop" + comma + " " + image + " " + mount_;
+    mounted_ = shell("truncate -s 512M " + image) && shell("mkfs." + type + force + image) && shell(mount_command_);
   }
   if (!mounted_) why_not_ = "cannot make and mount a file system of type " + type;
 }
@@ -57,6 +57,11 @@ ScratchFs::~ScratchFs() {
 bool ScratchFs::unmount() {
   if (mounted_) mounted_ = ::umount2(mount_.c_str(), 0) != 0;
   return !mounted_;
+}
+
+bool ScratchFs::mount_again() {
+  if (!mounted_) mounted_ = shell(mount_command_);
+  return mounted_;
 }
 
 std::string to_text(const Kept& r) {

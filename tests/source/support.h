@@ -39,10 +39,11 @@ class ScratchFs {
   // Why there is none; empty when it is mounted.
   const std::string& why_not() const { return why_not_; }
   bool unmount();
+  bool mount_again();  // not tmpfs
 
  private:
   TempDir dir_;
-  std::string mount_, why_not_;
+  std::string mount_, why_not_, mount_command_;
   bool mounted_ = false;
 };
 
