@@ -165,10 +165,12 @@ class Stage:
         self.reel = Reel(options, self.source, self.targets, os.path.join(state, "state"),
                          os.path.join(bench.dir, "reel.log"))
         options.stage = self
+        self.work = self.source
         if static:
             self.preload(static)
+            self.work = os.path.join(self.source, "work")
+            os.mkdir(self.work)
         self.rounds = 0
-        self.written = 0
 
     def preload(self, megabytes):
         """What never changes, and so must never be copied again."""
@@ -190,7 +192,7 @@ class Stage:
         options = self.options
         seed = options.seed * 1000 + self.rounds if seed is None else seed
         self.rounds += 1
-        command = [sys.executable, WORKLOAD, self.source, "--outside", self.outside, "--pause", str(options.pause)]
+        command = [sys.executable, WORKLOAD, self.work, "--outside", self.outside, "--pause", str(options.pause)]
         if options.replay:
             command += ["--replay", options.replay]
         else:

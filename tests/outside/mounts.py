@@ -18,7 +18,7 @@ import tempfile
 
 SKIP = 77
 KINDS = ("ext4", "xfs", "btrfs", "tmpfs")
-MKFS = {"ext4": ["mkfs.ext4", "-q", "-F", "-I", "256", "-m", "0"], "xfs": ["mkfs.xfs", "-q", "-f"],
+MKFS = {"ext4": ["mkfs.ext4", "-q", "-F", "-I", "256", "-m", "0", "-i", "4096"], "xfs": ["mkfs.xfs", "-q", "-f"],
         "btrfs": ["mkfs.btrfs", "-q", "-f"]}
 CLONE_NEWNS, CLONE_NEWPID = 0x00020000, 0x20000000
 MS_REC, MS_PRIVATE = 0x4000, 0x40000

@@ -246,7 +246,7 @@ def scenario_burst(options, bench):
 def scenario_full(options, bench):
     """One of two targets is full: reel says so and goes on, the other target follows; with space again
     both are equal."""
-    stage = Stage(options, bench, target_kinds=["ext4", options.target])
+    stage = Stage(options, bench, target_kinds=["ext4", options.target], static=4)
     small = bench.mount("ext4", 64)
     stage.targets[0] = small + "/tgt"
     os.mkdir(stage.targets[0])
@@ -260,8 +260,13 @@ def scenario_full(options, bench):
     stage.run_workload(ops=options.ops // 4)
     code, _ = reel.wait(15)
     if code == 0:
-        raise Failure("reel wait says that 120 MiB are settled on a target of 64 MiB")
-    poll(90, "the other target becomes equal", lambda: same(stage.source, stage.targets[1]))
+        raise Failure("reel wait says that 120 MiB are settled on a target of 64 MiB; status: %s" % json.dumps(
+            reel.status())[:2000])
+    try:
+        poll(90, "the other target becomes equal", lambda: same(stage.source, stage.targets[1]))
+    except Failure as e:
+        raise Failure("%s: %s\nstatus: %s" % (e, check.compare(stage.source, stage.targets[1])[:20],
+                                             json.dumps(reel.status())[:3000])) from None
     if not reel.alive():
         raise Failure("reel mirror ended (exit code %d) because one target is full" % reel.process.returncode)
     text = json.dumps(reel.status())
