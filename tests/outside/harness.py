@@ -127,7 +127,8 @@ class Reel:
             if self.options.verify:
                 code, out, err = self.run("verify", self.source, target, "--level", "full")
             if lines:
-                verdict = "reel verify sees it too" if code == 41 else "reel verify says %d" % code
+                verdict = "reel verify was not asked" if not self.options.verify else \
+                    "reel verify sees it too" if code == 41 else "reel verify says %d" % code
                 raise Failure("%d differences in %s (%s):\n  %s" % (
                     len(lines), os.path.basename(os.path.dirname(target)), verdict, "\n  ".join(lines[:30])))
             if code != 0:

@@ -243,6 +243,35 @@ def scenario_burst(options, bench):
             raise Failure("%d bytes of %d in files that were deleted at once were copied" % (more, 5000 * len(data)))
 
 
+def scenario_torn(options, bench):
+    """Contents that are copied in the middle of one long write(2) are copied again after it, although
+    the write moved ctime only when it began."""
+    stage = Stage(options, bench)
+    reel = stage.reel
+    reel.start()
+    reel.settled()
+    size = 40 << 20
+    paths = [stage.source + "/long%d" % i for i in range(2)]
+    for turn in range(8):
+        data = [stage.rng.randbytes(1 << 20) * (size >> 20) for _ in paths]
+
+        def write(path, data):
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT)
+            # The first byte wakes the mirror, which copies while the second call is at work.
+            os.pwrite(fd, data[:1], 0)
+            os.pwrite(fd, data, 0)
+            os.close(fd)
+        threads = [threading.Thread(target=write, args=pair) for pair in zip(paths, data)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        reel.equal()
+        if turn == 4:
+            for path in paths:
+                os.unlink(path)
+
+
 def scenario_full(options, bench):
     """One of two targets is full: reel says so and goes on, the other target follows; with space again
     both are equal."""
