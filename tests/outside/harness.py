@@ -202,15 +202,17 @@ class Stage:
                 command += ["--log", options.log if self.rounds == 1 else "%s-%d" % (options.log, self.rounds)]
             if options.weights:
                 command += ["--weights", options.weights]
-        return subprocess.Popen(command + list(extra), stderr=subprocess.DEVNULL)
+        self.said = os.path.join(self.bench.dir, "workload.log")
+        with open(self.said, "wb") as said:
+            return subprocess.Popen(command + list(extra), stderr=said)
 
     def run_workload(self, **kw):
-        finish(self.workload(**kw))
+        self.finish(self.workload(**kw))
 
-
-def finish(process, limit=600):
-    if process.wait(limit) != 0:
-        raise Failure("the workload itself failed (exit code %d): a fault of the test" % process.returncode)
+    def finish(self, process, limit=600):
+        if process.wait(limit) != 0:
+            raise Failure("the workload itself failed (exit code %d), a fault of the test: %s" % (
+                process.returncode, open(self.said, errors="replace").read()[-1500:]))
 
 
 def fingerprint(root):

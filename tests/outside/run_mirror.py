@@ -20,7 +20,7 @@ import check
 import harness
 import mounts
 import ops
-from harness import Failure, Stage, finish, nap, poll, untouched
+from harness import Failure, Stage, nap, poll, untouched
 
 MARK = b"marker-that-must-never-leave-the-outside"
 
@@ -84,7 +84,7 @@ def scenario_kill(options, bench):
     for _ in range(options.kills):
         if workload is None or workload.poll() is not None:
             if workload:
-                finish(workload)
+                stage.finish(workload)
             workload = stage.workload()
         nap(stage.rng.choice([0.02, 0.1, 0.3, 0.8]) * (0.5 + stage.rng.random()))
         if not reel.alive():
@@ -93,7 +93,7 @@ def scenario_kill(options, bench):
         if stage.rng.random() < 0.3:
             nap(0.2 * stage.rng.random())
         reel.start()
-    finish(workload)
+    stage.finish(workload)
     reel.equal(240)
     if options.cost:
         untouched(before, stage.static_print(), "after %d kills, what never changed" % options.kills)
