@@ -58,11 +58,15 @@ int run(int argc, char** argv) {
   define_mirror(app, exit_code);
   define_wait(app, exit_code);
   define_status(app, exit_code);
+  define_verify(app, exit_code);
   define_log_verbs(app, exit_code);
+  define_fid_verbs(app, exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kOk : kUsage;  // prints help and version to stdout, complaints to stderr
+    return app.exit(error) == 0
+               ? kOk
+               : kUsage;  // prints help and version to stdout, complaints to stderr
   }
   return exit_code;
 }

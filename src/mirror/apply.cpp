@@ -83,13 +83,17 @@ class Applier {
     }
     TRY_ASSIGN(bool is_lost, lost(op.fid, op.from));
     if (!is_lost) trouble(Index::retry_key(op.from), op.from, "cannot be moved", status.error());
+    if (op.to.parent != kParkFid) again(op.to);
     return ok();
   }
 
   Status place(const Op& op) {
     TRY_ASSIGN(std::optional<Entry> occupant, index_.entry(op.to));
     TRY_ASSIGN(std::optional<Entry> parked, index_.entry(op.from));
-    if (!parked) return ok();  // it could not be parked, and that was told
+    if (!parked) {  // it could not be parked, and that was told
+      again(op.to);
+      return ok();
+    }
     Status status = occupant ? Status(Error(Code::exists, "the place is still taken"))
                              : rename(op.from, op.to);
     if (status) return moved(op, op.to);

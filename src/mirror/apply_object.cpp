@@ -81,10 +81,10 @@ void create_file(const Op& op, const TargetDirPtr& dir, ApplyContext& context, O
   if (!from) return source_failed(outcome, std::move(from).error());
   Result<std::unique_ptr<File>> file = context.target.create(dir, op.to.name, 0600);
   if (!file) return target_failed(outcome, std::move(file).error());
+  outcome.changed = true;  // it is there now, whatever fails from here on
   Result<Attributes> made = context.target.stat(**file);
   if (!made) return target_failed(outcome, std::move(made).error());
   outcome.object.target_ino = made->ino;
-  outcome.changed = true;
   fill_file(op.fid, **from, **file, true, context, outcome);
 }
 
@@ -156,9 +156,16 @@ Outcome sync_object(const Op& op, ApplyContext& context) {
     outcome.status = std::move(object).error();
     return outcome;
   }
-  if (!*object || (*object)->home.parent == kParkFid) return outcome;
+  if (!*object) return outcome;
   outcome.object = **object;
   Object& known = outcome.object;
+  if (known.home.parent == kParkFid) {
+    // Perhaps it is outside the source now, where nothing is read. Should it come back: what the
+    // records said of it is not known to be on the target.
+    known.ctime = known.data_ctime = Time{};
+    outcome.changed = true;
+    return outcome;
+  }
   Result<Attributes> now = context.source.stat(op.fid);
   if (!now) {
     source_failed(outcome, std::move(now).error());
@@ -168,7 +175,8 @@ Outcome sync_object(const Op& op, ApplyContext& context) {
   bool data_differs = false;
   if (known.type == FileType::regular) {
     bool stamped = known.data_ctime == now->ctime && known.data_ctime != Time{} && context.source.ctime_sees_mmap();
-    bool suspected = (op.bits & (kDirtyData | kDirtyDoubt)) || known.size != now->size || known.mtime != now->mtime;
+    bool suspected = (op.bits & (kDirtyData | kDirtyDoubt)) || known.data_ctime == Time{} ||
+                     known.size != now->size || known.mtime != now->mtime;
     data_differs = suspected && !stamped;
   }
   if (!attributes_differ && !data_differs) return outcome;

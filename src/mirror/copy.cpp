@@ -154,7 +154,9 @@ Result<uint64_t> Copier::replace(uint64_t offset, uint64_t length, bool compare)
 Status Copier::punch(uint64_t offset, uint64_t length) {
   int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
   auto at = static_cast<off_t>(offset);
-  if (::fallocate(to_, mode, at, static_cast<off_t>(length)) == 0) return ok();
+  // A block is freed only when all of it is punched; the last one ends behind the file's end.
+  uint64_t beyond = offset + length == size_ ? kCompareStep : 0;
+  if (::fallocate(to_, mode, at, static_cast<off_t>(length + beyond)) == 0) return ok();
   if (errno != EOPNOTSUPP && errno != ENOSYS) return Error::from_errno(errno, "punch a hole");
   // A file system without holes: zeros are all there is.
   for (uint64_t done = 0; done < length;) {

@@ -15,7 +15,7 @@
 
 namespace reel::mirror {
 
-// Where records come from.
+// Where records come from: only those that a crash of the machine cannot take back.
 class Feed {
  public:
   virtual ~Feed() = default;

@@ -169,7 +169,12 @@ uint32_t settable_flags(int fd) {
 
 Result<uint32_t> get_flags(int fd) {
   int flags = 0;  // the kernel writes an int, whatever the ioctl's number says
-  if (::ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0) return static_cast<uint32_t>(flags) & kMirroredFlags;
+  if (::ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0) {
+    struct stat s;
+    if ((flags & FS_DIRSYNC_FL) && ::fstat(fd, &s) == 0 && !S_ISDIR(s.st_mode))
+      flags &= ~FS_DIRSYNC_FL;
+    return static_cast<uint32_t>(flags) & kMirroredFlags;
+  }
   if (errno == ENOTTY || errno == EOPNOTSUPP || errno == EINVAL || errno == ENOSYS) return 0u;
   return Error::from_errno(errno, "read inode flags");
 }
@@ -249,6 +254,21 @@ int open_beneath(int dirfd, const char* name, int flags) {
     // EAGAIN: a rename or mount elsewhere raced with the walk, and nothing can be said.
     if (fd >= 0 || (errno != EINTR && errno != EAGAIN)) return static_cast<int>(fd);
   }
+}
+
+Fd open_below(int rootfd, const std::string& path, int flags) {
+  constexpr size_t kPieceMax = 2048;  // a path given to the kernel is shorter than 4096
+  Fd piece;
+  size_t at = 0;
+  while (path.size() - at > kPieceMax) {
+    size_t end = path.rfind('/', at + kPieceMax);
+    std::string part = path.substr(at, end - at);
+    piece = Fd(open_beneath(piece ? piece.get() : rootfd, part.c_str(), O_PATH | O_DIRECTORY));
+    if (!piece) return piece;
+    at = end + 1;
+  }
+  const char* rest = path.empty() ? "." : path.c_str() + at;
+  return Fd(open_beneath(piece ? piece.get() : rootfd, rest, flags));
 }
 
 int open_no_atime(int dirfd, const char* name, int flags) {

@@ -75,6 +75,7 @@ extern const uint32_t kLockingFlags;   // those that forbid changes: IMMUTABLE A
 // reading; 0 where that is not known.
 uint32_t settable_flags(int fd);
 // The mirrored flags of a file or directory open for reading; 0 where the file system has none.
+// DIRSYNC is only a directory's: some file systems keep it of files, others refuse to.
 Result<uint32_t> get_flags(int fd);
 // Sets the flags in `mask` to those of `flags`; all others stay.
 Status set_flags(int fd, uint32_t flags, uint32_t mask);
@@ -96,6 +97,8 @@ Status each_name(int fd, const std::function<Status(const char* name)>& each);
 int open_at(int dirfd, const char* name, int flags, uint32_t mode = 0);
 // The same, and neither symlinks nor mounts are crossed, even when `name` is being swapped.
 int open_beneath(int dirfd, const char* name, int flags);
+// A path below `rootfd` of any length, none of whose parts is a symlink; "" is rootfd itself.
+Fd open_below(int rootfd, const std::string& path, int flags);
 // For reading, without a trace in the access time where that is permitted.
 int open_no_atime(int dirfd, const char* name, int flags);
 

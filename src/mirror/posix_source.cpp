@@ -243,6 +243,28 @@ Result<Attributes> PosixSource::stat(const Fid& fid) {
   return attributes;
 }
 
+Result<std::string> PosixSource::directory_path(const Fid& fid) {
+  if (fid == root_fid_) return std::string();
+  TRY_ASSIGN(SharedFd dir, directory(fid));
+  std::string root, path;
+  for (auto [text, fd] : {std::pair(&root, root_->get()), std::pair(&path, dir->get())}) {
+    char buffer[PATH_MAX];
+    ssize_t size = ::readlink(proc_path(fd).c_str(), buffer, sizeof buffer);
+    if (size < 0) return Error::from_errno(errno, "ask for the path of " + to_string(fid));
+    text->assign(buffer, static_cast<size_t>(size));
+  }
+  if (!root.ends_with('/')) root += '/';
+  if (path.starts_with(root)) {
+    // The kernel's text is a hint: it may be out of date by now, and is anything for what lies
+    // outside of the mount.
+    path.erase(0, root.size());
+    Fd there(open_below(root_->get(), path, O_PATH | O_DIRECTORY));
+    Result<FidAndMount> id = there ? fid_at(there.get(), "") : gone("nothing is there");
+    if (id && id->fid == fid) return path;
+  }
+  return gone("the directory is not below the root");
+}
+
 Result<std::string> PosixSource::read_link(const Fid& fid) {
   TRY_ASSIGN(Fd fd, open_object(fid, O_PATH));
   char text[PATH_MAX + 1];

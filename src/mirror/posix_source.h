@@ -43,6 +43,9 @@ class PosixSource final : public SourceTree {
   // Before the first use from a second thread. A locator may be wrong, it cannot lead astray.
   void set_locator(Locator locator) { locator_ = std::move(locator); }
 
+  // The path of a directory from the root, "" for the root; not_found when it is not below the root.
+  Result<std::string> directory_path(const Fid& fid);
+
   Fid root() const override { return root_fid_; }
   Result<Attributes> stat(const Fid& fid) override;
   Result<SourceEntry> lookup(const Fid& parent, const std::string& name) override;

@@ -28,6 +28,7 @@ class LogFeed : public mirror::Feed {
   Status start_after(uint64_t index) override {
     start_ = index + 1;
     reader_.reset();
+    held_ = false;
     return ok();
   }
   Result<bool> next(Record& record) override {
@@ -36,7 +37,16 @@ class LogFeed : public mirror::Feed {
       if (reader.is(Code::not_found)) return false;
       TRY_ASSIGN(reader_, std::move(reader));
     }
-    return reader_->next(record);
+    if (!held_) {
+      TRY_ASSIGN(bool more, reader_->next(next_));
+      if (!more) return false;
+    }
+    // Only what a crash of the machine leaves in the log may move the cursor: else the log could
+    // begin again below it, and what it then says would be skipped.
+    held_ = next_.index > writer_.durable_index();
+    if (held_) return false;
+    record = next_;
+    return true;
   }
   uint64_t last_index() override { return writer_.last_index(); }
 
@@ -45,6 +55,8 @@ class LogFeed : public mirror::Feed {
   log::Writer& writer_;
   uint64_t start_ = 1;
   std::unique_ptr<log::Reader> reader_;
+  Record next_;        // a view into the reader
+  bool held_ = false;  // next_ was read and not given yet
 };
 
 }  // namespace

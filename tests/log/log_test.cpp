@@ -3,6 +3,9 @@
 // The log in order: what is written is read again, over reopening, rotation, following and seeking.
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <thread>
+
 #include "log_testing.h"
 
 namespace reel::log {
@@ -59,7 +62,8 @@ TEST(Log, RandomRecordsSurviveCommitsReopeningAndRotation) {
     for (const OwnedRecord& expected : written) {
       if (expected.record.index < start) continue;
       ASSERT_TRUE(must(reader->next(record))) << "round " << round;
-      ASSERT_TRUE(same(record, expected.view())) << "round " << round << " index " << expected.record.index;
+      ASSERT_TRUE(same(record, expected.view()))
+          << "round " << round << " index " << expected.record.index;
     }
     EXPECT_FALSE(must(reader->next(record)));
   }
@@ -118,6 +122,54 @@ TEST(Log, ReaderFollowsAWriterThroughFlushesAndSegments) {
   EXPECT_GT(segments_of(dir).size(), 3u);
 }
 
+TEST(Log, ReaderBesideABusyWriterSeesEveryRecordOnceAndNoDamage) {
+  TempDir dir;
+  WriterOptions options;
+  options.segment_bytes = 20'000;
+  options.block_bytes = 2000;
+  constexpr uint64_t kCount = 60'000;
+  auto writer = open_writer(dir, options);
+  std::string failure;
+  std::thread producer([&] {
+    try {
+      Random random(7);
+      std::string name;
+      for (uint64_t i = 1; i <= kCount; ++i) {
+        Record record;
+        record.target = {random.next(), static_cast<uint32_t>(i), 0};
+        name = random_bytes(random, random.below(30), false);
+        record.name = name;
+        must(writer->append(record));
+        if (random.below(20) == 0) must(writer->flush());
+        if (random.below(2000) == 0) must(writer->commit());
+      }
+      must(writer->commit());
+    } catch (const std::exception& error) {
+      failure = error.what();
+    }
+  });
+  auto reader = open_reader(dir);
+  auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(120);
+  uint64_t seen = 0;
+  while (seen < kCount && std::chrono::steady_clock::now() < deadline) {
+    Record record;
+    Result<bool> got = reader->next(record);
+    if (!got) {
+      ADD_FAILURE() << got.error().text();
+      break;
+    }
+    if (!*got) {
+      std::this_thread::yield();
+      continue;
+    }
+    EXPECT_EQ(record.index, ++seen);
+    EXPECT_EQ(record.target.oid, static_cast<uint32_t>(seen));
+  }
+  producer.join();
+  EXPECT_EQ(failure, "");
+  EXPECT_EQ(seen, kCount);
+}
+
 TEST(Log, SeekTimeFindsTheFirstRecordThatIsLateEnough) {
   Random random(test_seed());
   TempDir dir;
@@ -128,7 +180,8 @@ TEST(Log, SeekTimeFindsTheFirstRecordThatIsLateEnough) {
   std::vector<uint64_t> times;
   for (uint64_t i = 0; i < 3000; ++i) {
     Record record;
-    record.time = pack_time(1000 + i / 10, 0) + random.below(1u << 29) - (random.below(50) == 0 ? 1ULL << 32 : 0);
+    record.time = pack_time(1000 + i / 10, 0) + random.below(1u << 29) -
+                  (random.below(50) == 0 ? 1ULL << 32 : 0);
     times.push_back(record.time);
     must(writer->append(record));
   }

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The simulated world of one mirror: a source that changes (also between any two looks of the
+// reader), its log, a target, a store; and what can go wrong.
+//
+// Fault model. At every call of the target and at every write of the store the process may die
+// (Crash is thrown): what was done stays. Or the machine dies: the target falls back to its last
+// sync() plus a prefix of what came after, of which contents may be missing; the store to its last
+// durable write plus a prefix of the later ones; the log loses an end and begins again with a GAP.
+// Calls of source and target may fail with EIO, EACCES, ENOSPC, ESTALE. The event queue may
+// overflow (GAP), and merges equal events while they are unread.
+#pragma once
+
+#include <deque>
+#include <random>
+
+#include "mirror/engine.h"
+#include "sim/sim_fs.h"
+
+namespace reel::sim {
+
+struct Crash {};  // thrown through the engine
+
+struct OwnedRecord {
+  Record record;
+  std::string name, source_name;
+};
+
+struct Faults {
+  double source_error = 0, target_error = 0, crash = 0, move_under_feet = 0;
+};
+
+class World {
+ public:
+  explicit World(uint64_t seed);
+
+  double chance() { return std::uniform_real_distribution<double>(0, 1)(random); }
+  uint64_t pick(uint64_t below) { return std::uniform_int_distribution<uint64_t>(0, below - 1)(random); }
+
+  void random_change();  // one operation of a user on the source's file system
+  void drain();          // queue → log
+  void commit_log() { log_durable = log.size(); }
+  void gap(const char* why);
+  void process_died();   // perhaps with the holder
+  void machine_died();
+  void maybe_crash();
+
+  std::mt19937_64 random;
+  Faults faults;
+
+  SimFs fs;               // holds the source's directory and one beside it
+  uint64_t source_root = 0;
+  std::deque<OwnedRecord> queue;
+  std::vector<OwnedRecord> log;  // index = position + 1
+  size_t log_durable = 0;        // records that a crash of the machine leaves
+  int64_t now_s = 1000000;
+  std::string boot = "boot-1";
+
+  SimFs target, target_durable;
+  std::vector<std::function<void(SimFs&, bool lose_contents)>> since_sync;
+
+  std::map<std::string, std::string> rows, rows_durable;
+  std::vector<mirror::StoreBatch> since_durable;
+
+  bool canary_drop_record = false;  // a bug on purpose: the simulation must find it
+  bool canary_forget_intents = false;
+
+ private:
+  void emit(RecordType type, uint64_t object, uint64_t dir, const std::string& name);
+  void emit_rename(uint64_t object, uint64_t from, const std::string& from_name, uint64_t to, const std::string& to_name);
+  void push(OwnedRecord record);
+  uint64_t random_dir();
+  uint64_t random_node(FileType type);
+  std::string random_name() { return std::string(1, static_cast<char>('a' + pick(6))); }
+  void create_something();
+  void remove_something();
+  void move_something();
+  void change_something();
+  std::vector<uint64_t> all(FileType type) const;
+};
+
+std::unique_ptr<mirror::SourceTree> sim_source(World& world);
+std::unique_ptr<mirror::TargetTree> sim_target(World& world);
+std::unique_ptr<mirror::Store> sim_store(World& world);
+std::unique_ptr<mirror::Feed> sim_feed(World& world);
+
+}  // namespace reel::sim
