@@ -49,7 +49,8 @@ class PosixFile : public File {
   Result<size_t> pread(void* to, size_t size, uint64_t offset) override {
     size_t done = 0;
     while (done < size) {
-      ssize_t n = ::pread(fd_.get(), static_cast<char*>(to) + done, size - done, static_cast<off_t>(offset + done));
+      ssize_t n = ::pread(fd_.get(), static_cast<char*>(to) + done, size - done,
+                          static_cast<off_t>(offset + done));
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return fail("read");
       if (n == 0) break;
@@ -81,7 +82,9 @@ class PosixFile : public File {
     return ok();
   }
 
-  Status datasync() override { return ::fdatasync(fd_.get()) == 0 ? ok() : Status(fail("fdatasync")); }
+  Status datasync() override {
+    return ::fdatasync(fd_.get()) == 0 ? ok() : Status(fail("fdatasync"));
+  }
   Status sync() override { return ::fsync(fd_.get()) == 0 ? ok() : Status(fail("fsync")); }
 
  private:
@@ -153,7 +156,8 @@ class PosixEnv : public Env {
   Result<std::unique_ptr<Lock>> lock(const std::string& path, bool wait) override {
     TRY_ASSIGN(Descriptor fd, open_fd(path, O_RDWR | O_CREAT));
     while (::flock(fd.get(), wait ? LOCK_EX : LOCK_EX | LOCK_NB) != 0) {
-      if (errno == EWOULDBLOCK) return Error(Code::busy, "lock " + path + ": another process holds it", errno);
+      if (errno == EWOULDBLOCK)
+        return Error(Code::busy, "lock " + path + ": another process holds it", errno);
       if (errno != EINTR) return Error::from_errno(errno, "lock " + path);
     }
     return std::unique_ptr<Lock>(std::make_unique<PosixLock>(std::move(fd)));
@@ -192,14 +196,17 @@ Status make_dirs(Env& env, const std::string& path) {
 Result<std::string> read_file(Env& env, const std::string& path, size_t limit) {
   TRY_ASSIGN(std::unique_ptr<File> file, env.open(path, OpenMode::read));
   TRY_ASSIGN(uint64_t size, file->size());
-  if (size > limit) return Error(Code::corrupt, path + ": " + std::to_string(size) + " bytes, more than it can have");
+  if (size > limit)
+    return Error(Code::corrupt,
+                 path + ": " + std::to_string(size) + " bytes, more than it can have");
   std::string content(size, '\0');
   TRY_ASSIGN(size_t got, file->pread(content.data(), content.size(), 0));
   content.resize(got);
   return content;
 }
 
-Status replace_file(Env& env, const std::string& dir, const std::string& path, const std::string& content) {
+Status replace_file(Env& env, const std::string& dir, const std::string& path,
+                    const std::string& content) {
   std::string temporary = path + ".tmp";
   Status gone = env.unlink(temporary);
   if (!gone && !gone.is(Code::not_found)) return gone;

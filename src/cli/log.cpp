@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The verbs that move records: log (print), import, export.
+#include "log/log.h"
+
 #include <poll.h>
 #include <signal.h>
 #include <unistd.h>
@@ -15,7 +17,6 @@
 #include "cli/log_place.h"
 #include "cli/log_verbs.h"
 #include "cli/output.h"
-#include "log/log.h"
 #include "log/lustre_wire.h"
 #include "log/text.h"
 
@@ -25,7 +26,9 @@ namespace {
 constexpr int kPollMs = 20;
 
 volatile sig_atomic_t interrupted = 0;
-void on_interrupt(int) { interrupted = 1; }
+void on_interrupt(int) {
+  interrupted = 1;
+}
 
 // Ctrl-C and SIGTERM end a --follow in good order.
 void catch_interrupts() {
@@ -64,7 +67,8 @@ struct PrintOptions {
 };
 
 // Prints what is there; then, if wanted, what comes. Damage is told on stderr and gone around.
-Status print_records(log::Reader& reader, const PrintOptions& options, uint64_t mask, bool& damaged) {
+Status print_records(log::Reader& reader, const PrintOptions& options, uint64_t mask,
+                     bool& damaged) {
   Print print = printer(options.json ? "json" : options.format);
   Output output;
   Record record;
@@ -83,7 +87,9 @@ Status print_records(log::Reader& reader, const PrintOptions& options, uint64_t 
       if (!options.follow || !wait_for_news()) break;
       continue;
     }
-    if (static_cast<uint32_t>(record.type) < 64 ? (mask & mask_bit(record.type)) == 0 : mask != kMaskAll) continue;
+    if (static_cast<uint32_t>(record.type) < 64 ? (mask & mask_bit(record.type)) == 0
+                                                : mask != kMaskAll)
+      continue;
     TRY(print(record, output.text()));
     if (options.follow) {
       TRY(output.flush());
@@ -106,7 +112,8 @@ Result<int> run_print(const PrintOptions& options) {
     mask &= user.mask == 0 ? kMaskDefaultLustre | ~kMaskAllLustre : user.mask;
     start = std::max(start, user.cleared + 1);
   }
-  TRY_ASSIGN(std::unique_ptr<log::Reader> reader, log::Reader::open(env, place.dir, place.stream, start));
+  TRY_ASSIGN(std::unique_ptr<log::Reader> reader,
+             log::Reader::open(env, place.dir, place.stream, start));
   if (options.follow) catch_interrupts();
   bool damaged = false;
   TRY(print_records(*reader, options, mask, damaged));
@@ -121,13 +128,17 @@ struct ImportOptions {
 std::string stream_name_of(const std::string& file) {
   std::string name = file.substr(file.rfind('/') + 1);
   name = name.substr(0, name.find('.'));
-  auto odd = [](char c) { return !(::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_'); };
-  if (name.empty() || name.size() > 40 || std::find_if(name.begin(), name.end(), odd) != name.end()) return "lustre";
+  auto odd = [](char c) {
+    return !(::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_');
+  };
+  if (name.empty() || name.size() > 40 || std::find_if(name.begin(), name.end(), odd) != name.end())
+    return "lustre";
   return name;
 }
 
 // Calls `each` for every record of Lustre's raw bytes.
-Status each_lustre_record(const std::string& bytes, const std::function<Status(const Record&)>& each) {
+Status each_lustre_record(const std::string& bytes,
+                          const std::function<Status(const Record&)>& each) {
   for (size_t at = 0; at < bytes.size();) {
     Record record;
     Result<size_t> size = log::decode_lustre(bytes.data() + at, bytes.size() - at, record);
@@ -144,7 +155,8 @@ Result<int> run_import(const ImportOptions& options) {
   // All of it must be good before any of it is taken.
   Status readable = each_lustre_record(bytes, [](const Record&) { return ok(); });
   if (!readable) return std::move(readable).error().with("import " + options.file);
-  TRY_ASSIGN(LogPlace place, find_or_name_log(options.log, options.stream, stream_name_of(options.file)));
+  TRY_ASSIGN(LogPlace place,
+             find_or_name_log(options.log, options.stream, stream_name_of(options.file)));
   TRY_ASSIGN(std::unique_ptr<log::Writer> writer, log::Writer::open(env, place.dir, place.stream));
   uint64_t before = writer->last_index(), count = 0;
   Status taken = each_lustre_record(bytes, [&](const Record& record) -> Status {
@@ -154,11 +166,12 @@ Result<int> run_import(const ImportOptions& options) {
   });
   if (!taken) {
     return std::move(taken).error().with("import " + options.file + " into stream " + place.stream +
-                                         ", which has records up to " + std::to_string(before) + " already");
+                                         ", which has records up to " + std::to_string(before) +
+                                         " already");
   }
   TRY(writer->commit());
-  std::fprintf(stderr, "reel: imported %llu records into stream %s of %s\n", static_cast<unsigned long long>(count),
-               place.stream.c_str(), place.dir.c_str());
+  std::fprintf(stderr, "reel: imported %llu records into stream %s of %s\n",
+               static_cast<unsigned long long>(count), place.stream.c_str(), place.dir.c_str());
   return kOk;
 }
 
@@ -169,8 +182,10 @@ void define_log(CLI::App& app, int& exit_code) {
   verb->add_option("START", options->start, "first index");
   verb->add_option("END", options->end, "last index");
   verb->add_flag("--follow,-f", options->follow, "go on with what comes, until Ctrl-C");
-  verb->add_option("--mask", options->mask, "record types to print: CREAT,UNLNK or ALL or DEFAULT or -CLOSE ...");
-  verb->add_option("--user", options->user, "what this registered user has not cleared, by its mask");
+  verb->add_option("--mask", options->mask,
+                   "record types to print: CREAT,UNLNK or ALL or DEFAULT or -CLOSE ...");
+  verb->add_option("--user", options->user,
+                   "what this registered user has not cleared, by its mask");
   verb->add_option("--stream", options->stream, "which stream, when there are several");
   verb->add_flag("--json", options->json, "one JSON object a line");
   verb->callback([options, &exit_code] { exit_code = code_of(run_print(*options)); });
@@ -184,7 +199,8 @@ void define_import(CLI::App& app, int& exit_code) {
   verb->add_option("--format", options->format, "lustre: the bytes read from a changelog device")
       ->required()
       ->check(CLI::IsMember({"lustre"}));
-  verb->add_option("--stream", options->stream, "which stream (default: the only one, or named after FILE)");
+  verb->add_option("--stream", options->stream,
+                   "which stream (default: the only one, or named after FILE)");
   verb->callback([options, &exit_code] { exit_code = code_of(run_import(*options)); });
 }
 
@@ -204,7 +220,9 @@ void define_export(CLI::App& app, int& exit_code) {
 
 }  // namespace
 
-int code_of(const Result<int>& result) { return result ? *result : report(result.error()); }
+int code_of(const Result<int>& result) {
+  return result ? *result : report(result.error());
+}
 
 void define_log_verbs(CLI::App& app, int& exit_code) {
   define_log(app, exit_code);

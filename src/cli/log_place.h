@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a person names on the command line (a log directory or a state directory, perhaps a stream) ->
-// the log directory and the stream.
+// What a person names on the command line (a log directory or a state directory, perhaps a stream)
+// -> the log directory and the stream.
 #pragma once
 
 #include <string>
@@ -15,10 +15,11 @@ struct LogPlace {
   std::string stream;
 };
 
-// `path` is a log directory, or a directory with a log in its log/. `stream` may be empty when there is
-// just one. Errors: not_found (no log there), invalid (a stream has to be named).
+// `path` is a log directory, or a directory with a log in its log/. `stream` may be empty when
+// there is just one. Errors: not_found (no log there), invalid (a stream has to be named).
 Result<LogPlace> find_log(const std::string& path, const std::string& stream);
 // The same for a log that need not exist yet; a stream that is not named is called `fallback`.
-Result<LogPlace> find_or_name_log(const std::string& path, const std::string& stream, const std::string& fallback);
+Result<LogPlace> find_or_name_log(const std::string& path, const std::string& stream,
+                                  const std::string& fallback);
 
 }  // namespace reel::cli

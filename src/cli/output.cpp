@@ -20,6 +20,8 @@ Status Output::flush() {
   return ok();
 }
 
-bool is_closed_output(const Error& error) { return error.sys_errno() == EPIPE; }
+bool is_closed_output(const Error& error) {
+  return error.sys_errno() == EPIPE;
+}
 
 }  // namespace reel::cli

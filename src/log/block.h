@@ -28,7 +28,8 @@ struct Caller {
   friend bool operator==(const Caller&, const Caller&) = default;
 };
 
-// The last kSize things that were spelled out; a later one is named by its distance (1 = the latest).
+// The last kSize things that were spelled out; a later one is named by its distance (1 = the
+// latest).
 template <class T>
 class Recent {
  public:
@@ -47,7 +48,8 @@ class Recent {
   uint32_t count_ = 0;
 };
 
-// Where in a Recent a value was last pushed. Only the encoder needs it; what it forgets is spelled out.
+// Where in a Recent a value was last pushed. Only the encoder needs it; what it forgets is spelled
+// out.
 class Lookup {
  public:
   void note(size_t hash, uint32_t count) { slots_[hash % kSlots] = base_ + count; }
@@ -78,7 +80,7 @@ struct BlockMemory {
   Fid literal;                                // the last FID spelled out
   Caller caller;                              // of the last record that had one
   std::array<FlagMemory, kTypes> flags{};
-  IoExtension io;                             // of the last record that had one
+  IoExtension io;  // of the last record that had one
   Recent<Fid> fids;
   Recent<Caller> callers;
 
@@ -108,6 +110,8 @@ class BlockEncoder {
   void put_name(std::string_view name);
   void put_trimmed(std::string_view field);
   void put_caller(const Caller& caller);
+  uint32_t put_flags(const Record& record);
+  uint32_t put_optional(const Record& record);
   void put_rename(const Record& record);
   void put_io(const IoExtension& io);
 

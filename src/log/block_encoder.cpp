@@ -13,27 +13,36 @@ namespace {
 // No record needs more than this beside its names: fixed fields, FIDs, caller, xattr, I/O.
 constexpr size_t kMaxWithoutNames = 1024;
 
-size_t hash_of(const Fid& fid) { return FidHash()(fid); }
-size_t hash_of(const Caller& caller) { return checksum(&caller, sizeof caller); }
+size_t hash_of(const Fid& fid) {
+  return FidHash()(fid);
+}
+size_t hash_of(const Caller& caller) {
+  return checksum(&caller, sizeof caller);
+}
 static_assert(sizeof(Caller) == kJobidSize + kNidSize + 16, "hashed as bytes: no padding allowed");
 
 Caller caller_of(const Record& record) {
   Caller caller;
-  if (has_jobid(record)) std::copy(record.jobid_field.begin(), record.jobid_field.end(), caller.jobid.begin());
+  if (has_jobid(record))
+    std::copy(record.jobid_field.begin(), record.jobid_field.end(), caller.jobid.begin());
   if (has_extra(record, kExtraUidGid)) {
     caller.uid = record.uid;
     caller.gid = record.gid;
   }
-  if (has_extra(record, kExtraNid)) std::copy(record.nid_field.begin(), record.nid_field.end(), caller.nid.begin());
+  if (has_extra(record, kExtraNid))
+    std::copy(record.nid_field.begin(), record.nid_field.end(), caller.nid.begin());
   return caller;
 }
 
 Status check(const Record& record) {
   if (record.name.size() > kMaxName || record.source_name.size() > kMaxName)
     return Error(Code::invalid, "a name of more than 65535 bytes");
-  if (record.jobid_field.size() > kJobidSize) return Error(Code::invalid, "a jobid field of more than 32 bytes");
-  if (record.nid_field.size() > kNidSize) return Error(Code::invalid, "a nid field of more than 24 bytes");
-  if (record.xattr_field.size() > kXattrSize) return Error(Code::invalid, "an xattr field of more than 256 bytes");
+  if (record.jobid_field.size() > kJobidSize)
+    return Error(Code::invalid, "a jobid field of more than 32 bytes");
+  if (record.nid_field.size() > kNidSize)
+    return Error(Code::invalid, "a nid field of more than 24 bytes");
+  if (record.xattr_field.size() > kXattrSize)
+    return Error(Code::invalid, "an xattr field of more than 256 bytes");
   return ok();
 }
 
@@ -69,14 +78,16 @@ void BlockEncoder::reserve(size_t more) {
 uint32_t BlockEncoder::fid_op(const Fid& fid, const Fid& before) const {
   if (fid.is_zero()) return kFidZero;
   if (fid == before) return kFidSame;
-  const Fid* back = memory_.fids.at_distance(fid_lookup_.distance(hash_of(fid), memory_.fids.count()));
+  const Fid* back =
+      memory_.fids.at_distance(fid_lookup_.distance(hash_of(fid), memory_.fids.count()));
   if (back && *back == fid) return kFidBack;
   if (fid.seq == memory_.literal.seq && fid.ver == memory_.literal.ver) return kFidNear;
   return kFidFull;
 }
 
 void BlockEncoder::put_fid(uint32_t op, const Fid& fid) {
-  if (op == kFidBack) *at_++ = static_cast<uint8_t>(fid_lookup_.distance(hash_of(fid), memory_.fids.count()));
+  if (op == kFidBack)
+    *at_++ = static_cast<uint8_t>(fid_lookup_.distance(hash_of(fid), memory_.fids.count()));
   if (op != kFidNear && op != kFidFull) return;
   const Fid& last = memory_.literal;
   if (op == kFidFull) at_ = store_varint(at_, zigzag(static_cast<int64_t>(fid.seq - last.seq)));
@@ -137,12 +148,53 @@ void BlockEncoder::put_io(const IoExtension& io) {
   if (static_cast<uint64_t>(io.result) == io.length) head |= kIoWhole;
   if (io.thread == last.thread) head |= kIoThread;
   *at_++ = static_cast<uint8_t>(head);
-  if (!(head & kIoAdjacent)) at_ = store_varint(at_, zigzag(static_cast<int64_t>(io.offset - expected)));
+  if (!(head & kIoAdjacent))
+    at_ = store_varint(at_, zigzag(static_cast<int64_t>(io.offset - expected)));
   if (!(head & kIoLength)) at_ = store_varint(at_, io.length);
   if (!(head & kIoWhole)) at_ = store_varint(at_, zigzag(io.result));
   if (!(head & kIoThread)) at_ = store_varint(at_, io.thread);
   at_ = store_varint(at_, io.duration_ns);
   memory_.io = io;
+}
+
+// Flags and extra flags, when this type's last record had others.
+uint32_t BlockEncoder::put_flags(const Record& record) {
+  uint64_t extra = (record.flags & kFlagExtra) != 0 ? record.extra_flags : 0;
+  FlagMemory& flags = memory_.flags[static_cast<uint32_t>(record.type) % BlockMemory::kTypes];
+  if (flags.flags == record.flags && flags.extra == extra) return 0;
+  store_le(at_, record.flags);
+  at_ += 2;
+  if ((record.flags & kFlagExtra) != 0) at_ = store_varint(at_, extra);
+  flags = {record.flags, extra};
+  return kShapeFlags;
+}
+
+// What only some records have.
+uint32_t BlockEncoder::put_optional(const Record& record) {
+  uint32_t shape = 0;
+  if (!record.name.empty()) {
+    shape |= kShapeName;
+    put_name(record.name);
+  }
+  if (record.prev != 0) {
+    shape |= kShapePrev;
+    at_ = store_varint(at_, record.prev);
+  }
+  if ((record.flags & kFlagRename) != 0) put_rename(record);
+  if (has_caller(record)) {
+    Caller caller = caller_of(record);
+    if (caller != memory_.caller) {
+      shape |= kShapeCaller;
+      put_caller(caller);
+    }
+  }
+  if (has_extra(record, kExtraOpen)) at_ = store_varint(at_, record.open_mode);
+  if (has_extra(record, kExtraXattr)) put_trimmed(record.xattr_field);
+  if (record.io) {
+    shape |= kShapeIo;
+    put_io(*record.io);
+  }
+  return shape;
 }
 
 Status BlockEncoder::add(const Record& record) {
@@ -167,15 +219,7 @@ Status BlockEncoder::add(const Record& record) {
   }
   at_ = store_varint(at_, zigzag(static_cast<int64_t>(record.time - memory_.time)));
 
-  uint64_t extra = (record.flags & kFlagExtra) != 0 ? record.extra_flags : 0;
-  FlagMemory& flags = memory_.flags[type % BlockMemory::kTypes];
-  if (flags.flags != record.flags || flags.extra != extra) {
-    shape |= kShapeFlags;
-    store_le(at_, record.flags);
-    at_ += 2;
-    if ((record.flags & kFlagExtra) != 0) at_ = store_varint(at_, extra);
-    flags = {record.flags, extra};
-  }
+  shape |= put_flags(record);
 
   uint32_t op = fid_op(record.target, memory_.target);
   put_fid(op, record.target);
@@ -184,28 +228,7 @@ Status BlockEncoder::add(const Record& record) {
   put_fid(op, record.parent);
   shape |= op << kFidSecond;
 
-  if (!record.name.empty()) {
-    shape |= kShapeName;
-    put_name(record.name);
-  }
-  if (record.prev != 0) {
-    shape |= kShapePrev;
-    at_ = store_varint(at_, record.prev);
-  }
-  if ((record.flags & kFlagRename) != 0) put_rename(record);
-  if (has_caller(record)) {
-    Caller caller = caller_of(record);
-    if (caller != memory_.caller) {
-      shape |= kShapeCaller;
-      put_caller(caller);
-    }
-  }
-  if (has_extra(record, kExtraOpen)) at_ = store_varint(at_, record.open_mode);
-  if (has_extra(record, kExtraXattr)) put_trimmed(record.xattr_field);
-  if (record.io) {
-    shape |= kShapeIo;
-    put_io(*record.io);
-  }
+  shape |= put_optional(record);
   store_le(shape_at, static_cast<uint16_t>(shape));
 
   memory_.index = record.index;

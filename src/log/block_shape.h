@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The bits that say how a record is written in a block: shared by encoder and decoder, nothing else.
+// The bits that say how a record is written in a block: shared by encoder and decoder, nothing
+// else.
 #pragma once
 
 #include <cstdint>
@@ -21,11 +22,12 @@ inline constexpr uint32_t kFidMask = 7;
 inline constexpr unsigned kFidSecond = 3;  // shift of the second FID of a pair
 
 // The u16 after the type. Bits 0-2 target, 3-5 parent.
-inline constexpr uint32_t kShapeJump = 1u << 6;    // index is not the one before + 1
-inline constexpr uint32_t kShapeFlags = 1u << 7;   // flags or extra flags differ from this type's last
+inline constexpr uint32_t kShapeJump = 1u << 6;  // index is not the one before + 1
+inline constexpr uint32_t kShapeFlags = 1u
+                                        << 7;  // flags or extra flags differ from this type's last
 inline constexpr uint32_t kShapeCaller = 1u << 8;  // caller differs from the last
 inline constexpr uint32_t kShapeName = 1u << 9;
-inline constexpr uint32_t kShapePrev = 1u << 10;   // cr_prev is not zero
+inline constexpr uint32_t kShapePrev = 1u << 10;  // cr_prev is not zero
 inline constexpr uint32_t kShapeIo = 1u << 11;
 inline constexpr uint32_t kShapeKnown = 0x0fff;
 
@@ -36,7 +38,9 @@ inline constexpr uint32_t kIoWhole = 4;     // result = length
 inline constexpr uint32_t kIoThread = 8;    // thread as the last one's
 inline constexpr uint32_t kIoKnown = 15;
 
-inline bool has_jobid(const Record& record) { return (record.flags & kFlagJobid) != 0; }
+inline bool has_jobid(const Record& record) {
+  return (record.flags & kFlagJobid) != 0;
+}
 inline bool has_extra(const Record& record, uint64_t bit) {
   return (record.flags & kFlagExtra) != 0 && (record.extra_flags & bit) != 0;
 }

@@ -21,9 +21,13 @@ constexpr size_t kIndexDigits = 20;
 
 }  // namespace
 
-uint64_t checksum(const void* data, size_t size) { return XXH3_64bits(data, size); }
+uint64_t checksum(const void* data, size_t size) {
+  return XXH3_64bits(data, size);
+}
 
-uint64_t block_prefix(uint32_t salt) { return kBlockMagic | uint64_t{salt} << 32; }
+uint64_t block_prefix(uint32_t salt) {
+  return kBlockMagic | uint64_t{salt} << 32;
+}
 
 void encode(const SegmentHeader& header, uint8_t* to) {
   std::memset(to, 0, kSegmentHeaderSize);
@@ -46,8 +50,9 @@ Result<SegmentHeader> decode_segment_header(const uint8_t* from) {
     return Error(Code::corrupt, "the segment header's checksum is wrong");
   uint32_t version = load_le<uint32_t>(from + 8);
   if (version != kVersion) {
-    return Error(Code::newer, "format version " + std::to_string(version) + ", this reel reads version " +
-                                  std::to_string(kVersion) + "; use a newer reel");
+    return Error(Code::newer, "format version " + std::to_string(version) +
+                                  ", this reel reads version " + std::to_string(kVersion) +
+                                  "; use a newer reel");
   }
   SegmentHeader header;
   header.salt = load_le<uint32_t>(from + 16);
@@ -100,8 +105,8 @@ Result<BlockHeader> decode_block_header(const uint8_t* from) {
 
 bool valid_stream_name(std::string_view name) {
   auto allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-           c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
   };
   return !name.empty() && name.size() <= kMaxStreamName && name[0] != '.' &&
          std::all_of(name.begin(), name.end(), allowed);
@@ -124,7 +129,8 @@ std::string segment_name(uint64_t first_index) {
 }
 
 std::optional<uint64_t> segment_of_name(std::string_view entry) {
-  if (entry.size() != kIndexDigits + kSegmentSuffix.size() || !entry.ends_with(kSegmentSuffix)) return std::nullopt;
+  if (entry.size() != kIndexDigits + kSegmentSuffix.size() || !entry.ends_with(kSegmentSuffix))
+    return std::nullopt;
   uint64_t index = 0;
   auto [end, error] = std::from_chars(entry.data(), entry.data() + kIndexDigits, index);
   if (error != std::errc() || end != entry.data() + kIndexDigits) return std::nullopt;

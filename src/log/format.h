@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The fixed parts of the log on disk: names, the segment header and the block header, as laid down in
-// docs/log-format.md. Encoding and checking only; no file is touched here.
+// The fixed parts of the log on disk: names, the segment header and the block header, as laid down
+// in docs/log-format.md. Encoding and checking only; no file is touched here.
 #pragma once
 
 #include <cstddef>
@@ -26,7 +26,7 @@ inline constexpr uint32_t kBlockSeal = 2;  // no records: a writer ended in good
 inline constexpr uint32_t kBlockFlagsKnown = 3;
 
 struct SegmentHeader {
-  uint32_t salt = 0;         // repeated in every block: blocks of other files are not taken for ours
+  uint32_t salt = 0;  // repeated in every block: blocks of other files are not taken for ours
   uint64_t first_index = 0;  // no record of this segment has a lower one
   uint64_t prev_index = 0;   // the last index written to the stream before this segment, 0: none
   uint64_t created = 0;      // packed time

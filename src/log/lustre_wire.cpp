@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Lustre's binary record <-> Record, byte for byte. Layout: head of 64 bytes { u16 name length,
-// u16 flags, u32 type, u64 index, u64 prev, u64 time, FID target, FID parent }, then each only if its
-// bit is set: rename (2 FIDs), jobid (32 bytes), extra flags (u64), uid and gid (2 u64), nid (24
-// bytes), open mode (u32), xattr name (256 bytes); then the name, for a rename "new NUL old".
+// u16 flags, u32 type, u64 index, u64 prev, u64 time, FID target, FID parent }, then each only if
+// its bit is set: rename (2 FIDs), jobid (32 bytes), extra flags (u64), uid and gid (2 u64), nid
+// (24 bytes), open mode (u32), xattr name (256 bytes); then the name, for a rename "new NUL old".
 #include "log/lustre_wire.h"
 
 #include <string_view>
@@ -35,7 +35,8 @@ Status take_extra(ByteReader& in, Record& record) {
   if ((record.extra_flags & ~kExtraKnown) != 0) {
     char text[32];
     std::snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(record.extra_flags));
-    return Error(Code::unsupported, "record " + std::to_string(record.index) + " has extra flags " + text +
+    return Error(Code::unsupported, "record " + std::to_string(record.index) + " has extra flags " +
+                                        text +
                                         ", of which some are not known: its size is not known");
   }
   if ((record.extra_flags & kExtraUidGid) != 0) {
@@ -57,7 +58,8 @@ Status split_name(std::string_view area, Record& record) {
   }
   for (std::string_view name : {record.name, record.source_name})
     if (name.find('\0') != std::string_view::npos || name.find('/') != std::string_view::npos)
-      return Error(Code::corrupt, "record " + std::to_string(record.index) + ": a name with a NUL or a slash in it");
+      return Error(Code::corrupt, "record " + std::to_string(record.index) +
+                                      ": a name with a NUL or a slash in it");
   return ok();
 }
 
@@ -82,12 +84,14 @@ void put_field(std::string& out, std::string_view field, size_t size) {
 Status check_encodable(const Record& record) {
   std::string who = "record " + std::to_string(record.index);
   if (static_cast<uint32_t>(record.type) >= kLustreTypes)
-    return Error(Code::invalid, who + " has type " + std::to_string(static_cast<uint32_t>(record.type)) +
+    return Error(Code::invalid, who + " has type " +
+                                    std::to_string(static_cast<uint32_t>(record.type)) +
                                     ", which is not Lustre's");
   if ((record.flags & kFlagExtra) != 0 && (record.extra_flags & ~kExtraKnown) != 0)
     return Error(Code::invalid, who + " has extra flags that Lustre does not know");
   if (record.jobid_field.size() > kJobidSize || record.nid_field.size() > kNidSize ||
-      record.xattr_field.size() > kXattrSize || record.name.size() + record.source_name.size() + 1 > kMaxName) {
+      record.xattr_field.size() > kXattrSize ||
+      record.name.size() + record.source_name.size() + 1 > kMaxName) {
     return Error(Code::invalid, who + " has a field that is too long for Lustre's format");
   }
   return ok();
@@ -109,7 +113,8 @@ Result<size_t> decode_lustre(const void* data, size_t size, Record& record) {
   record.parent = take_fid(in);
   if (in.failed()) return Error(Code::corrupt, "a record that is cut off within its head");
   if (type >= kLustreTypes) {
-    return Error(Code::unsupported, "record " + std::to_string(record.index) + " has type " + std::to_string(type) +
+    return Error(Code::unsupported, "record " + std::to_string(record.index) + " has type " +
+                                        std::to_string(type) +
                                         ", which no Lustre is known to write");
   }
   if ((record.flags & kFlagRename) != 0) {
@@ -119,7 +124,8 @@ Result<size_t> decode_lustre(const void* data, size_t size, Record& record) {
   if ((record.flags & kFlagJobid) != 0) record.jobid_field = take(in, kJobidSize);
   if ((record.flags & kFlagExtra) != 0) TRY(take_extra(in, record));
   std::string_view area = take(in, name_size);
-  if (in.failed()) return Error(Code::corrupt, "record " + std::to_string(record.index) + " is cut off");
+  if (in.failed())
+    return Error(Code::corrupt, "record " + std::to_string(record.index) + " is cut off");
   TRY(split_name(area, record));
   return size - in.left();
 }

@@ -18,7 +18,10 @@ using Look = Segment::Look;
 class StreamReader : public Reader {
  public:
   StreamReader(Env& env, std::string dir, std::string stream, uint64_t start)
-      : env_(env), dir_(std::move(dir)), stream_(std::move(stream)), start_(std::max<uint64_t>(start, 1)),
+      : env_(env),
+        dir_(std::move(dir)),
+        stream_(std::move(stream)),
+        start_(std::max<uint64_t>(start, 1)),
         seen_(start_ - 1) {}
 
   Status begin();
@@ -48,9 +51,9 @@ class StreamReader : public Reader {
 
   Env& env_;
   std::string dir_, stream_;
-  uint64_t start_;             // nothing below is delivered
-  uint64_t seen_;              // every index up to this one was delivered, skipped or reported lost
-  uint64_t min_time_ = 0;      // skip records until one is as late as this
+  uint64_t start_;         // nothing below is delivered
+  uint64_t seen_;          // every index up to this one was delivered, skipped or reported lost
+  uint64_t min_time_ = 0;  // skip records until one is as late as this
   uint64_t lost_up_to_ = 0;
   std::unique_ptr<Segment> segment_;
   std::optional<uint64_t> damage_at_;  // damage up to the end of the stream, reported already
@@ -75,12 +78,14 @@ Error StreamReader::lost(uint64_t up_to, const std::string& why) {
 Status StreamReader::begin() {
   TRY_ASSIGN(std::vector<SegmentEntry> segments, list_segments(env_, dir_, stream_));
   if (segments.empty()) return Error(Code::not_found, stream_dir(dir_, stream_) + ": no segments");
-  auto after = std::upper_bound(segments.begin(), segments.end(), start_,
-                                [](uint64_t index, const SegmentEntry& s) { return index < s.first_index; });
+  auto after =
+      std::upper_bound(segments.begin(), segments.end(), start_,
+                       [](uint64_t index, const SegmentEntry& s) { return index < s.first_index; });
   const SegmentEntry& first = after == segments.begin() ? segments.front() : *(after - 1);
   TRY(enter(first));
   // What was there before the oldest segment has been purged; that is no loss.
-  seen_ = std::max(seen_, segment_->header() ? segment_->header()->prev_index : first.first_index - 1);
+  seen_ =
+      std::max(seen_, segment_->header() ? segment_->header()->prev_index : first.first_index - 1);
   return ok();
 }
 
@@ -126,8 +131,8 @@ Result<StreamReader::Move> StreamReader::next_block() {
   TRY_ASSIGN(Look look, this->look());
   if (look == Look::block) return Move::block;
   TRY_ASSIGN(std::optional<SegmentEntry> after, segment_after());
-  // If there is a next segment, this one is complete now, but may have grown since it was looked at;
-  // and what looked bad may have been read half before and half after a writer cut a torn tail.
+  // If there is a next segment, this one is complete now, but may have grown since it was looked
+  // at; and what looked bad may have been read half before and half after a writer cut a torn tail.
   segment_->move_to(segment_->offset());
   TRY_ASSIGN(look, this->look());
   if (look == Look::block) return Move::block;
@@ -148,12 +153,14 @@ Result<StreamReader::Move> StreamReader::next_block() {
 Status StreamReader::check_order(uint64_t prev_index) {
   bool was_damaged = std::exchange(damaged_, false);
   if (prev_index <= seen_) return ok();
-  return lost(prev_index, was_damaged ? "damage before this place" : "blocks are missing before this one");
+  return lost(prev_index,
+              was_damaged ? "damage before this place" : "blocks are missing before this one");
 }
 
 // Nothing in the block is to be delivered: a seal, what was read already, or too early.
 bool StreamReader::unwanted(const BlockHeader& block) const {
-  return block.count == 0 || block.last_index <= seen_ || (min_time_ != 0 && block.max_time < min_time_);
+  return block.count == 0 || block.last_index <= seen_ ||
+         (min_time_ != 0 && block.max_time < min_time_);
 }
 
 // Starts on the block looked at, or passes it over.
@@ -184,7 +191,8 @@ Result<bool> StreamReader::next_in_block(Record& record) {
     in_block_ = false;
     uint64_t last = segment_->block().last_index;
     segment_->skip();
-    if (step == BlockDecoder::Step::bad) return lost(last, "the block before this place can not be decoded");
+    if (step == BlockDecoder::Step::bad)
+      return lost(last, "the block before this place can not be decoded");
     seen_ = std::max(seen_, last);
     return false;
   }
@@ -222,8 +230,8 @@ Status StreamReader::seek_time(uint64_t time) {
 
 }  // namespace
 
-Result<std::unique_ptr<Reader>> Reader::open(Env& env, const std::string& dir, const std::string& stream,
-                                             uint64_t start) {
+Result<std::unique_ptr<Reader>> Reader::open(Env& env, const std::string& dir,
+                                             const std::string& stream, uint64_t start) {
   auto reader = std::make_unique<StreamReader>(env, dir, stream, start);
   Status begun = reader->begin();
   if (!begun) return std::move(begun).error().with("read stream " + stream + " of log " + dir);

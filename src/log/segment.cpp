@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reading blocks from a segment file through a window, so that a live file can be looked at again and
-// again: what lay beyond the end of the file is never kept.
+// Reading blocks from a segment file through a window, so that a live file can be looked at again
+// and again: what lay beyond the end of the file is never kept.
 #include "log/segment.h"
 
 #include <zstd.h>
@@ -18,19 +18,23 @@ constexpr size_t kReadAhead = 256u << 10;
 
 }  // namespace
 
-Result<std::vector<SegmentEntry>> list_segments(Env& env, const std::string& dir, const std::string& stream) {
+Result<std::vector<SegmentEntry>> list_segments(Env& env, const std::string& dir,
+                                                const std::string& stream) {
   std::string path = stream_dir(dir, stream);
   TRY_ASSIGN(std::vector<std::string> names, env.list_dir(path));
   std::vector<SegmentEntry> segments;
   for (const std::string& name : names)
-    if (std::optional<uint64_t> first = segment_of_name(name)) segments.push_back({*first, path + "/" + name});
+    if (std::optional<uint64_t> first = segment_of_name(name))
+      segments.push_back({*first, path + "/" + name});
   return segments;  // list_dir sorts, and the names have a fixed width
 }
 
 Segment::Segment(SegmentEntry entry, std::unique_ptr<File> file)
     : entry_(std::move(entry)), file_(std::move(file)) {}
 
-Segment::~Segment() { ZSTD_freeDCtx(zstd_); }
+Segment::~Segment() {
+  ZSTD_freeDCtx(zstd_);
+}
 
 Result<std::unique_ptr<Segment>> Segment::open(Env& env, const SegmentEntry& entry) {
   TRY_ASSIGN(std::unique_ptr<File> file, env.open(entry.path, OpenMode::read));
@@ -78,7 +82,8 @@ Result<Segment::Look> Segment::look(bool headers_only) {
   if (have == 0) return Look::end;
   if (have < kBlockHeaderSize) return Look::partial;
   Result<BlockHeader> block = decode_block_header(window_at(offset_));
-  if (block.is(Code::newer)) return std::move(block).error().with(entry_.path + " at offset " + std::to_string(offset_));
+  if (block.is(Code::newer))
+    return std::move(block).error().with(entry_.path + " at offset " + std::to_string(offset_));
   if (!block || block->salt != salt_) return Look::bad;
   block_ = *block;
   uint64_t end = offset_ + kBlockHeaderSize + block_.stored_size;
@@ -99,12 +104,15 @@ Result<std::optional<Segment::Payload>> Segment::payload() {
   if ((block_.flags & kBlockZstd) == 0) return std::optional(Payload{stored, block_.stored_size});
   unpacked_.grow(block_.raw_size);
   if (!zstd_) zstd_ = ZSTD_createDCtx();
-  size_t size = ZSTD_decompressDCtx(zstd_, unpacked_.bytes.get(), block_.raw_size, stored, block_.stored_size);
+  size_t size = ZSTD_decompressDCtx(zstd_, unpacked_.bytes.get(), block_.raw_size, stored,
+                                    block_.stored_size);
   if (ZSTD_isError(size) || size != block_.raw_size) return none;
   return std::optional(Payload{unpacked_.bytes.get(), size});
 }
 
-void Segment::skip() { offset_ += kBlockHeaderSize + block_.stored_size; }
+void Segment::skip() {
+  offset_ += kBlockHeaderSize + block_.stored_size;
+}
 
 void Segment::move_to(uint64_t offset) {
   offset_ = offset;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One segment file seen as a row of blocks: walk them by their headers, unpack one, and after damage
-// find the next good one. Also the list of a stream's segments.
+// One segment file seen as a row of blocks: walk them by their headers, unpack one, and after
+// damage find the next good one. Also the list of a stream's segments.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,8 @@ struct SegmentEntry {
 };
 
 // The segments of a stream, by first index. not_found: no such stream.
-Result<std::vector<SegmentEntry>> list_segments(Env& env, const std::string& dir, const std::string& stream);
+Result<std::vector<SegmentEntry>> list_segments(Env& env, const std::string& dir,
+                                                const std::string& stream);
 
 class Segment {
  public:
@@ -48,14 +49,14 @@ class Segment {
   // headers_only: nothing will be unpacked soon, so nothing is read ahead.
   Result<Look> look(bool headers_only = false);
   const BlockHeader& block() const { return block_; }
-  // The unpacked payload of the block looked at, valid until the next call of anything here; nullopt
-  // when its checksum says that it is damaged.
+  // The unpacked payload of the block looked at, valid until the next call of anything here;
+  // nullopt when its checksum says that it is damaged.
   struct Payload {
     const uint8_t* data;
     size_t size;
   };
   Result<std::optional<Payload>> payload();
-  void skip();                              // behind the block looked at
+  void skip();  // behind the block looked at
   void move_to(uint64_t offset);
   // Moves to the next block behind offset() whose header and payload are good; false, and no move,
   // when there is none.
@@ -75,7 +76,9 @@ class Segment {
 
   Segment(SegmentEntry entry, std::unique_ptr<File> file);
   Result<size_t> fill(uint64_t offset, size_t size, size_t ahead);
-  const uint8_t* window_at(uint64_t offset) const { return window_.bytes.get() + (offset - window_offset_); }
+  const uint8_t* window_at(uint64_t offset) const {
+    return window_.bytes.get() + (offset - window_offset_);
+  }
   Status find_salt();
   Result<bool> good_block_at(uint64_t offset);
 
@@ -85,11 +88,11 @@ class Segment {
   std::optional<uint32_t> salt_;
   uint64_t offset_ = kSegmentHeaderSize;
   BlockHeader block_;
-  Buffer window_;                 // bytes of the file from window_offset_
+  Buffer window_;  // bytes of the file from window_offset_
   uint64_t window_offset_ = 0;
   size_t window_size_ = 0;
   Buffer unpacked_;
-  ZSTD_DCtx_s* zstd_ = nullptr;   // made when first needed
+  ZSTD_DCtx_s* zstd_ = nullptr;  // made when first needed
 };
 
 }  // namespace reel::log

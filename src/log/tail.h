@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Where a stream ends, as readers see it: walks the block headers of the newest segment and remembers
-// how far it came, so that asking again costs only what is new.
+// Where a stream ends, as readers see it: walks the block headers of the newest segment and
+// remembers how far it came, so that asking again costs only what is new.
 #pragma once
 
 #include <memory>
@@ -28,6 +28,7 @@ class Tail {
 };
 
 // Deletes the segments whose every record has an index <= `cleared`; never the newest.
-Status purge_segments(Env& env, const std::string& dir, const std::string& stream, uint64_t cleared);
+Status purge_segments(Env& env, const std::string& dir, const std::string& stream,
+                      uint64_t cleared);
 
 }  // namespace reel::log

@@ -10,11 +10,12 @@
 
 namespace reel::log {
 
-// Appends the line with its newline. Names are raw: a newline in a name splits the line, as with lfs.
+// Appends the line with its newline. Names are raw: a newline in a name splits the line, as with
+// lfs.
 void append_lfs_line(const Record& record, std::string& out);
 
-// Appends one JSON object and a newline. Bytes that are not UTF-8 become "\udc80".."\udcff" (Python's
-// surrogateescape), so every name can be told from every other.
+// Appends one JSON object and a newline. Bytes that are not UTF-8 become "\udc80".."\udcff"
+// (Python's surrogateescape), so every name can be told from every other.
 void append_json_line(const Record& record, std::string& out);
 
 // "10.0.0.1@tcp", "0@lo"; `field` is the raw nid field, `big_endian` whether kExtraNidBe was set.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The writer of a stream: records gather in a block, blocks are appended to the newest segment, a
-// commit makes them durable. Two rules hold throughout: an index is never given out twice, and what a
-// failed write left behind is cut off before anything else is written.
+// commit makes them durable. Two rules hold throughout: an index is never given out twice, and what
+// a failed write left behind is cut off before anything else is written.
 #include <zstd.h>
 
 #include <algorithm>
@@ -27,7 +27,11 @@ constexpr uint32_t kMaxBlockBytes = 4u << 20;
 class StreamWriter : public Writer {
  public:
   StreamWriter(Env& env, std::string dir, std::string stream, const WriterOptions& options)
-      : env_(env), dir_(std::move(dir)), stream_(std::move(stream)), options_(options), zstd_(ZSTD_createCCtx()) {
+      : env_(env),
+        dir_(std::move(dir)),
+        stream_(std::move(stream)),
+        options_(options),
+        zstd_(ZSTD_createCCtx()) {
     options_.block_bytes = std::min(options_.block_bytes, kMaxBlockBytes);
   }
   ~StreamWriter() override;
@@ -56,23 +60,24 @@ class StreamWriter : public Writer {
   std::unique_ptr<Lock> lock_;
   std::unique_ptr<File> file_;
   uint32_t salt_ = 0;
-  uint64_t end_ = 0;        // bytes of good blocks (and header) in file_
-  bool dirty_ = false;      // file_ holds what no datasync covers
-  bool sealed_ = true;      // nothing was written since the last seal, or ever
+  uint64_t end_ = 0;    // bytes of good blocks (and header) in file_
+  bool dirty_ = false;  // file_ holds what no datasync covers
+  bool sealed_ = true;  // nothing was written since the last seal, or ever
   std::optional<Error> broken_;
 
   BlockEncoder encoder_;
-  std::vector<uint8_t> out_;      // a finished block that is not in the file yet
+  std::vector<uint8_t> out_;  // a finished block that is not in the file yet
   BlockHeader out_header_;
   ZSTD_CCtx* zstd_;
 
-  uint64_t written_ = 0;    // last index in the files
-  uint64_t max_time_ = 0;   // of all records in the files
+  uint64_t written_ = 0;   // last index in the files
+  uint64_t max_time_ = 0;  // of all records in the files
   std::atomic<uint64_t> last_{0}, durable_{0};
 };
 
 StreamWriter::~StreamWriter() {
-  if (file_) ignore(seal(), "closing: what was not committed was never promised; the next open finds out");
+  if (file_)
+    ignore(seal(), "closing: what was not committed was never promised; the next open finds out");
   ZSTD_freeCCtx(zstd_);
 }
 
@@ -80,7 +85,9 @@ Status StreamWriter::start() {
   std::string path = stream_dir(dir_, stream_);
   TRY(make_dirs(env_, path));
   Result<std::unique_ptr<Lock>> lock = env_.lock(path + "/writer.lock", false);
-  if (!lock) return std::move(lock).error().with("stream " + stream_ + " of " + dir_ + " has a writer already");
+  if (!lock)
+    return std::move(lock).error().with("stream " + stream_ + " of " + dir_ +
+                                        " has a writer already");
   lock_ = *std::move(lock);
   TRY(env_.sync_dir(dir_));
 
@@ -107,8 +114,10 @@ Status StreamWriter::adopt(const SegmentEntry& newest) {
   bool any = false;
   TRY(walk(*segment, any));
   if (!segment->header() && !any) {
-    return Error(Code::corrupt, newest.path + ": the segment header and every block are damaged; where the stream "
-                                "ended is not known. Move the file away to go on without its records");
+    return Error(Code::corrupt,
+                 newest.path +
+                     ": the segment header and every block are damaged; where the stream "
+                     "ended is not known. Move the file away to go on without its records");
   }
   TRY_ASSIGN(std::unique_ptr<File> file, env_.open(newest.path, OpenMode::append));
   end_ = segment->offset();
@@ -160,7 +169,8 @@ Status StreamWriter::new_segment() {
   encode(header, bytes);
 
   std::string path = stream_dir(dir_, stream_) + "/" + segment_name(first);
-  TRY(replace_file(env_, stream_dir(dir_, stream_), path, std::string(reinterpret_cast<char*>(bytes), sizeof bytes)));
+  TRY(replace_file(env_, stream_dir(dir_, stream_), path,
+                   std::string(reinterpret_cast<char*>(bytes), sizeof bytes)));
   TRY_ASSIGN(file_, env_.open(path, OpenMode::append));
   salt_ = header.salt;
   end_ = kSegmentHeaderSize;
@@ -174,8 +184,8 @@ Result<uint64_t> StreamWriter::append(const Record& record) {
   Record numbered = record;
   if (numbered.index == 0) numbered.index = last + 1;
   if (numbered.index <= last) {
-    return Error(Code::invalid, "record index " + std::to_string(record.index) + " is not above the last one, " +
-                                    std::to_string(last));
+    return Error(Code::invalid, "record index " + std::to_string(record.index) +
+                                    " is not above the last one, " + std::to_string(last));
   }
   TRY(encoder_.add(numbered));
   last_.store(numbered.index, std::memory_order_release);
@@ -200,7 +210,8 @@ void StreamWriter::build_block(uint32_t flags) {
   uint8_t* payload = out_.data() + kBlockHeaderSize;
   size_t stored = raw;
   if (options_.compress && raw >= kWorthPacking)
-    stored = ZSTD_compressCCtx(zstd_, payload, out_.size() - kBlockHeaderSize, encoder_.data(), raw, kZstdLevel);
+    stored = ZSTD_compressCCtx(zstd_, payload, out_.size() - kBlockHeaderSize, encoder_.data(), raw,
+                               kZstdLevel);
   if (ZSTD_isError(stored) || stored >= raw) {
     stored = raw;
     std::copy(encoder_.data(), encoder_.data() + raw, payload);
@@ -233,7 +244,8 @@ Status StreamWriter::write_out() {
   if (!done) {
     // Whatever part of it arrived must not stand before the next try.
     Status cut = file_->truncate(end_);
-    if (!cut) broken_ = std::move(cut).error().with("after a failed write; close and open the log again");
+    if (!cut)
+      broken_ = std::move(cut).error().with("after a failed write; close and open the log again");
     return std::move(done).error();
   }
   end_ += out_.size();
@@ -245,14 +257,15 @@ Status StreamWriter::write_out() {
   return ok();
 }
 
-// After a failed fdatasync the kernel may have dropped the pages and call the next one a success: the
-// only safe way on is to open the log again and look at what is there.
+// After a failed fdatasync the kernel may have dropped the pages and call the next one a success:
+// the only safe way on is to open the log again and look at what is there.
 Status StreamWriter::sync() {
   if (broken_) return broken_->clone();
   if (dirty_) {
     Status done = file_->datasync();
     if (!done) {
-      broken_ = done.error().clone().with("the log can not be written any more; close and open it again");
+      broken_ =
+          done.error().clone().with("the log can not be written any more; close and open it again");
       return done;
     }
     dirty_ = false;
@@ -260,7 +273,9 @@ Status StreamWriter::sync() {
   return ok();
 }
 
-Status StreamWriter::flush() { return write_block(); }
+Status StreamWriter::flush() {
+  return write_block();
+}
 
 Status StreamWriter::commit() {
   TRY(write_block());
@@ -280,10 +295,12 @@ Status StreamWriter::seal() {
 
 }  // namespace
 
-Result<std::unique_ptr<Writer>> Writer::open(Env& env, const std::string& dir, const std::string& stream,
+Result<std::unique_ptr<Writer>> Writer::open(Env& env, const std::string& dir,
+                                             const std::string& stream,
                                              const WriterOptions& options) {
   if (!valid_stream_name(stream))
-    return Error(Code::invalid, "stream name '" + stream + "': use letters, digits, '.', '_', '-', at most 48");
+    return Error(Code::invalid,
+                 "stream name '" + stream + "': use letters, digits, '.', '_', '-', at most 48");
   auto writer = std::make_unique<StreamWriter>(env, dir, stream, options);
   Status started = writer->start();
   if (!started) return std::move(started).error().with("open log " + dir);

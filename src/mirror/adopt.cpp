@@ -67,7 +67,7 @@ class Adopter {
     if (old) return old->fid == wanted.fid;  // adopted before an interruption
     TRY_ASSIGN(std::optional<Object> known, index_.object(wanted.fid));
     if (known) {
-      if (known->target_ino != there.ino || there.type == FileType::directory) return false;
+      if (known->target != there.instance() || there.type == FileType::directory) return false;
       TRY(index_.add_link(*known, {dir.fid, name}));
       return true;
     }
@@ -77,7 +77,7 @@ class Adopter {
     object.fid = wanted.fid;
     object.type = there.type;
     object.home = {dir.fid, name};
-    object.target_ino = there.ino;
+    object.target = there.instance();
     TRY(index_.put(object));
     return true;
   }

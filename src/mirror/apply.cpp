@@ -136,6 +136,8 @@ class Applier {
     return ok();
   }
   Status removed(const Op& op, const Status& status) {
+    // Something new came into a directory on its way out: the park is looked at again anyway.
+    if (op.from.parent == kParkFid && status.is(Code::exists)) return ok();
     if (!status && !status.is(Code::not_found)) {
       trouble(Index::retry_key(op.from), op.from, "cannot be removed", status.error());
       return ok();
@@ -172,7 +174,7 @@ class Applier {
     object.fid = op.fid;
     object.type = FileType::directory;
     object.home = op.to;
-    object.target_ino = made->ino;
+    object.target = made->instance();
     TRY(index_.put(object));
     ++context_.counters.created;
     done(Done::Kind::create, op.type, op.to);
@@ -252,6 +254,11 @@ class Applier {
     context_.pool.run(ops.size(), [&](size_t i) { outcomes[i] = one(ops[i], context_); });
     for (size_t i = 0; i < ops.size(); ++i) {
       Outcome& outcome = outcomes[i];
+      if (!outcome.status && !outcome.object.fid.is_zero()) {
+        // Whatever looks at it next must not take what was not done for done.
+        outcome.object.ctime = outcome.object.data_ctime = Time{};
+        TRY(index_.put(outcome.object));
+      }
       if (outcome.changed) {
         TRY(index_.put(outcome.object));
         done(Done::Kind::attributes, ops[i].type, outcome.object.home);

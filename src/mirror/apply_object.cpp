@@ -67,7 +67,7 @@ void create_other(const Op& op, const TargetDirPtr& dir, ApplyContext& context, 
     made = context.target.make_node(dir, name, op.type, before->rdev);
   }
   if (!made) return target_failed(outcome, std::move(made).error());
-  outcome.object.target_ino = made->ino;
+  outcome.object.target = made->instance();
   outcome.changed = true;
   Result<std::vector<Xattr>> xattrs = context.source.xattrs(op.fid, nullptr);
   if (!xattrs) return source_failed(outcome, std::move(xattrs).error());
@@ -84,7 +84,7 @@ void create_file(const Op& op, const TargetDirPtr& dir, ApplyContext& context, O
   outcome.changed = true;  // it is there now, whatever fails from here on
   Result<Attributes> made = context.target.stat(**file);
   if (!made) return target_failed(outcome, std::move(made).error());
-  outcome.object.target_ino = made->ino;
+  outcome.object.target = made->instance();
   fill_file(op.fid, **from, **file, true, context, outcome);
 }
 
@@ -159,13 +159,6 @@ Outcome sync_object(const Op& op, ApplyContext& context) {
   if (!*object) return outcome;
   outcome.object = **object;
   Object& known = outcome.object;
-  if (known.home.parent == kParkFid) {
-    // Perhaps it is outside the source now, where nothing is read. Should it come back: what the
-    // records said of it is not known to be on the target.
-    known.ctime = known.data_ctime = Time{};
-    outcome.changed = true;
-    return outcome;
-  }
   Result<Attributes> now = context.source.stat(op.fid);
   if (!now) {
     source_failed(outcome, std::move(now).error());
@@ -194,7 +187,8 @@ Outcome sync_object(const Op& op, ApplyContext& context) {
     }
     Result<std::unique_ptr<File>> file = context.target.open(*dir, known.home.name);
     Result<Attributes> there = file ? context.target.stat(**file) : Result<Attributes>(file.error().clone());
-    outcome.lost = there.is(Code::not_found) || (there && there->ino != known.target_ino);
+    if (there && known.target == Instance{}) known.target = there->instance();  // created, and then it could not be asked
+    outcome.lost = there.is(Code::not_found) || (there && there->instance() != known.target);
     if (outcome.lost) return outcome;
     if (!there)
       target_failed(outcome, std::move(there).error());

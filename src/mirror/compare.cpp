@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mirror/compare.h"
 
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -28,10 +31,42 @@ Result<uint64_t> read_all(int fd, char* to, uint64_t size, uint64_t offset) {
   return done;
 }
 
+struct Allocation {
+  bool known = false;      // the file system can tell
+  bool any = false;        // some of the range has blocks
+  bool written = false;    // and some of these were written
+};
+
+// What a file has on disk in a range. SEEK_DATA also counts pages in memory.
+Allocation allocation(int fd, uint64_t offset, uint64_t length) {
+  constexpr uint32_t kExtents = 64;
+  alignas(struct fiemap) char room[sizeof(struct fiemap) + kExtents * sizeof(struct fiemap_extent)];
+  Allocation found;
+  for (uint64_t end = offset + length; offset < end;) {
+    std::memset(room, 0, sizeof room);
+    auto* map = reinterpret_cast<struct fiemap*>(room);
+    map->fm_start = offset;
+    map->fm_length = end - offset;
+    map->fm_flags = FIEMAP_FLAG_SYNC;
+    map->fm_extent_count = kExtents;
+    if (::ioctl(fd, FS_IOC_FIEMAP, map) != 0) return Allocation();
+    found.known = true;
+    for (uint32_t i = 0; i < map->fm_mapped_extents; i++) {
+      const struct fiemap_extent& extent = map->fm_extents[i];
+      found.any = true;
+      if (!(extent.fe_flags & FIEMAP_EXTENT_UNWRITTEN)) found.written = true;
+      offset = extent.fe_logical + extent.fe_length;
+    }
+    if (found.written || map->fm_mapped_extents < kExtents) break;
+  }
+  return found;
+}
+
 // Collects, unit by unit, which side has any data in it.
 class HoleMap {
  public:
-  HoleMap(uint64_t unit, Comparison& result) : unit_(unit), result_(result) {}
+  HoleMap(int source, int target, uint64_t unit, Comparison& result)
+      : source_fd_(source), target_fd_(target), unit_(unit), result_(result) {}
 
   // Stretches come in order and without gaps.
   void add(uint64_t from, uint64_t to, bool source_data, bool target_data) {
@@ -44,21 +79,25 @@ class HoleMap {
     // The units in between have what the last one begins with.
     source_ = source_data;
     target_ = target_data;
-    if (last - first > 1) report((first + 1) * unit_);
+    if (last - first > 1) check((first + 1) * unit_, (last - first - 1) * unit_);
   }
   void finish(uint64_t next) {
-    report(at_ * unit_);
+    check(at_ * unit_, unit_);
     at_ = next;
     source_ = target_ = false;
   }
 
  private:
-  void report(uint64_t offset) {
+  void check(uint64_t offset, uint64_t length) {
     if (source_ == target_ || result_.hole_difference) return;
+    Allocation data = allocation(source_ ? source_fd_ : target_fd_, offset, length);
+    if (data.known && !data.written) return;
+    if (allocation(source_ ? target_fd_ : source_fd_, offset, length).any) return;
     result_.hole_difference = offset;
     result_.source_has_data = source_;
   }
 
+  const int source_fd_, target_fd_;
   const uint64_t unit_;
   Comparison& result_;
   uint64_t at_ = 0;
@@ -99,7 +138,7 @@ Status compare_stretch(int source, int target, uint64_t from, uint64_t to, bool 
 
 Result<Comparison> compare_contents(int source, int target, uint64_t size, uint64_t unit) {
   Comparison result;
-  HoleMap holes(unit, result);
+  HoleMap holes(source, target, unit, result);
   Extents left(source), right(target);
   for (uint64_t offset = 0; offset < size;) {
     TRY_ASSIGN(Extents::Extent here, left.at(offset));

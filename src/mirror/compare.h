@@ -21,7 +21,8 @@ struct Comparison {
 
 // Compares the first `size` bytes. File systems round data to blocks of their own size, so holes are
 // compared in units of `unit` bytes: such a unit differs when it is all hole on one side and has any
-// data on the other.
+// data on the other. Space that was allocated but never written counts as either: the kernel itself
+// calls it data while a page of it is cached, and a hole afterwards.
 Result<Comparison> compare_contents(int source, int target, uint64_t size, uint64_t unit);
 
 }  // namespace reel::mirror

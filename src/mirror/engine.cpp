@@ -187,10 +187,18 @@ Status Engine::take_retries() {
 // the source: it goes, and what is in it.
 Status Engine::reap(Survey& survey) {
   std::unordered_set<Fid, FidHash> placed;
-  for (const Change& change : survey.changes) placed.insert(change.new_fid);
+  std::unordered_set<EntryKey, EntryKeyHash> changed;
+  for (const Change& change : survey.changes) {
+    placed.insert(change.new_fid);
+    changed.insert(change.key);
+  }
   std::vector<Object> due;
-  TRY(index_.list(kParkFid, "", [&](const std::string&, const Entry&, const Object* object) {
-    if (object && object->parked_until <= cursor_ && !placed.count(object->fid)) due.push_back(*object);
+  TRY(index_.list(kParkFid, "", [&](const std::string& name, const Entry& entry, const Object* object) {
+    if (placed.count(entry.fid)) return true;
+    if (!object)  // its home is elsewhere: this name is one too many
+      survey.changes.push_back({{kParkFid, name}, entry.fid, Fid{}, FileType::regular});
+    else if (object->parked_until <= cursor_)
+      due.push_back(*object);
     return due.size() < kReapPerBatch;
   }));
   size_t budget = kReapPerBatch;
@@ -205,11 +213,17 @@ Status Engine::reap(Survey& survey) {
         return true;
       }));
     for (auto& [name, entry] : children) {
+      if (changed.count({object.fid, name})) continue;
       if (entry.type == FileType::directory) {
         TRY_ASSIGN(bool in_use, index_.has_entries(entry.fid));
         if (in_use) survey.alive.insert(entry.fid);  // into the park for now
       }
       survey.changes.push_back({{object.fid, name}, entry.fid, Fid{}, FileType::regular});
+    }
+    if (!children.empty() && !object.hollow) {
+      Object hollow = object;
+      hollow.hollow = true;
+      TRY(index_.put(hollow));
     }
     survey.alive.erase(object.fid);
     if (emptied) survey.changes.push_back({object.home, object.fid, Fid{}, FileType::regular});
@@ -225,7 +239,7 @@ Result<bool> Engine::step() {
   TRY_ASSIGN(auto scans, index_.scans(kScansPerBatch));
   bool parked = false;
   TRY(index_.list(kParkFid, "", [&](const std::string&, const Entry&, const Object* object) {
-    parked = object && object->parked_until <= cursor_;
+    parked = !object || object->parked_until <= cursor_;
     return !parked;
   }));
   if (!dirty_.empty() || !scans.empty() || parked) {

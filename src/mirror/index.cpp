@@ -69,12 +69,13 @@ std::string encode_entry(const Entry& entry, const Object* object) {
   value.push_back(static_cast<char>(static_cast<uint8_t>(entry.type) | (object ? kHomeBit : 0)));
   append_fid(value, entry.fid);
   if (!object) return value;
-  append_varint(value, object->target_ino);
+  append_varint(value, object->target.ino);
+  append_time(value, object->target.born);
   append_time(value, object->ctime);
   append_time(value, object->data_ctime);
   append_time(value, object->mtime);
   append_varint(value, object->size);
-  append_varint(value, object->parked_until);
+  append_varint(value, object->parked_until << 1 | (object->hollow ? 1 : 0));
   return value;
 }
 
@@ -93,12 +94,15 @@ Result<bool> decode_entry(std::string_view value, Entry& entry, Object& object) 
   ByteReader reader(value.data() + 1 + kFidBytes, value.size() - 1 - kFidBytes);
   object.fid = entry.fid;
   object.type = entry.type;
-  object.target_ino = reader.varint();
+  object.target.ino = reader.varint();
+  object.target.born = read_time(reader);
   object.ctime = read_time(reader);
   object.data_ctime = read_time(reader);
   object.mtime = read_time(reader);
   object.size = reader.varint();
-  object.parked_until = reader.varint();
+  uint64_t park = reader.varint();
+  object.parked_until = park >> 1;
+  object.hollow = park & 1;
   if (reader.failed()) return corrupt_row();
   return true;
 }
@@ -240,7 +244,10 @@ Status Index::move_link(const Fid& fid, const EntryKey& from, const EntryKey& to
   pending_[entry_key(from)] = std::nullopt;
   if (object->home == from) {
     object->home = to;
-    if (to.parent != kParkFid) object->parked_until = 0;
+    if (to.parent != kParkFid) {
+      object->parked_until = 0;
+      object->hollow = false;
+    }
     return put(*object);
   }
   pending_[link_key(fid, from)] = std::nullopt;

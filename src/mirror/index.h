@@ -48,12 +48,13 @@ struct Object {
   Fid fid;
   FileType type = FileType::regular;
   EntryKey home;
-  uint64_t target_ino = 0;
+  Instance target;  // what stands for it on the target
   // The source's ctime when attributes (contents) were last known to be equal; zero: not known.
   Time ctime, data_ctime;
   Time mtime;
   uint64_t size = 0;
   uint64_t parked_until = 0;  // only in the park: goes when the cursor has passed this index
+  bool hollow = false;        // in the park, and what was in it has begun to go
 };
 
 enum class ScanMode : uint8_t {

@@ -76,8 +76,7 @@ class Planner {
   Status plan_known(const Object& object, Touch& touch) {
     bool is_dir = object.type == FileType::directory;
     if (is_dir) one_place(touch);
-    bool parked = object.home.parent == kParkFid;
-    if (parked && touch.removed.empty() && !touch.added.empty()) touch.removed.push_back(object.home);
+    if (!touch.added.empty()) TRY(leave_park(object, touch));
     for (const EntryKey& key : touch.removed) touch_dir(key.parent);
     for (const EntryKey& key : touch.added) touch_dir(key.parent);
 
@@ -107,6 +106,16 @@ class Planner {
       (is_dir ? plan_.rmdirs : plan_.unlinks).push_back(std::move(op));
     }
     add_links(object.fid, object.type, touch.added, added);
+    return ok();
+  }
+
+  // What gets a name in the tree does not stay in the park as well.
+  Status leave_park(const Object& object, Touch& touch) {
+    TRY_ASSIGN(std::vector<EntryKey> links, index_.links(object.fid));
+    for (EntryKey& link : links) {
+      bool removed = std::find(touch.removed.begin(), touch.removed.end(), link) != touch.removed.end();
+      if (link.parent == kParkFid && !removed) touch.removed.push_back(std::move(link));
+    }
     return ok();
   }
 

@@ -127,7 +127,7 @@ std::string printable(std::string_view bytes) {
 Result<Found> find_at(int dirfd, const char* name) {
   struct statx s;
   int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name == '\0' ? AT_EMPTY_PATH : 0);
-  if (::statx(dirfd, name, flags, STATX_BASIC_STATS | STATX_MNT_ID, &s) != 0)
+  if (::statx(dirfd, name, flags, STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID, &s) != 0)
     return Error::from_errno(errno, "stat");
   Found found;
   Attributes& a = found.attributes;
@@ -143,6 +143,7 @@ Result<Found> find_at(int dirfd, const char* name) {
   a.ctime = time_of(s.stx_ctime);
   a.atime = time_of(s.stx_atime);
   a.ino = s.stx_ino;
+  if (s.stx_mask & STATX_BTIME) a.born = time_of(s.stx_btime);
   a.inode_flags = statx_flags(s);
   found.device = makedev(s.stx_dev_major, s.stx_dev_minor);
   found.mount_id = s.stx_mask & STATX_MNT_ID ? s.stx_mnt_id : 0;
@@ -169,7 +170,12 @@ uint32_t settable_flags(int fd) {
 
 Result<uint32_t> get_flags(int fd) {
   int flags = 0;  // the kernel writes an int, whatever the ioctl's number says
-  if (::ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0) return static_cast<uint32_t>(flags) & kMirroredFlags;
+  if (::ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0) {
+    struct stat s;
+    if ((flags & FS_DIRSYNC_FL) && ::fstat(fd, &s) == 0 && !S_ISDIR(s.st_mode))
+      flags &= ~FS_DIRSYNC_FL;
+    return static_cast<uint32_t>(flags) & kMirroredFlags;
+  }
   if (errno == ENOTTY || errno == EOPNOTSUPP || errno == EINVAL || errno == ENOSYS) return 0u;
   return Error::from_errno(errno, "read inode flags");
 }

@@ -75,6 +75,7 @@ extern const uint32_t kLockingFlags;   // those that forbid changes: IMMUTABLE A
 // reading; 0 where that is not known.
 uint32_t settable_flags(int fd);
 // The mirrored flags of a file or directory open for reading; 0 where the file system has none.
+// DIRSYNC is only a directory's: some file systems keep it of files, others refuse to.
 Result<uint32_t> get_flags(int fd);
 // Sets the flags in `mask` to those of `flags`; all others stay.
 Status set_flags(int fd, uint32_t flags, uint32_t mask);

@@ -244,6 +244,7 @@ Result<Attributes> PosixSource::stat(const Fid& fid) {
 }
 
 Result<std::string> PosixSource::directory_path(const Fid& fid) {
+  if (fid == root_fid_) return std::string();
   TRY_ASSIGN(SharedFd dir, directory(fid));
   std::string root, path;
   for (auto [text, fd] : {std::pair(&root, root_->get()), std::pair(&path, dir->get())}) {
@@ -252,10 +253,10 @@ Result<std::string> PosixSource::directory_path(const Fid& fid) {
     if (size < 0) return Error::from_errno(errno, "ask for the path of " + to_string(fid));
     text->assign(buffer, static_cast<size_t>(size));
   }
-  if (path == root) return std::string();
   if (!root.ends_with('/')) root += '/';
   if (path.starts_with(root)) {
-    // The kernel's text is a hint: it may be cut off, or out of date by now.
+    // The kernel's text is a hint: it may be out of date by now, and is anything for what lies
+    // outside of the mount.
     path.erase(0, root.size());
     Fd there(open_below(root_->get(), path, O_PATH | O_DIRECTORY));
     Result<FidAndMount> id = there ? fid_at(there.get(), "") : gone("nothing is there");

@@ -2,6 +2,7 @@
 #include "mirror/posix_target.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
@@ -290,9 +291,11 @@ Status PosixTarget::set_all(int fd, int readable, const Attributes& now,
     if (::utimensat(fd, "", times, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0)
       keep(first, Error::from_errno(errno, "set time"));
   }
-  if (readable >= 0 && settable_flags_)
-    keep(first, set_flags(readable, wanted.inode_flags, settable_flags_));
-  else if (has_flags(now) && ((now.inode_flags ^ wanted.inode_flags) & settable_flags_))
+  uint32_t settable = settable_flags_;
+  if (now.type != FileType::directory) settable &= ~static_cast<uint32_t>(FS_DIRSYNC_FL);
+  if (readable >= 0 && settable)
+    keep(first, set_flags(readable, wanted.inode_flags, settable));
+  else if (has_flags(now) && ((now.inode_flags ^ wanted.inode_flags) & settable))
     keep(first, Error(Code::permission, "set inode flags: the object cannot be opened to read"));
   return first;
 }

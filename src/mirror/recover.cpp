@@ -89,7 +89,7 @@ class Relearner {
     if (bodies_.count(fid)) return ok();
     TRY_ASSIGN(std::optional<Object> object, index_.object(fid));
     if (!object) return ok();
-    by_ino_[object->target_ino] = fid;
+    by_ino_[object->target.ino] = fid;
     bodies_.emplace(fid, *std::move(object));
     return ok();
   }
@@ -104,17 +104,17 @@ class Relearner {
     return true;
   }
 
-  // The remembered object with this inode, if it can be that one.
+  // The remembered object that this is.
   const Object* recognise(const Attributes& there) const {
     auto found = by_ino_.find(there.ino);
     if (found == by_ino_.end()) return nullptr;
     const Object& object = bodies_.at(found->second);
-    return object.type == there.type ? &object : nullptr;
+    return object.target == there.instance() && object.type == there.type ? &object : nullptr;
   }
 
   Status attach(const Object& body, const EntryKey& key) {
     TRY_ASSIGN(std::optional<Object> present, index_.object(body.fid));
-    if (present) return index_.add_link(*present, key);
+    if (present) return present->home == key ? ok() : index_.add_link(*present, key);
     Object object = body;
     object.home = key;
     object.parked_until = key.parent == kParkFid ? park_until_ : 0;

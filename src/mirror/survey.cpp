@@ -140,7 +140,12 @@ class Surveyor {
     if (attributes.type != FileType::directory) return ok();
     new_home_[fid] = key;
     if (!is_known) new_dirs_.push_back(fid);
-    if (is_known && doubt) scans_.emplace_back(fid, ScanMode::deep);
+    if (is_known) {
+      TRY_ASSIGN(std::optional<Object> object, index_.object(fid));
+      // Back from the park, where what was in it had begun to be removed.
+      if (object->hollow) scans_.emplace_back(fid, ScanMode::shallow);
+      if (doubt) scans_.emplace_back(fid, ScanMode::deep);
+    }
     // Filters look at paths: below a directory that moved every decision may be another one.
     if (is_known && exclude_) survey_.scans.emplace_back(fid, ScanMode::deep);
     return ok();

@@ -28,6 +28,14 @@ struct Time {
   friend auto operator<=>(const Time&, const Time&) = default;
 };
 
+// One inode in one of its lives: numbers are used again, birth times are not (where the file system
+// has them; else zero).
+struct Instance {
+  uint64_t ino = 0;
+  Time born;
+  friend bool operator==(const Instance&, const Instance&) = default;
+};
+
 // What stat tells of an object.
 struct Attributes {
   FileType type = FileType::regular;
@@ -37,11 +45,13 @@ struct Attributes {
   uint64_t blocks = 0;  // allocated, in 512-byte units
   uint32_t nlink = 0;
   uint64_t rdev = 0;
-  Time mtime, ctime, atime;
+  Time mtime, ctime, atime, born;
   uint64_t ino = 0;
   // FS_*_FL that a mirror carries, 0 where the file system has none. Complete from SourceTree::stat
   // and TargetTree::stat(File&); list and lookup give only what needs no open (kStatxFlags).
   uint32_t inode_flags = 0;
+
+  Instance instance() const { return {ino, born}; }
 };
 
 struct Xattr {

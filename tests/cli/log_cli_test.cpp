@@ -62,7 +62,8 @@ class LogCli : public ::testing::Test {
   Outcome finish(pid_t child) {
     int status = 0;
     ::waitpid(child, &status, 0);
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), slurp(dir_ / "out"), slurp(dir_ / "err")};
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), slurp(dir_ / "out"),
+            slurp(dir_ / "err")};
   }
   Outcome reel(const std::vector<std::string>& arguments) { return finish(start(arguments)); }
 
@@ -70,7 +71,8 @@ class LogCli : public ::testing::Test {
   // Imports the recording and gives its path without the suffix.
   std::string import() {
     std::string stem = (kCorpus / "full_2mdt/a_tour/mdt1").string();
-    Outcome done = reel({"import", stem + ".nidbe.raw", log(), "--format", "lustre", "--stream", "lustre-MDT0001"});
+    Outcome done = reel(
+        {"import", stem + ".nidbe.raw", log(), "--format", "lustre", "--stream", "lustre-MDT0001"});
     EXPECT_EQ(done.code, 0) << done.err;
     return stem;
   }
@@ -95,7 +97,8 @@ TEST_F(LogCli, StartEndAndMaskSelect) {
   Outcome mkdirs = reel({"log", log(), "--mask", "mkdir"});
   std::istringstream lines(mkdirs.out);
   int count = 0;
-  for (std::string line; std::getline(lines, line); ++count) EXPECT_NE(line.find(" 02MKDIR "), std::string::npos) << line;
+  for (std::string line; std::getline(lines, line); ++count)
+    EXPECT_NE(line.find(" 02MKDIR "), std::string::npos) << line;
   EXPECT_GT(count, 1);
   Outcome others = reel({"log", log(), "--mask", "-MKDIR"});
   EXPECT_EQ(others.out.find("MKDIR"), std::string::npos);
@@ -124,15 +127,18 @@ TEST_F(LogCli, UsersRegisterClearAndGo) {
   EXPECT_EQ(reel({"register", log(), "--user", "backup"}).code, 11);
   EXPECT_EQ(reel({"register", log(), "--mask", "NOSUCH"}).code, 1);
   std::string users = reel({"users", log()}).out;
-  EXPECT_TRUE(users.starts_with("current_index: 105\nID                            index (idle) mask\n"
-                                "cl1-backup                      105 (")) << users;
+  EXPECT_TRUE(
+      users.starts_with("current_index: 105\nID                            index (idle) mask\n"
+                        "cl1-backup                      105 ("))
+      << users;
   EXPECT_NE(users.find(" mask=MARK,CREAT,UNLNK,GAP\n"), std::string::npos) << users;
   EXPECT_EQ(reel({"clear", log(), "cl1-backup", "0"}).code, 1);
   EXPECT_EQ(reel({"clear", log(), "cl1-backup", "106"}).code, 1);
   EXPECT_EQ(reel({"clear", log(), "cl1-backup", "3"}).code, 11);
   EXPECT_EQ(reel({"clear", log(), "cl1-backup", "105"}).code, 0);
   EXPECT_EQ(reel({"clear", log(), "cl7", "105"}).code, 11);
-  EXPECT_EQ(reel({"deregister", log(), "backup"}).out, "lustre-MDT0001: Deregistered changelog user #1\n");
+  EXPECT_EQ(reel({"deregister", log(), "backup"}).out,
+            "lustre-MDT0001: Deregistered changelog user #1\n");
   EXPECT_EQ(reel({"deregister", log(), "backup"}).code, 11);
   auto json = nlohmann::json::parse(reel({"users", log(), "--json"}).out);
   EXPECT_EQ(json["current_index"], 105);
@@ -140,8 +146,13 @@ TEST_F(LogCli, UsersRegisterClearAndGo) {
 }
 
 TEST_F(LogCli, MistakesAreToldOnStderrWithTheirExitCode) {
-  for (const std::vector<std::string>& wrong : std::vector<std::vector<std::string>>{
-           {}, {"nosuch"}, {"log"}, {"log", log(), "x"}, {"import", "f", log()}, {"export", log(), "--format", "nosuch"}}) {
+  for (const std::vector<std::string>& wrong :
+       std::vector<std::vector<std::string>>{{},
+                                             {"nosuch"},
+                                             {"log"},
+                                             {"log", log(), "x"},
+                                             {"import", "f", log()},
+                                             {"export", log(), "--format", "nosuch"}}) {
     Outcome outcome = reel(wrong);
     EXPECT_EQ(outcome.code, 1);
     EXPECT_EQ(outcome.out, "");
@@ -151,7 +162,8 @@ TEST_F(LogCli, MistakesAreToldOnStderrWithTheirExitCode) {
   import();
   EXPECT_EQ(reel({"log", log(), "--stream", "nosuch"}).code, 11);
   std::string stem = (kCorpus / "full_2mdt/a_tour/mdt1").string();
-  EXPECT_EQ(reel({"import", stem + ".raw", log(), "--format", "lustre", "--stream", "second"}).code, 0);
+  EXPECT_EQ(reel({"import", stem + ".raw", log(), "--format", "lustre", "--stream", "second"}).code,
+            0);
   Outcome several = reel({"log", log()});
   EXPECT_EQ(several.code, 1);
   EXPECT_NE(several.err.find("lustre-MDT0001, second"), std::string::npos) << several.err;

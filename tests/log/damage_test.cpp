@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Damage at rest: whatever byte changes, no wrong record is passed off as good, what is lost is told,
-// and reading goes on behind it.
+// Damage at rest: whatever byte changes, no wrong record is passed off as good, what is lost is
+// told, and reading goes on behind it.
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -59,7 +59,8 @@ struct Outcome {
   bool told = true;  // each missing record lies in a range that an error named
 };
 
-// Every record that comes must be one that was written; what does not come must have been announced.
+// Every record that comes must be one that was written; what does not come must have been
+// announced.
 Outcome read_damaged(const Small& log) {
   Outcome outcome;
   Result<std::unique_ptr<Reader>> reader = Reader::open(Env::posix(), log.dir.path(), kStream);
@@ -86,7 +87,8 @@ Outcome read_damaged(const Small& log) {
       ADD_FAILURE() << "invented index " << record.index;
       continue;
     }
-    EXPECT_TRUE(same(record, log.records[record.index - 1].view())) << "wrong record " << record.index;
+    EXPECT_TRUE(same(record, log.records[record.index - 1].view()))
+        << "wrong record " << record.index;
     covered[record.index] = true;
     ++outcome.read;
   }
@@ -173,7 +175,8 @@ TEST(Damage, SealedRecordsAreNeverCutSilently) {
   Small log;
   fill(log, true);
   std::string newest = segments_of(log.dir).back(), good = slurp(newest);
-  size_t last_block = good.size() - kBlockHeaderSize - 1;  // a byte of the last payload, the seal behind it
+  size_t last_block =
+      good.size() - kBlockHeaderSize - 1;  // a byte of the last payload, the seal behind it
   std::string bad = good;
   bad[last_block] = static_cast<char>(bad[last_block] ^ 1);
   spill(newest, bad);
@@ -198,7 +201,8 @@ TEST(Damage, ABlockOfAnotherSegmentIsNotTakenForOneOfThis) {
   fill(log, true);
   std::vector<std::string> segments = segments_of(log.dir);
   std::string first = slurp(segments[0]), second = slurp(segments[1]);
-  spill(segments[1], second.substr(0, kSegmentHeaderSize) + first.substr(kSegmentHeaderSize) + second.substr(kSegmentHeaderSize));
+  spill(segments[1], second.substr(0, kSegmentHeaderSize) + first.substr(kSegmentHeaderSize) +
+                         second.substr(kSegmentHeaderSize));
   Outcome outcome = read_damaged(log);
   EXPECT_EQ(outcome.read, log.last);
 }
@@ -220,11 +224,13 @@ TEST(Damage, RandomPayloadsNeverBreakTheDecoder) {
     std::string bytes = random_bytes(random, random.below(200), random.below(2) == 0);
     std::vector<uint8_t> exact(bytes.begin(), bytes.end());
     BlockDecoder decoder;
-    decoder.start(random.below(5), static_cast<uint32_t>(random.below(20)), exact.data(), exact.size());
+    decoder.start(random.below(5), static_cast<uint32_t>(random.below(20)), exact.data(),
+                  exact.size());
     Record record;
     uint64_t sum = 0;
     while (decoder.next(record) == BlockDecoder::Step::record) {
-      for (std::string_view view : {record.name, record.source_name, record.jobid_field, record.nid_field, record.xattr_field})
+      for (std::string_view view : {record.name, record.source_name, record.jobid_field,
+                                    record.nid_field, record.xattr_field})
         for (char c : view) sum += static_cast<uint64_t>(c);
     }
     ASSERT_LE(sum, UINT64_MAX);

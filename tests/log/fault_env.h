@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// An Env in memory that behaves like a disk with a cache: what was not synced can be lost or torn by
-// crash(), a call can be made to fail, and after kill() nothing works any more. Deterministic.
+// An Env in memory that behaves like a disk with a cache: what was not synced can be lost or torn
+// by crash(), a call can be made to fail, and after kill() nothing works any more. Deterministic.
 #pragma once
 
 #include <cerrno>
@@ -20,8 +20,8 @@ namespace reel::log {
 class FaultEnv : public Env {
  public:
   struct Node {
-    std::string bytes;         // what a running process sees
-    std::string durable;       // what is on disk for certain
+    std::string bytes;    // what a running process sees
+    std::string durable;  // what is on disk for certain
     bool locked = false;
   };
   using NodePtr = std::shared_ptr<Node>;
@@ -46,8 +46,10 @@ class FaultEnv : public Env {
       if (!names_.count(path) || random_.below(2) == 0) after[path] = node;
     for (auto& [path, node] : names_) {
       auto on_disk = disk_entries_.find(path);
-      if (on_disk != disk_entries_.end() && on_disk->second == node) after[path] = node;
-      else if (random_.below(2) == 0) after[path] = node;
+      if (on_disk != disk_entries_.end() && on_disk->second == node)
+        after[path] = node;
+      else if (random_.below(2) == 0)
+        after[path] = node;
     }
     names_ = after;
     disk_entries_ = after;
@@ -109,15 +111,19 @@ class FaultEnv : public Env {
     static constexpr size_t kPage = 512;
     std::string result = node.durable;
     if (node.bytes != node.durable && random_.below(3) != 0) {
-      result.resize(random_.below(2) == 0 ? node.bytes.size() : random_.below(node.bytes.size() + 1), '\0');
+      result.resize(
+          random_.below(2) == 0 ? node.bytes.size() : random_.below(node.bytes.size() + 1), '\0');
       for (size_t page = 0; page < result.size(); page += kPage) {
         if (random_.below(2) == 0 && page + kPage > node.durable.size()) continue;
-        size_t size = std::min({kPage, result.size() - page, node.bytes.size() - std::min(page, node.bytes.size())});
-        std::copy_n(node.bytes.begin() + static_cast<std::ptrdiff_t>(std::min(page, node.bytes.size())), size,
-                    result.begin() + static_cast<std::ptrdiff_t>(page));
+        size_t size = std::min(
+            {kPage, result.size() - page, node.bytes.size() - std::min(page, node.bytes.size())});
+        std::copy_n(
+            node.bytes.begin() + static_cast<std::ptrdiff_t>(std::min(page, node.bytes.size())),
+            size, result.begin() + static_cast<std::ptrdiff_t>(page));
       }
       // Whatever else happened, what was durable is.
-      if (node.bytes.starts_with(node.durable)) result.replace(0, std::min(result.size(), node.durable.size()), node.durable);
+      if (node.bytes.starts_with(node.durable))
+        result.replace(0, std::min(result.size(), node.durable.size()), node.durable);
       if (result.size() < node.durable.size()) result = node.durable;
     }
     node.bytes = node.durable = result;
@@ -143,7 +149,10 @@ class FaultFile : public File {
   }
   Status append(const void* data, size_t size) override {
     Status allowed = env_.change("append");
-    node_->bytes.append(static_cast<const char*>(data), allowed ? size : allowed.error().text().ends_with("dead") ? 0 : size / 2);
+    node_->bytes.append(static_cast<const char*>(data), allowed ? size
+                                                        : allowed.error().text().ends_with("dead")
+                                                            ? 0
+                                                            : size / 2);
     return allowed;
   }
   Result<uint64_t> size() override { return static_cast<uint64_t>(node_->bytes.size()); }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Lustre's own bytes: recorded changelogs decode, encode back byte for byte (through our log, too) and
-// print as `lfs changelog` printed them.
+// Lustre's own bytes: recorded changelogs decode, encode back byte for byte (through our log, too)
+// and print as `lfs changelog` printed them.
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -26,7 +26,8 @@ std::string slurp(const fs::path& path) {
 std::vector<fs::path> files_under(const fs::path& root, const std::string& suffix) {
   std::vector<fs::path> found;
   for (const auto& entry : fs::recursive_directory_iterator(root))
-    if (entry.is_regular_file() && entry.path().string().ends_with(suffix)) found.push_back(entry.path());
+    if (entry.is_regular_file() && entry.path().string().ends_with(suffix))
+      found.push_back(entry.path());
   std::sort(found.begin(), found.end());
   return found;
 }
@@ -35,7 +36,8 @@ std::vector<fs::path> files_under(const fs::path& root, const std::string& suffi
 std::vector<fs::path> roots() {
   std::vector<fs::path> found = {fs::path(REEL_SOURCE_DIR) / "tests/corpora/lustre"};
   const char* fixtures = ::getenv("REEL_FIXTURES");
-  fs::path full = (fixtures ? fs::path(fixtures) : fs::path(REEL_SOURCE_DIR) / "../shared/fixtures") / "lustre";
+  fs::path full =
+      (fixtures ? fs::path(fixtures) : fs::path(REEL_SOURCE_DIR) / "../shared/fixtures") / "lustre";
   if (fs::is_directory(full)) found.push_back(full);
   return found;
 }
@@ -87,7 +89,9 @@ TEST(Lustre, EveryRecordingPrintsAsLfsPrintedIt) {
       if (!fs::exists(stem + ".changelog.txt")) continue;
       SCOPED_TRACE(path.string());
       std::string text;
-      for_each_record(slurp(path), [&](const Record& record, std::string_view) { append_lfs_line(record, text); });
+      for_each_record(slurp(path), [&](const Record& record, std::string_view) {
+        append_lfs_line(record, text);
+      });
       ASSERT_EQ(text, slurp(stem + ".changelog.txt"));
       ++compared;
     }
@@ -96,34 +100,41 @@ TEST(Lustre, EveryRecordingPrintsAsLfsPrintedIt) {
 }
 
 TEST(Lustre, FullSetOfRecordingsIsInstalled) {
-  if (roots().size() < 2) GTEST_SKIP() << "only the corpus was tested; set REEL_FIXTURES to the folder with lustre/ in it";
+  if (roots().size() < 2)
+    GTEST_SKIP()
+        << "only the corpus was tested; set REEL_FIXTURES to the folder with lustre/ in it";
 }
 
 TEST(Lustre, EveryTruncationIsToldAndNothingIsReadBeyondTheEnd) {
-  std::string raw = slurp(fs::path(REEL_SOURCE_DIR) / "tests/corpora/lustre/full_2mdt/a_tour/mdt1.nidbe.raw");
+  std::string raw =
+      slurp(fs::path(REEL_SOURCE_DIR) / "tests/corpora/lustre/full_2mdt/a_tour/mdt1.nidbe.raw");
   for_each_record(raw, [](const Record&, std::string_view bytes) {
     for (size_t size = 0; size < bytes.size(); ++size) {
       std::vector<char> exact(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size));
       Record record;
-      ASSERT_TRUE(decode_lustre(exact.data(), exact.size(), record).is(Code::corrupt)) << "cut to " << size;
+      ASSERT_TRUE(decode_lustre(exact.data(), exact.size(), record).is(Code::corrupt))
+          << "cut to " << size;
     }
   });
 }
 
 TEST(Lustre, AnyAlignmentAndRandomDamageAreSafe) {
-  std::string raw = slurp(fs::path(REEL_SOURCE_DIR) / "tests/corpora/lustre/default_1mdt/h_misc/mdt0.raw");
+  std::string raw =
+      slurp(fs::path(REEL_SOURCE_DIR) / "tests/corpora/lustre/default_1mdt/h_misc/mdt0.raw");
   Random random(test_seed());
   for (int round = 0; round < 20'000; ++round) {
     size_t at = random.below(raw.size());
     std::vector<char> bytes(raw.begin() + static_cast<std::ptrdiff_t>(at), raw.end());
-    for (uint64_t i = random.below(3); i > 0; --i) bytes[random.below(std::min<size_t>(bytes.size(), 200))] ^= static_cast<char>(random.next());
+    for (uint64_t i = random.below(3); i > 0; --i)
+      bytes[random.below(std::min<size_t>(bytes.size(), 200))] ^= static_cast<char>(random.next());
     Record record;
     Result<size_t> size = decode_lustre(bytes.data(), bytes.size(), record);
     if (!size) continue;
     ASSERT_LE(*size, bytes.size());
     std::string again;
     must(encode_lustre(record, again));
-    ASSERT_EQ(again, std::string(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(*size)));
+    ASSERT_EQ(again,
+              std::string(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(*size)));
   }
 }
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Texts: FIDs, masks, lines, JSON.
+#include "log/text.h"
+
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
 
-#include "log/text.h"
 #include "log_testing.h"
 
 namespace reel::log {
@@ -17,7 +18,8 @@ TEST(Text, FidsPrintAsLustreDoesAndParseBack) {
   EXPECT_EQ(parse_fid("[0x200000401:0x3:0x0]"), (Fid{0x200000401, 3, 0}));
   EXPECT_EQ(parse_fid("0x200000401:0x3:0x0"), (Fid{0x200000401, 3, 0}));
   EXPECT_EQ(parse_fid("[0:0x0:0x0]"), Fid{});
-  for (const char* bad : {"", "[", "[]", "1:2", "[0x1:0x2:0x3", "[0x1:0x2:0x3:0x4]", "[0x1:0x2:0x100000000]", "[0x:0x1:0x1]", "x:y:z"})
+  for (const char* bad : {"", "[", "[]", "1:2", "[0x1:0x2:0x3", "[0x1:0x2:0x3:0x4]",
+                          "[0x1:0x2:0x100000000]", "[0x:0x1:0x1]", "x:y:z"})
     EXPECT_EQ(parse_fid(bad), std::nullopt) << bad;
   Random random(test_seed());
   for (int i = 0; i < 1000; ++i) {
@@ -36,7 +38,8 @@ TEST(Text, TypesHaveLustresNames) {
 }
 
 TEST(Text, MaskGrammar) {
-  uint64_t creat = mask_bit(RecordType::creat), close = mask_bit(RecordType::close), write = mask_bit(RecordType::write);
+  uint64_t creat = mask_bit(RecordType::creat), close = mask_bit(RecordType::close),
+           write = mask_bit(RecordType::write);
   EXPECT_EQ(must(parse_mask("CREAT", 0)), creat);
   EXPECT_EQ(must(parse_mask("creat,Close", close)), creat | close);
   EXPECT_EQ(must(parse_mask("CREAT CLOSE", 0)), creat | close);
@@ -48,7 +51,8 @@ TEST(Text, MaskGrammar) {
   EXPECT_EQ(must(parse_mask("all", 0)), kMaskAll);
   EXPECT_EQ(must(parse_mask("ALL-CLOSE", 0)), kMaskAll & ~close);
   EXPECT_EQ(must(parse_mask("0x6", 0)), 6u);
-  for (const char* bad : {"", " ", "NOSUCH", "CREAT,NOSUCH", "0xzz", "64"}) EXPECT_TRUE(parse_mask(bad, 0).is(Code::invalid)) << bad;
+  for (const char* bad : {"", " ", "NOSUCH", "CREAT,NOSUCH", "0xzz", "64"})
+    EXPECT_TRUE(parse_mask(bad, 0).is(Code::invalid)) << bad;
   Random random(test_seed());
   for (int i = 0; i < 1000; ++i) {
     uint64_t mask = (random.next() & random.next()) | 1;
@@ -69,12 +73,15 @@ TEST(Text, ReelsOwnRecordsHaveTheSameShape) {
   record.type = RecordType::write;
   record.target = {0x1c, 2, 0};
   record.io = IoExtension{4096, 100, -5, 900, 3};
-  EXPECT_EQ(line_of(record), "7 34WRITE 22:13:20.000000005 2023.11.14 0x0 t=[0x1c:0x2:0x0] io=4096+100 r=-5 d=900 th=3\n");
+  EXPECT_EQ(
+      line_of(record),
+      "7 34WRITE 22:13:20.000000005 2023.11.14 0x0 t=[0x1c:0x2:0x0] io=4096+100 r=-5 d=900 th=3\n");
   Record gap;
   gap.index = 8;
   gap.type = RecordType::gap;
   gap.name = "queue overflow";
-  EXPECT_EQ(line_of(gap), "8 32GAP   00:00:00.000000000 1970.01.01 0x0 t=[0:0x0:0x0] queue overflow\n");
+  EXPECT_EQ(line_of(gap),
+            "8 32GAP   00:00:00.000000000 1970.01.01 0x0 t=[0:0x0:0x0] queue overflow\n");
 }
 
 TEST(Text, Nids) {

@@ -127,7 +127,8 @@ class Reel:
             if self.options.verify:
                 code, out, err = self.run("verify", self.source, target, "--level", "full")
             if lines:
-                verdict = "reel verify sees it too" if code == 41 else "reel verify says %d" % code
+                verdict = "reel verify was not asked" if not self.options.verify else \
+                    "reel verify sees it too" if code == 41 else "reel verify says %d" % code
                 raise Failure("%d differences in %s (%s):\n  %s" % (
                     len(lines), os.path.basename(os.path.dirname(target)), verdict, "\n  ".join(lines[:30])))
             if code != 0:
@@ -165,10 +166,12 @@ class Stage:
         self.reel = Reel(options, self.source, self.targets, os.path.join(state, "state"),
                          os.path.join(bench.dir, "reel.log"))
         options.stage = self
+        self.work = self.source
         if static:
             self.preload(static)
+            self.work = os.path.join(self.source, "work")
+            os.mkdir(self.work)
         self.rounds = 0
-        self.written = 0
 
     def preload(self, megabytes):
         """What never changes, and so must never be copied again."""
@@ -190,7 +193,7 @@ class Stage:
         options = self.options
         seed = options.seed * 1000 + self.rounds if seed is None else seed
         self.rounds += 1
-        command = [sys.executable, WORKLOAD, self.source, "--outside", self.outside, "--pause", str(options.pause)]
+        command = [sys.executable, WORKLOAD, self.work, "--outside", self.outside, "--pause", str(options.pause)]
         if options.replay:
             command += ["--replay", options.replay]
         else:
@@ -199,15 +202,17 @@ class Stage:
                 command += ["--log", options.log if self.rounds == 1 else "%s-%d" % (options.log, self.rounds)]
             if options.weights:
                 command += ["--weights", options.weights]
-        return subprocess.Popen(command + list(extra), stderr=subprocess.DEVNULL)
+        self.said = os.path.join(self.bench.dir, "workload.log")
+        with open(self.said, "wb") as said:
+            return subprocess.Popen(command + list(extra), stderr=said)
 
     def run_workload(self, **kw):
-        finish(self.workload(**kw))
+        self.finish(self.workload(**kw))
 
-
-def finish(process, limit=600):
-    if process.wait(limit) != 0:
-        raise Failure("the workload itself failed (exit code %d): a fault of the test" % process.returncode)
+    def finish(self, process, limit=600):
+        if process.wait(limit) != 0:
+            raise Failure("the workload itself failed (exit code %d), a fault of the test: %s" % (
+                process.returncode, open(self.said, errors="replace").read()[-1500:]))
 
 
 def fingerprint(root):

@@ -11,6 +11,7 @@ import tempfile
 import time
 
 import mounts
+import shrink
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -55,6 +56,9 @@ def main():
             wrong.append(label)
             print("%s: %s" % (label, text))
 
+    # It takes three of a hundred lines to fail, in their order.
+    small = shrink.shrink(list(range(100)), lambda some: [x for x in some if x in (7, 50, 93)] == [7, 50, 93])
+    expect("shrink", small == [7, 50, 93], small)
     for scenario in ("pair", "two_targets", "gap"):
         code, text = run("--scenario", scenario, "--static", "4", "--no-cost")
         expect("a right mirror, " + scenario, code == 0, text)

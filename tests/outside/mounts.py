@@ -18,7 +18,7 @@ import tempfile
 
 SKIP = 77
 KINDS = ("ext4", "xfs", "btrfs", "tmpfs")
-MKFS = {"ext4": ["mkfs.ext4", "-q", "-F", "-I", "256", "-m", "0"], "xfs": ["mkfs.xfs", "-q", "-f"],
+MKFS = {"ext4": ["mkfs.ext4", "-q", "-F", "-I", "256", "-m", "0", "-i", "4096"], "xfs": ["mkfs.xfs", "-q", "-f"],
         "btrfs": ["mkfs.btrfs", "-q", "-f"]}
 CLONE_NEWNS, CLONE_NEWPID = 0x00020000, 0x20000000
 MS_REC, MS_PRIVATE = 0x4000, 0x40000
@@ -50,9 +50,9 @@ def need_kinds(*kinds):
     need_tools("mount", "umount", *[MKFS[k][0] for k in kinds if k in MKFS])
 
 
-def enter_own_world():
+def enter_own_world(at_end=lambda: None):
     """Goes on in a child that is process 1 of a PID and mount namespace of its own; the parent passes
-    signals on and ends with the child's exit code."""
+    signals on, calls at_end when the child is gone, and ends with its exit code."""
     need_root()
     if libc.unshare(CLONE_NEWNS | CLONE_NEWPID) != 0:
         skip("cannot make namespaces: " + os.strerror(ctypes.get_errno()))
@@ -60,7 +60,7 @@ def enter_own_world():
     parent = os.getpid()
     pid = os.fork()
     if pid:
-        supervise(pid)
+        supervise(pid, at_end)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if open("/proc/self/stat").read().split()[3] != str(parent):  # still the old /proc
         os._exit(1)
@@ -77,7 +77,7 @@ def must_mount(what, where, kind, flags):
         skip("cannot mount in a namespace: " + os.strerror(ctypes.get_errno()))
 
 
-def supervise(pid):
+def supervise(pid, at_end):
     """The parent's part: never returns. A second signal, or 20 s, ends what a first one does not."""
     asked = []
 
@@ -89,6 +89,7 @@ def supervise(pid):
         signal.signal(signum, pass_on)
     os.setpgid(pid, pid)  # so that Ctrl-C comes to us alone, and once
     status = os.waitpid(pid, 0)[1]
+    at_end()
     code = os.waitstatus_to_exitcode(status)
     os._exit(code if code >= 0 else 128 - code)
 

@@ -20,7 +20,7 @@ import check
 import harness
 import mounts
 import ops
-from harness import Failure, Stage, finish, nap, poll, untouched
+from harness import Failure, Stage, nap, poll, untouched
 
 MARK = b"marker-that-must-never-leave-the-outside"
 
@@ -84,7 +84,7 @@ def scenario_kill(options, bench):
     for _ in range(options.kills):
         if workload is None or workload.poll() is not None:
             if workload:
-                finish(workload)
+                stage.finish(workload)
             workload = stage.workload()
         nap(stage.rng.choice([0.02, 0.1, 0.3, 0.8]) * (0.5 + stage.rng.random()))
         if not reel.alive():
@@ -93,7 +93,7 @@ def scenario_kill(options, bench):
         if stage.rng.random() < 0.3:
             nap(0.2 * stage.rng.random())
         reel.start()
-    finish(workload)
+    stage.finish(workload)
     reel.equal(240)
     if options.cost:
         untouched(before, stage.static_print(), "after %d kills, what never changed" % options.kills)
@@ -243,10 +243,39 @@ def scenario_burst(options, bench):
             raise Failure("%d bytes of %d in files that were deleted at once were copied" % (more, 5000 * len(data)))
 
 
+def scenario_torn(options, bench):
+    """Contents that are copied in the middle of one long write(2) are copied again after it, although
+    the write moved ctime only when it began."""
+    stage = Stage(options, bench)
+    reel = stage.reel
+    reel.start()
+    reel.settled()
+    size = 40 << 20
+    paths = [stage.source + "/long%d" % i for i in range(2)]
+    for turn in range(8):
+        data = [stage.rng.randbytes(1 << 20) * (size >> 20) for _ in paths]
+
+        def write(path, data):
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT)
+            # The first byte wakes the mirror, which copies while the second call is at work.
+            os.pwrite(fd, data[:1], 0)
+            os.pwrite(fd, data, 0)
+            os.close(fd)
+        threads = [threading.Thread(target=write, args=pair) for pair in zip(paths, data)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        reel.equal()
+        if turn == 4:
+            for path in paths:
+                os.unlink(path)
+
+
 def scenario_full(options, bench):
     """One of two targets is full: reel says so and goes on, the other target follows; with space again
     both are equal."""
-    stage = Stage(options, bench, target_kinds=["ext4", options.target])
+    stage = Stage(options, bench, target_kinds=["ext4", options.target], static=4)
     small = bench.mount("ext4", 64)
     stage.targets[0] = small + "/tgt"
     os.mkdir(stage.targets[0])
@@ -260,8 +289,13 @@ def scenario_full(options, bench):
     stage.run_workload(ops=options.ops // 4)
     code, _ = reel.wait(15)
     if code == 0:
-        raise Failure("reel wait says that 120 MiB are settled on a target of 64 MiB")
-    poll(90, "the other target becomes equal", lambda: same(stage.source, stage.targets[1]))
+        raise Failure("reel wait says that 120 MiB are settled on a target of 64 MiB; status: %s" % json.dumps(
+            reel.status())[:2000])
+    try:
+        poll(90, "the other target becomes equal", lambda: same(stage.source, stage.targets[1]))
+    except Failure as e:
+        raise Failure("%s: %s\nstatus: %s" % (e, check.compare(stage.source, stage.targets[1])[:20],
+                                             json.dumps(reel.status())[:3000])) from None
     if not reel.alive():
         raise Failure("reel mirror ended (exit code %d) because one target is full" % reel.process.returncode)
     text = json.dumps(reel.status())

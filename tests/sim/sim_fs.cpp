@@ -41,6 +41,7 @@ Attributes SimFs::attributes(const Node& node) const {
   attributes.mtime = node.mtime;
   attributes.ctime = node.ctime;
   attributes.ino = node.ino;
+  attributes.born = {node.generation, 0};
   return attributes;
 }
 

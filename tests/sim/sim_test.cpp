@@ -2,7 +2,8 @@
 //
 // The whole mirror in one thread against a simulated world (world.h says what goes wrong in it):
 // after any of it, once the source is quiet, the target is equal. A failing seed is printed; run it
-// again with REEL_SIM_SEED=N, REEL_SIM_TRACE=1 prints every plan. REEL_SIM_SEEDS=N runs that many.
+// again with REEL_SIM_SEED=N, REEL_SIM_TRACE=1 prints every plan.
+// REEL_SIM_SEEDS=N runs that many.
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -110,7 +111,15 @@ struct Run {
       if (!worked) return "step: " + worked.error().text();
       Progress progress = engine->progress();
       if (kTrace)
-        for (const std::string& text : progress.trouble_texts) std::printf("  trouble %s\n", text.c_str());
+        std::printf("settling: cursor %llu, scans %llu, retries %llu, parked %llu, troubles %llu\n",
+                    static_cast<unsigned long long>(progress.cursor), static_cast<unsigned long long>(progress.scans_pending),
+                    static_cast<unsigned long long>(progress.retries_pending),
+                    static_cast<unsigned long long>(progress.parked), static_cast<unsigned long long>(progress.troubles));
+      if (kTrace && progress.parked)
+        ignore(engine->index().list(kParkFid, "", [](const std::string& name, const Entry&, const Object* object) {
+          std::printf("  parked %s until %llu\n", name.c_str(), object ? static_cast<unsigned long long>(object->parked_until) : 0);
+          return true;
+        }), "only shows");
       if (*worked || !progress.settled) continue;
       if (progress.troubles) continue;
       std::string difference = compare(world.fs, world.source_root, world.target, SimFs::kRoot);
@@ -124,6 +133,17 @@ struct Run {
     return "does not settle";
   }
 };
+
+// REEL_SIM_ONLY=cstm keeps of the faults crashes, source errors, target errors, moves under the feet.
+void keep_only(Faults& faults) {
+  const char* text = std::getenv("REEL_SIM_ONLY");
+  if (!text) return;
+  std::string kept = text;
+  if (kept.find('c') == std::string::npos) faults.crash = 0;
+  if (kept.find('s') == std::string::npos) faults.source_error = 0;
+  if (kept.find('t') == std::string::npos) faults.target_error = 0;
+  if (kept.find('m') == std::string::npos) faults.move_under_feet = 0;
+}
 
 struct Options {
   bool faults = true;
@@ -145,6 +165,7 @@ std::string run_seed(uint64_t seed, const Options& options) {
     if (world.pick(3) == 0) world.faults.source_error = 0.05 * world.chance();
     if (world.pick(3) == 0) world.faults.target_error = 0.1 * world.chance();
     world.faults.move_under_feet = 0.2 * world.chance();
+    keep_only(world.faults);
   }
   for (uint64_t round = 10 + world.pick(60); round > 0; --round) {
     for (uint64_t i = world.pick(12); i > 0; --i) world.random_change();

@@ -2,6 +2,8 @@
 //
 // The seams of the mirror, played by the world.
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 
 #include "sim/world.h"
 
@@ -9,6 +11,8 @@ namespace reel::sim {
 namespace {
 
 using namespace reel::mirror;
+
+const bool kTrace = std::getenv("REEL_SIM_TRACE") != nullptr;
 
 class SimFile : public File {
  public:
@@ -216,6 +220,9 @@ class SimTarget : public TargetTree {
       return error;
     }));
     TRY_ASSIGN(Node * node, at(dir, name));
+    if (kTrace)
+      std::printf("    target makes %s/%s: %s\n", to_string(world_.target.fid(parent)).c_str(), name.c_str(),
+                  to_string(world_.target.fid(node->ino)).c_str());
     return world_.target.attributes(*node);
   }
   // A change of the target: now, and again if the machine dies before the next sync.

@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 
 namespace reel::sim {
 namespace {
@@ -23,6 +24,11 @@ World::World(uint64_t seed) : random(seed) {
 }
 
 void World::push(OwnedRecord record) {
+  if (std::getenv("REEL_SIM_TRACE"))
+    std::printf("    record %u target %s %s/%s from %s %s/%s\n", static_cast<unsigned>(record.record.type),
+                to_string(record.record.target).c_str(), to_string(record.record.parent).c_str(), record.name.c_str(),
+                to_string(record.record.source).c_str(), to_string(record.record.source_parent).c_str(),
+                record.source_name.c_str());
   // The kernel merges an event into an unread one that looks the same.
   for (const OwnedRecord& old : queue) {
     const Record& a = old.record;
@@ -49,7 +55,7 @@ void World::emit(RecordType type, uint64_t object, uint64_t dir, const std::stri
   OwnedRecord record;
   record.record.type = type;
   if (fs.find(object)) record.record.target = fs.fid(object);
-  record.record.parent = fs.fid(dir);
+  if (fs.find(dir)) record.record.parent = fs.fid(dir);
   record.name = name;
   push(std::move(record));
 }
