@@ -284,7 +284,8 @@ Result<bool> Engine::run_batch(std::vector<std::pair<Fid, ScanMode>> scans) {
     TRY_ASSIGN(park_until, hooks_.barrier());
   }
   TRY(begin_batch(plan));
-  ApplyContext context{index_, source_, *target_, *dirs_, pool_, counters_, hooks_.done, feed_ != nullptr, park_until};
+  ApplyContext context{index_, source_, *target_, *dirs_, pool_, counters_, hooks_.done,
+                       feed_ != nullptr, scanning, park_until};
   TRY_ASSIGN(ApplyResult applied, apply(plan, context));
   TRY(finish_batch(found, applied));
   if (hooks_.monotonic_ms() - last_durable_ms_ >= options_.durable_ms) TRY(make_durable());
