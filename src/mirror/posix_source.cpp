@@ -56,6 +56,10 @@ Status PosixSource::inspect_root(const Options& options) {
   mount_id_ = id.mount_id;
   format_ = id.format;
   device_ = found.device;
+  if (!options.hidden.empty()) {
+    Result<Found> hidden = find_at(AT_FDCWD, options.hidden.c_str());
+    if (hidden && hidden->device == device_) hidden_inode_ = hidden->attributes.ino;
+  }
   has_flags_ = settable_flags(root_->get()) != 0;
   if (options.by_handle && format_ != HandleFormat::opaque) {
     by_handle_ = true;  // what open_handle needs to try
@@ -66,6 +70,8 @@ Status PosixSource::inspect_root(const Options& options) {
 
 bool PosixSource::belongs(const Found& found) const {
   if (found.mount_id != 0 && found.mount_id != static_cast<uint64_t>(mount_id_)) return false;
+  bool hidden = hidden_inode_ != 0 && found.attributes.ino == hidden_inode_ && found.device == device_;
+  if (hidden && found.attributes.type == FileType::directory) return false;
   // Where FIDs are hashes (overlayfs) files may carry the device of a lower layer.
   bool exact = format_ != HandleFormat::opaque || found.attributes.type == FileType::directory;
   return !exact || found.device == device_;

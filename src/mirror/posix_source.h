@@ -31,6 +31,7 @@ class PosixSource final : public SourceTree {
   struct Options {
     bool by_handle = true;    // false: walk even where handles could be opened
     bool clone_mount = true;  // false: look through the mount as it is
+    std::string hidden = {};       // a directory that is not there for the mirror: its own state
   };
 
   static Result<std::unique_ptr<PosixSource>> open(const std::string& path, Options options);
@@ -82,6 +83,7 @@ class PosixSource final : public SourceTree {
   HandleFormat format_ = HandleFormat::opaque;
   int mount_id_ = 0;
   uint64_t device_ = 0;
+  uint64_t hidden_inode_ = 0;  // of Options::hidden when it lies on this device
   bool by_handle_ = false;
   bool has_flags_ = false;  // the file system has inode flags
   Locator locator_;

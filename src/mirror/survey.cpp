@@ -209,6 +209,7 @@ class Surveyor {
       return same ? std::optional<Fid>(fid) : std::nullopt;
     };
     auto each = [&](const SourceEntry& found) -> Status {
+      if (limits_.entries_seen) ++*limits_.entries_seen;
       std::string name(found.name);
       KnownEntry old;
       if (prefetched) {
