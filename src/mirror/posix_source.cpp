@@ -284,11 +284,14 @@ Result<std::unique_ptr<File>> PosixSource::open(const Fid& fid) {
   TRY_ASSIGN(Found found, living(fd.get()));
   if (found.attributes.type != FileType::regular)
     return Error(Code::invalid, "open " + to_string(fid) + ": not a regular file");
-  return std::unique_ptr<File>(new PosixFile(std::move(fd)));
+  return std::unique_ptr<File>(new PosixFile(std::move(fd), found.attributes));
 }
 
 Result<Attributes> PosixSource::stamp(File& file) {
-  TRY_ASSIGN(Attributes attributes, stat(file));
+  // A ctime that is older than it must be only makes a change seem to have happened.
+  std::optional<Attributes> at_open;
+  at_open.swap(static_cast<PosixFile&>(file).at_open);
+  TRY_ASSIGN(Attributes attributes, at_open ? Result<Attributes>(*at_open) : stat(file));
   if (attributes.size == 0 || !ctime_sees_mmap_ || has_no_dirty_pages(file.fd())) return attributes;
   // A page that is dirty and mapped can be stored to without moving ctime; write-back protects it
   // again. Starting it is enough, unless a page was being written already and became dirty anew.

@@ -2,6 +2,7 @@
 #include "mirror/survey.h"
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
 
 namespace reel::mirror {
@@ -183,13 +184,19 @@ class Surveyor {
     }
     if (round.empty()) return ok();
     size_t room = limits_.changes - survey_.changes.size() - survey_.objects.size();
-    pool_.run(round.size(), [&](size_t i) { read_dir(round[i], room / round.size() + 16); });
+    // Whoever comes first takes what it needs: a directory that is cut off must be read again whole.
+    std::atomic<int64_t> left = static_cast<int64_t>(room);
+    pool_.run(round.size(), [&](size_t i) { read_dir(round[i], left); });
     for (Delta& delta : round) TRY(merge(delta));
     return ok();
   }
 
   // Runs in the pool: reads index and source, changes nothing but `delta`.
-  void read_dir(Delta& delta, size_t room) {
+  void read_dir(Delta& delta, std::atomic<int64_t>& room) {
+    if (room <= 0) {
+      delta.status = batch_full();
+      return;
+    }
     std::unordered_map<std::string, KnownEntry> known_entries;
     bool prefetched = true;
     delta.status = index_.list(delta.dir, "", [&](const std::string& name, const Entry& entry, const Object* object) {
@@ -223,7 +230,7 @@ class Surveyor {
       }
       if (prefetched) known_entries.erase(name);
       if (old.entry.fid != found.fid) {
-        if (delta.changes.size() >= room) return batch_full();
+        if (room-- <= 0) return batch_full();
         delta.changes.push_back({std::move(name), old.entry.fid, found.fid, found.attributes});
         return ok();
       }
@@ -250,12 +257,12 @@ class Surveyor {
   }
 
   // A directory too large to be held in memory: ask the source for each entry that the index has.
-  Status find_vanished(Delta& delta, size_t room) {
+  Status find_vanished(Delta& delta, std::atomic<int64_t>& room) {
     Status status = ok();
     TRY(index_.list(delta.dir, "", [&](const std::string& name, const Entry& entry, const Object*) {
       Result<SourceEntry> found = source_.lookup(delta.dir, name);
       if (found.is(Code::not_found)) {
-        if (delta.changes.size() >= room) {
+        if (room-- <= 0) {
           delta.complete = false;
           return false;
         }
