@@ -130,8 +130,23 @@ Status Engine::adopt() {
 }
 
 Status Engine::request_scan() {
-  index_.add_scan(source_.root(), ScanMode::deep);
+  TRY(scan_everything());
   return store_.write(index_.take_batch(), Durable::no);
+}
+
+// The root, and what is parked: it may come back.
+Status Engine::scan_everything() {
+  index_.add_scan(source_.root(), ScanMode::deep);
+  std::vector<Fid> parked;
+  TRY(index_.list(kParkFid, "", [&](const std::string&, const Entry& entry, const Object*) {
+    if (entry.type == FileType::directory)
+      parked.push_back(entry.fid);
+    else
+      dirty_.objects[entry.fid] |= kDirtyAttributes | kDirtyData | kDirtyDoubt;
+    return true;
+  }));
+  for (const Fid& dir : parked) index_.add_scan(dir, ScanMode::deep);
+  return ok();
 }
 
 Status Engine::fill_from_feed() {
@@ -153,9 +168,11 @@ Status Engine::fill_from_feed() {
 
 Status Engine::take_gaps() {
   for (const Fid& gap : dirty_.gaps) {
-    Fid dir = gap.is_zero() ? source_.root() : gap;
-    TRY_ASSIGN(std::optional<Object> object, index_.object(dir));
-    index_.add_scan(object ? dir : source_.root(), ScanMode::deep);
+    TRY_ASSIGN(std::optional<Object> object, index_.object(gap));
+    if (object)
+      index_.add_scan(gap, ScanMode::deep);
+    else
+      TRY(scan_everything());
   }
   return ok();
 }
@@ -284,7 +301,8 @@ Result<bool> Engine::run_batch(std::vector<std::pair<Fid, ScanMode>> scans) {
     TRY_ASSIGN(park_until, hooks_.barrier());
   }
   TRY(begin_batch(plan));
-  ApplyContext context{index_, source_, *target_, *dirs_, pool_, counters_, hooks_.done, feed_ != nullptr, park_until};
+  ApplyContext context{index_, source_, *target_, *dirs_, pool_, counters_, hooks_.done,
+                       feed_ != nullptr, scanning, park_until};
   TRY_ASSIGN(ApplyResult applied, apply(plan, context));
   TRY(finish_batch(found, applied));
   if (hooks_.monotonic_ms() - last_durable_ms_ >= options_.durable_ms) TRY(make_durable());

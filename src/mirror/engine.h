@@ -91,6 +91,7 @@ class Engine {
 
   Status fill_from_feed();
   Status take_gaps();
+  Status scan_everything();
   Status take_retries();
   Status reap(Survey& survey);
   Result<bool> run_batch(std::vector<std::pair<Fid, ScanMode>> scans);

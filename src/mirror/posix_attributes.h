@@ -43,12 +43,11 @@ class Fd {
 class PosixFile : public File {
  public:
   explicit PosixFile(Fd fd) : fd_(std::move(fd)) {}
-  PosixFile(Fd fd, const Attributes& found) : at_open(found), fd_(std::move(fd)) {}
+  PosixFile(Fd fd, const Attributes& found) : as_made(found), fd_(std::move(fd)) {}
   int fd() const override { return fd_.get(); }
 
-  // What was found when it was opened (inode_flags: kStatxFlags), so that nobody has to ask again;
-  // each tree says how long that is good enough.
-  std::optional<Attributes> at_open;
+  // Set while the file is one that the target just made: what it was then (inode_flags: kStatxFlags).
+  std::optional<Attributes> as_made;
 
  private:
   Fd fd_;

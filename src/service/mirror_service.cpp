@@ -25,9 +25,11 @@ constexpr int kStopGraceMs = 5000;   // then a batch is abandoned; the next star
 
 using Clock = std::chrono::steady_clock;
 
-std::string boot_id() {
-  Result<std::string> id = read_file(Env::posix(), "/proc/sys/kernel/random/boot_id");
-  return id ? id->substr(0, id->find('\n')) : "unknown";
+Result<std::string> boot_id() {
+  TRY_ASSIGN(std::string id, read_file(Env::posix(), "/proc/sys/kernel/random/boot_id"));
+  id.resize(std::min(id.size(), id.find('\n')));
+  if (id.empty()) return Error(Code::unsupported, "the kernel tells no boot id (/proc/sys/kernel/random/boot_id)");
+  return id;
 }
 
 class Service {
@@ -111,7 +113,7 @@ class Service {
       setup.options = &options_;
       setup.target = target;
       setup.index_dir = state_->index_dir(target.state);
-      setup.boot_id = boot_id();
+      TRY_ASSIGN(setup.boot_id, boot_id());
       if (writer_) {
         setup.log_dir = state_->log_dir();
         setup.writer = writer_.get();
