@@ -71,6 +71,9 @@ class PosixSource final : public SourceTree {
   // A directory to look names up in: from the cache, or opened and cached. Never read from.
   Result<SharedFd> directory(const Fid& fid);
   SharedFd cached(const Fid& fid);
+  // Without handles: where an object was met last. Many, not all.
+  std::optional<std::pair<Fid, std::string>> seen(const Fid& fid);
+  void remember(const Fid& dir, const SourceEntry& entry);
   void cache(const Fid& fid, SharedFd fd);
   Result<SourceEntry> entry(int dirfd, const char* name, const FidHint& hint);
   Result<SourceEntry> entry_held(int dirfd, const char* name);
@@ -96,6 +99,7 @@ class PosixSource final : public SourceTree {
   std::mutex cache_mutex_;
   std::list<CachedDir> cache_order_;
   std::unordered_map<Fid, std::list<CachedDir>::iterator> cache_;
+  std::unordered_map<Fid, std::pair<Fid, std::string>> seen_;
 };
 
 }  // namespace reel::mirror

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 #include <filesystem>
 #include <thread>
 
@@ -124,6 +125,9 @@ class Service {
     Result<log::User> known = users_->find(user_name(target));
     if (known || known.error().code() != Code::not_found) return known ? ok() : Status(std::move(known).error());
     TRY(users_->register_user(user_name(target), kMaskAll));
+    // A target that was there before, whose user somebody deregistered: the log may have dropped
+    // what it had not cleared.
+    if (!target.fresh) rescan_.insert(target.state.id);
     return ok();
   }
 
@@ -132,6 +136,7 @@ class Service {
       RunnerSetup setup;
       setup.options = &options_;
       setup.target = target;
+      setup.rescan = rescan_.count(target.state.id) > 0;
       setup.state_dir = options_.state_dir;
       if (!target.state.id.empty()) setup.index_dir = state_->index_dir(target.state);
       if (scratch_) setup.scratch_dir = scratch_->dir() + "/" + std::to_string(runners_.size());
@@ -273,6 +278,7 @@ class Service {
   std::unique_ptr<Scratch> scratch_;  // dry run only
   std::unique_ptr<State> state_;      // null: a dry run without a state
   std::vector<PreparedTarget> targets_;
+  std::set<std::string> rescan_;  // ids of targets whose place in the log is lost
   std::unique_ptr<log::Writer> writer_;
   std::unique_ptr<log::Users> users_;
   std::unique_ptr<source::Source> source_;

@@ -86,6 +86,12 @@ Result<std::string> file_system_of(int fd) {
   char text[80];
   std::snprintf(text, sizeof text, "%lx", static_cast<unsigned long>(fs.f_type));
   std::string name = text;
+  // Its handles are numbers that the daemon gives out anew at each mount: a FID would come to mean
+  // another object.
+  constexpr unsigned long kFuse = 0x65735546;
+  if (static_cast<unsigned long>(fs.f_type) == kFuse)
+    return Error(Code::unsupported, "a FUSE file system cannot be a source: its objects have no lasting identity. "
+                                    "Mirror the directory beneath it");
   FsUuid uuid{};
   if (::ioctl(fd, FS_IOC_GETFSUUID, &uuid) == 0) {
     const unsigned char* bytes = reinterpret_cast<const unsigned char*>(&uuid) + 1;

@@ -260,8 +260,9 @@ Status TargetRunner::begin() {
   if (users_) TRY(check_age());
   if (options.repair) return engine_->repair(*options.repair);
   TRY(engine_->set_filter(options.filter_text));
-  if (setup_.target.adopted && !adopted_) TRY(engine_->adopt());
-  adopted_ = true;
+  if (setup_.target.adopted && !prepared_) TRY(engine_->adopt());
+  if (setup_.rescan && !prepared_) TRY(engine_->request_scan());
+  prepared_ = true;
   if (options.once) TRY(engine_->request_scan());
   return ok();
 }
