@@ -249,7 +249,8 @@ Status TargetRunner::check_age() {
   TRY_ASSIGN(log::User user, users_->find(setup_.log_user));
   uint64_t log_end = setup_.writer->last_index();
   uint64_t cleared = std::min(user.cleared, log_end);
-  if (engine_->progress().cursor >= cleared) return ok();
+  uint64_t cursor = engine_->progress().cursor;
+  if (cursor == 0 || cursor >= cleared) return ok();  // 0: a new index, which begins with a scan
   return Error(Code::corrupt, "index " + setup_.index_dir + " is older than the log says (an old copy, or damaged); move "
                               "the mirror's state directory away and start again with --adopt");
 }
