@@ -195,13 +195,18 @@ Status make_dirs(Env& env, const std::string& path) {
 
 Result<std::string> read_file(Env& env, const std::string& path, size_t limit) {
   TRY_ASSIGN(std::unique_ptr<File> file, env.open(path, OpenMode::read));
-  TRY_ASSIGN(uint64_t size, file->size());
-  if (size > limit)
-    return Error(Code::corrupt,
-                 path + ": " + std::to_string(size) + " bytes, more than it can have");
-  std::string content(size, '\0');
-  TRY_ASSIGN(size_t got, file->pread(content.data(), content.size(), 0));
-  content.resize(got);
+  std::string content;
+  // Until the end: the size of a file in /proc is 0, whatever is in it.
+  constexpr size_t kPiece = 64u << 10;
+  while (true) {
+    size_t at = content.size();
+    content.resize(at + kPiece);
+    TRY_ASSIGN(size_t got, file->pread(content.data() + at, kPiece, at));
+    content.resize(at + got);
+    if (got == 0) break;
+    if (content.size() > limit)
+      return Error(Code::corrupt, path + ": more than " + std::to_string(limit) + " bytes, which it cannot have");
+  }
   return content;
 }
 

@@ -65,6 +65,10 @@ class Applier {
     if (to.parent == kParkFid) {
       TRY_ASSIGN(std::optional<Object> object, index_.object(op.fid));
       object->parked_until = context_.park_until;
+      if (context_.scanning) {  // it will not pass here while it is away
+        object->hollow = true;
+        object->ctime = object->data_ctime = Time{};
+      }
       TRY(index_.put(*object));
       done(Done::Kind::park, op.type, to, op.from);
       return ok();

@@ -26,7 +26,9 @@ void stamp_object(Object& object, const Attributes& attributes, bool data_too) {
 // Copies contents and sets attributes; `file` is open on the target. When the source changed
 // meanwhile the stamps stay unknown, so that nothing takes the copy for equal.
 void fill_file(const Fid& fid, File& from, File& file, bool fresh, ApplyContext& context, Outcome& outcome) {
-  Result<Attributes> before = context.source.stamp(from);
+  Result<bool> written = context.source.being_written(from);
+  if (!written) return source_failed(outcome, std::move(written).error());
+  Result<Attributes> before = context.source.stat(from);
   if (!before) return source_failed(outcome, std::move(before).error());
   Result<CopyResult> copied = context.target.copy(context.source, from, file, before->size, fresh);
   if (!copied) {
@@ -48,6 +50,8 @@ void fill_file(const Fid& fid, File& from, File& file, bool fresh, ApplyContext&
   if (!set) return target_failed(outcome, std::move(set).error());
   stamp_object(outcome.object, *after, true);
   outcome.changed = true;
+  // The records of what goes on will come; but a scan must not take this copy for equal by its ctime.
+  if (*written) outcome.object.data_ctime = Time{};
   if (before->ctime != after->ctime) {
     outcome.object.ctime = outcome.object.data_ctime = Time{};
     outcome.again = true;
@@ -168,10 +172,12 @@ Outcome sync_object(const Op& op, ApplyContext& context) {
   bool attributes_differ = known.ctime != now->ctime;
   bool data_differs = false;
   if (known.type == FileType::regular) {
-    bool stamped = known.data_ctime == now->ctime && known.data_ctime != Time{} && context.source.ctime_sees_mmap();
-    bool suspected = (op.bits & (kDirtyData | kDirtyDoubt)) || known.data_ctime == Time{} ||
-                     known.size != now->size || known.mtime != now->mtime;
-    data_differs = suspected && !stamped;
+    // A record of a write counts even when ctime has not moved: the kernel moves it when the write
+    // begins, and tells of the write when it ends.
+    bool stamped = known.data_ctime == now->ctime && known.data_ctime != Time{};
+    bool suspected = (op.bits & kDirtyDoubt) || known.data_ctime == Time{} || known.size != now->size ||
+                     known.mtime != now->mtime;
+    data_differs = (op.bits & kDirtyData) || (suspected && !stamped);
   }
   if (!attributes_differ && !data_differs) return outcome;
 

@@ -97,9 +97,11 @@ class Engine {
 
   Status fill_from_feed();
   Status take_gaps();
+  Status scan_everything();
   Status take_retries();
   Status reap(Survey& survey);
   Result<bool> run_batch(std::vector<std::pair<Fid, ScanMode>> scans);
+  Status check_deletions(const Plan& plan);
   Status begin_batch(const Plan& plan);
   Status finish_batch(const Survey& survey, const ApplyResult& applied);
   void note_trouble(const std::string& key, int sys_errno, const std::string& text);

@@ -54,7 +54,7 @@ struct Object {
   Time mtime;
   uint64_t size = 0;
   uint64_t parked_until = 0;  // only in the park: goes when the cursor has passed this index
-  bool hollow = false;        // in the park, and what was in it has begun to go
+  bool hollow = false;        // in the park, and what is in it is not what it was: read it on its return
 };
 
 enum class ScanMode : uint8_t {

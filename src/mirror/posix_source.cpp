@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <climits>
 
 namespace reel::mirror {
@@ -16,20 +17,9 @@ constexpr size_t kCachedDirs = 256;
 constexpr size_t kDepthMax = 4096;  // a locator that answers in a circle ends here
 
 // With these three a page counts as written only when it cannot be stored to without a fault.
-constexpr unsigned kWriteAndWait =
-    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+constexpr int64_t kQuietSeconds = 120;
 
 Error gone(const char* what) { return {Code::not_found, what}; }
-
-// Whether the file system of `fd` is known to make a page read-only when it writes it back, and to
-// set ctime in the fault that the next store then takes.
-bool write_back_protects(int fd) {
-  struct statfs s;
-  if (::fstatfs(fd, &s) != 0) return false;
-  auto type = static_cast<uint32_t>(s.f_type);
-  constexpr uint32_t kExt = 0xEF53, kXfs = 0x58465342, kBtrfs = 0x9123683E, kF2fs = 0xF2F52010;
-  return type == kExt || type == kXfs || type == kBtrfs || type == kF2fs;
-}
 
 // True when the kernel (6.5 and later) says that nothing of the file waits to be written.
 bool has_no_dirty_pages(int fd) {
@@ -47,6 +37,8 @@ bool has_no_dirty_pages(int fd) {
 
 Result<std::unique_ptr<PosixSource>> PosixSource::open(const std::string& path, Options options) {
   std::unique_ptr<PosixSource> source(new PosixSource());
+  // Sent to a process whose lease somebody waits for; nothing has to be done about it.
+  ::signal(SIGIO, SIG_IGN);
   if (options.clone_mount) source->mount_ = clone_mount(path);
   Fd root(source->mount_ ? open_no_atime(source->mount_.get(), ".", O_RDONLY | O_DIRECTORY)
                          : open_no_atime(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY));
@@ -69,7 +61,6 @@ Status PosixSource::inspect_root(const Options& options) {
     if (hidden && hidden->device == device_) hidden_inode_ = hidden->attributes.ino;
   }
   has_flags_ = settable_flags(root_->get()) != 0;
-  ctime_sees_mmap_ = write_back_protects(root_->get());
   if (options.by_handle && format_ != HandleFormat::opaque) {
     by_handle_ = true;  // what open_handle needs to try
     by_handle_ = static_cast<bool>(open_handle(root_fid_, O_PATH));
@@ -293,16 +284,19 @@ Result<std::unique_ptr<File>> PosixSource::open(const Fid& fid) {
   return std::unique_ptr<File>(new PosixFile(std::move(fd)));
 }
 
-Result<Attributes> PosixSource::stamp(File& file) {
-  TRY_ASSIGN(Attributes attributes, stat(file));
-  if (attributes.size == 0 || !ctime_sees_mmap_ || has_no_dirty_pages(file.fd())) return attributes;
-  // A page that is dirty and mapped can be stored to without moving ctime; write-back protects it
-  // again. Starting it is enough, unless a page was being written already and became dirty anew.
-  unsigned start = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE;
-  if (::sync_file_range(file.fd(), 0, 0, start) != 0 ||
-      (!has_no_dirty_pages(file.fd()) && ::sync_file_range(file.fd(), 0, 0, kWriteAndWait) != 0))
-    return Error::from_errno(errno, "write back");
-  return stat(file);
+Result<bool> PosixSource::being_written(File& file) {
+  // A read lease is given only while nobody has the file open for writing, mapped or not. It is held
+  // for the moment between two system calls; whoever opens the file in it waits for that long.
+  if (::fcntl(file.fd(), F_SETLEASE, F_RDLCK) == 0) {
+    if (::fcntl(file.fd(), F_SETLEASE, F_UNLCK) != 0) return Error::from_errno(errno, "give a lease back");
+    return false;
+  }
+  if (errno == EAGAIN) return true;
+  // No leases here, or not for us: what has been quiet for long and is all on disk is not written.
+  TRY_ASSIGN(Found found, living(file.fd()));
+  struct timespec now;
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return found.attributes.ctime.seconds > now.tv_sec - kQuietSeconds || !has_no_dirty_pages(file.fd());
 }
 
 Result<Attributes> PosixSource::stat(File& file) {

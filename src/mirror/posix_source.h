@@ -54,9 +54,8 @@ class PosixSource final : public SourceTree {
               const FidHint& hint = nullptr) override;
   Result<std::string> read_link(const Fid& fid) override;
   Result<std::vector<Xattr>> xattrs(const Fid& fid, File* file) override;
-  Result<Attributes> stamp(File& file) override;
+  Result<bool> being_written(File& file) override;
   Result<Attributes> stat(File& file) override;
-  bool ctime_sees_mmap() const override { return ctime_sees_mmap_; }
   Result<std::unique_ptr<File>> open(const Fid& fid) override;
 
  private:
@@ -87,7 +86,6 @@ class PosixSource final : public SourceTree {
   uint64_t hidden_inode_ = 0;  // of Options::hidden when it lies on this device
   bool by_handle_ = false;
   bool has_flags_ = false;  // the file system has inode flags
-  bool ctime_sees_mmap_ = false;
   Locator locator_;
 
   // Directories in use, the last used first.

@@ -153,7 +153,7 @@ class Relearner {
       for (const auto& [child, fid] : ours) {
         TRY_ASSIGN(std::optional<Object> present, index_.object(fid));
         if (present) continue;  // a further link of something that is in its place
-        TRY(target_.rename(dir, child, park, park_name(fid)));
+        TRY(to_park(dir, child, park, bodies_.at(fid)));
         TRY(attach(bodies_.at(fid), {kParkFid, park_name(fid)}));
       }
       for (const std::string& child : below) {
@@ -162,6 +162,14 @@ class Relearner {
       }
     }
     return ok();
+  }
+
+  Status to_park(const TargetDirPtr& dir, const std::string& child, const TargetDirPtr& park, const Object& body) {
+    std::string name = park_name(body.fid);
+    Result<Attributes> there = target_.stat(park, name);
+    if (there && there->instance() == body.target) return ok();  // a further link of what is parked already
+    if (there) TRY(remove_tree(target_, park, name));
+    return target_.rename(dir, child, park, name);
   }
 
   // Everything that was touched is looked at again, whatever the log says.

@@ -42,6 +42,7 @@ class Surveyor {
       : index_(index), source_(source), pool_(pool), exclude_(exclude), limits_(limits) {}
 
   Result<Survey> run(const DirtySet& dirty, const std::vector<std::pair<Fid, ScanMode>>& scans) {
+    scanning_ = !scans.empty();
     for (const auto& [fid, bits] : dirty.objects) {
       survey_.looked_at.insert(Index::retry_key(fid));
       TRY_ASSIGN(bool is_known, known(fid));
@@ -132,6 +133,8 @@ class Surveyor {
       return ok();
     }
     survey_.changes.push_back({key, old, fid, attributes.type});
+    // While a scan is under way an object may move from where it has not been to where it has.
+    if (scanning_) doubt = kDirtyScan;
     TRY_ASSIGN(bool is_known, known(fid));
     if (is_known) {
       links_to_check_.push_back(fid);
@@ -142,9 +145,7 @@ class Surveyor {
     if (!is_known) new_dirs_.push_back(fid);
     if (is_known) {
       TRY_ASSIGN(std::optional<Object> object, index_.object(fid));
-      // Back from the park, where what was in it had begun to be removed.
-      if (object->hollow) scans_.emplace_back(fid, ScanMode::shallow);
-      if (doubt) scans_.emplace_back(fid, ScanMode::deep);
+      if (doubt || object->hollow) scans_.emplace_back(fid, ScanMode::deep);
     }
     // Filters look at paths: below a directory that moved every decision may be another one.
     if (is_known && exclude_) survey_.scans.emplace_back(fid, ScanMode::deep);
@@ -272,7 +273,7 @@ class Surveyor {
     if (!delta.status && !full_stop) {
       // Gone meanwhile: its own entry says so sooner or later. Anything else is trouble.
       survey_.scanned.push_back(delta.dir);
-      if (delta.status.error().code() == Code::not_found) return ok();
+      if (delta.status.error().code() == Code::not_found) return scan_orphans(delta);
       if (delta.status.error().code() == Code::corrupt) return std::move(delta.status);
       TRY_ASSIGN(std::string path, path_of(delta.dir, ""));
       survey_.troubles.push_back({Index::retry_key(delta.dir), delta.status.error().sys_errno(),
@@ -282,7 +283,11 @@ class Surveyor {
     }
     for (Delta::Found& found : delta.changes) {
       EntryKey key{delta.dir, std::move(found.name)};
-      if (!looked_.insert(key).second) continue;  // this batch has looked at it already
+      if (!looked_.insert(key).second) {
+        // A record has led here already; but only a scan doubts everything below.
+        if (!found.new_fid.is_zero()) TRY(doubt_below(found, delta.mode));
+        continue;
+      }
       if (found.new_fid.is_zero())
         survey_.changes.push_back({std::move(key), found.old_fid, Fid{}, FileType::regular});
       else
@@ -298,6 +303,26 @@ class Surveyor {
     survey_.scanned.push_back(delta.dir);
     if (delta.mode == ScanMode::deep)
       for (const Fid& dir : delta.known_dirs) scans_.emplace_back(dir, ScanMode::deep);
+    return ok();
+  }
+
+  // The directory is gone, but what was in it may live on elsewhere, and the scan owes it a look.
+  Status scan_orphans(const Delta& delta) {
+    return index_.list(delta.dir, "", [&](const std::string&, const Entry& entry, const Object*) {
+      if (entry.type == FileType::directory)
+        scans_.emplace_back(entry.fid, delta.mode);
+      else
+        survey_.objects[entry.fid] |= kDirtyScan;
+      return true;
+    });
+  }
+
+  Status doubt_below(const Delta::Found& found, ScanMode mode) {
+    TRY_ASSIGN(bool is_known, known(found.new_fid));
+    if (!is_known) return ok();
+    survey_.objects[found.new_fid] |= kDirtyScan;
+    if (found.attributes.type == FileType::directory && mode == ScanMode::deep)
+      scans_.emplace_back(found.new_fid, ScanMode::deep);
     return ok();
   }
 
@@ -330,6 +355,7 @@ class Surveyor {
   std::deque<Fid> new_dirs_;
   std::deque<std::pair<Fid, ScanMode>> scans_;
   std::vector<Fid> links_to_check_;
+  bool scanning_ = false;
 };
 
 }  // namespace

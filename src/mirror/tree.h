@@ -97,11 +97,10 @@ class SourceTree {
   // Sorted by name; only what a mirror copies (no trusted.overlay, no Lustre-internal names). `file`
   // is the object when it is open already, else null.
   virtual Result<std::vector<Xattr>> xattrs(const Fid& fid, File* file) = 0;
-  // Attributes of an open file, such that any later change of its contents moves ctime: pages that a
-  // shared mapping may still write to without a trace are given to write-back first.
-  virtual Result<Attributes> stamp(File& file) = 0;
-  // False where a store to a mapped page may leave ctime alone even so (tmpfs).
-  virtual bool ctime_sees_mmap() const = 0;
+  // Whether somebody has the file open for writing or mapped for it: then its contents may change
+  // without a further move of ctime (within one write(2), or by a store to a page that is dirty
+  // already). Also true when that cannot be known. When false, any later change moves ctime.
+  virtual Result<bool> being_written(File& file) = 0;
   virtual Result<std::unique_ptr<File>> open(const Fid& fid) = 0;
   // Of an open file: cheaper than by FID, and surely the one whose contents were read.
   virtual Result<Attributes> stat(File& file) = 0;

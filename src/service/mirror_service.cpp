@@ -26,9 +26,11 @@ constexpr int kStopGraceMs = 1500;   // then a batch is abandoned; the next star
 
 using Clock = std::chrono::steady_clock;
 
-std::string boot_id() {
-  Result<std::string> id = read_file(Env::posix(), "/proc/sys/kernel/random/boot_id");
-  return id ? id->substr(0, id->find('\n')) : "unknown";
+Result<std::string> boot_id() {
+  TRY_ASSIGN(std::string id, read_file(Env::posix(), "/proc/sys/kernel/random/boot_id"));
+  id.resize(std::min(id.size(), id.find('\n')));
+  if (id.empty()) return Error(Code::unsupported, "the kernel tells no boot id (/proc/sys/kernel/random/boot_id)");
+  return id;
 }
 
 class Service {
@@ -133,7 +135,7 @@ class Service {
       setup.state_dir = options_.state_dir;
       if (!target.state.id.empty()) setup.index_dir = state_->index_dir(target.state);
       if (scratch_) setup.scratch_dir = scratch_->dir() + "/" + std::to_string(runners_.size());
-      setup.boot_id = boot_id();
+      TRY_ASSIGN(setup.boot_id, boot_id());
       if (writer_) {
         setup.log_dir = state_->log_dir();
         setup.writer = writer_.get();

@@ -113,16 +113,11 @@ Result<Fd> listen_in(const Fd& dir) {
   return socket;
 }
 
-// Twice forked, so that it is nobody's child that must be waited for.
+// The child forks once more and ends.
 Status fork_holder(const HolderCharge& charge) {
   pid_t child = ::fork();
   if (child < 0) return Error::from_errno(errno, "fork");
-  if (child == 0) {
-    ::setsid();
-    pid_t holder = ::fork();
-    if (holder == 0) run_holder(charge);
-    ::_exit(holder < 0 ? 1 : 0);
-  }
+  if (child == 0) run_holder(charge);
   int how = 0;
   pid_t waited;
   do {

@@ -174,10 +174,16 @@ class Holder {
 }  // namespace
 
 void run_holder(HolderCharge charge) {
+  // First of all: among the descriptors is the lock of the log, and if reel is killed this very moment
+  // the next one would find it held.
+  close_others(charge);
   forget_signals();
   set_title();
-  close_others(charge);
   (void)::chdir("/");
+  // A process of its own, nobody's child that must be waited for.
+  ::setsid();
+  pid_t holder_pid = ::fork();
+  if (holder_pid != 0) ::_exit(holder_pid < 0 ? 1 : 0);
   Holder holder(charge);
   holder.serve();
   if (holder.socket_is_there()) (void)::unlinkat(charge.state_dir, kHolderSocket, 0);

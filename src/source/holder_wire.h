@@ -49,8 +49,8 @@ struct HolderCharge {
   FileSystem fs;
 };
 
-// The life of the holder, in a process that was just forked from one with many threads: allocates
-// nothing and takes no lock.
+// Forks the holder off and ends; the holder lives. Runs in a process that was just forked from one
+// with many threads: allocates nothing and takes no lock.
 [[noreturn]] void run_holder(HolderCharge charge);
 
 }  // namespace reel::source

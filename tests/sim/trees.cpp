@@ -60,9 +60,8 @@ class SimSource : public SourceTree {
     for (const auto& [name, value] : node->xattrs) found.push_back({name, value});
     return found;
   }
-  Result<Attributes> stamp(File& file) override { return stat(static_cast<SimFile&>(file).fid); }
   Result<Attributes> stat(File& file) override { return stat(static_cast<SimFile&>(file).fid); }
-  bool ctime_sees_mmap() const override { return true; }
+  Result<bool> being_written(File&) override { return false; }
   Result<std::unique_ptr<File>> open(const Fid& fid) override {
     TRY_ASSIGN(Node * node, look(fid));
     return std::unique_ptr<File>(new SimFile(node->ino, fid));

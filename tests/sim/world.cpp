@@ -45,6 +45,7 @@ void World::push(OwnedRecord record) {
 }
 
 void World::gap(const char* why) {
+  if (std::getenv("REEL_SIM_TRACE")) std::printf("    record GAP %s\n", why);
   OwnedRecord record;
   record.record.type = RecordType::gap;
   record.name = why;

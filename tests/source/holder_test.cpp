@@ -12,6 +12,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <random>
 #include <set>
 #include <thread>
@@ -213,11 +214,14 @@ TEST(Holder, second_reel_is_refused) {
 constexpr int kKills = 30;
 constexpr const char* kStream = "local";
 
-[[noreturn]] void run_reel(const std::string& root, const std::string& log_dir, const LocalOptions& options) {
+// Writes a byte to `ready` when it watches.
+[[noreturn]] void run_reel(const std::string& root, const std::string& log_dir, const LocalOptions& options,
+                           int ready) {
   auto writer = log::Writer::open(Env::posix(), log_dir, kStream);
-  if (!writer) ::_exit(2);
+  if (!writer) std::cerr << writer.error().text() << std::endl, ::_exit(2);
   auto source = watch_local(root, **writer, options);
-  if (!source) ::_exit(3);
+  if (!source) std::cerr << source.error().text() << std::endl, ::_exit(3);
+  if (::write(ready, "", 1) != 1) ::_exit(5);
   while ((*source)->health()) ::pause();
   ::_exit(4);
 }
@@ -285,12 +289,15 @@ void kill_reel_many_times(const std::string& type, bool log_inside) {
   LocalOptions options;
   options.state_dir = state;
   constexpr int kTotal = 30000;
+  int ready[2];
+  ASSERT_EQ(::pipe(ready), 0);
   pid_t workers[2] = {};
   for (int kills = 0; kills <= kKills; ++kills) {
     pid_t reel = ::fork();
-    if (reel == 0) run_reel(fs.path(), log_dir, options);
+    if (reel == 0) run_reel(fs.path(), log_dir, options, ready[1]);
     if (kills == 0) {
-      ASSERT_TRUE(eventually(20, [&] { return !read_log(log_dir).empty(); }));
+      char byte;
+      ASSERT_EQ(::read(ready[0], &byte, 1), 1);
       workers[0] = fork_work(fs.path() + "/tree", "a", kTotal);
       workers[1] = fork_work(fs.path() + "/tree", "b", kTotal);
     }
