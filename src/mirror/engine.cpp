@@ -127,7 +127,8 @@ Status Engine::recover() {
 
 Status Engine::adopt() {
   TRY(open_target());
-  TRY(adopt_target(index_, source_, *target_, hooks_.exclude));
+  TRY_ASSIGN(uint64_t removed, adopt_target(index_, source_, *target_, {hooks_.exclude, hooks_.done, options_.max_delete}));
+  counters_.removed += removed;
   return request_scan();
 }
 

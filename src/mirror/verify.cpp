@@ -19,7 +19,7 @@
 namespace reel::mirror {
 namespace {
 
-constexpr std::string_view kPrivateDir = ".reel";  // the mirror's own, at the target's root
+constexpr std::string_view kPrivateDir = ".reel";  // a mirror's own, at the root of either side
 constexpr uint64_t kHoleUnit = 64 << 10;  // at least; else the larger block size of the two
 
 struct Side {
@@ -148,7 +148,7 @@ void Verifier::failed(const std::string& path, Error error) {
 
 // What a mirror would see at this place of one side.
 Result<std::optional<Found>> Verifier::find(const Side& side, int dirfd, const Place& place) {
-  if (&side == &target_ && place.path == kPrivateDir) return std::optional<Found>();
+  if (place.path == kPrivateDir) return std::optional<Found>();
   Result<Found> found = find_at(dirfd, place.name);
   if (found.is(Code::not_found)) return std::optional<Found>();
   if (!found) return std::move(found).error();

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <set>
 #include <thread>
 
 #include "service/control.h"
@@ -124,6 +125,7 @@ class Service {
     Result<log::User> known = users_->find(user_name(target));
     if (known || known.error().code() != Code::not_found) return known ? ok() : Status(std::move(known).error());
     TRY(users_->register_user(user_name(target), kMaskAll));
+    new_users_.insert(target.state.id);
     return ok();
   }
 
@@ -142,6 +144,7 @@ class Service {
         setup.barrier = [this] { return source_->barrier(); };
         TRY_ASSIGN(log::User user, users_->find(user_name(target)));
         setup.log_user = user.full_name();
+        setup.new_user = new_users_.count(target.state.id) != 0;
       }
       TRY_ASSIGN(std::unique_ptr<TargetRunner> runner, TargetRunner::create(std::move(setup)));
       runners_.push_back(std::move(runner));
@@ -248,7 +251,8 @@ class Service {
   Answer wait(const std::function<bool()>& gone) {
     Result<uint64_t> index = source_->barrier();
     if (!index) return {11, "reel: " + index.error().text() + "\n"};
-    while (!gone()) {
+    while (true) {
+      if (gone()) return {11, "reel: the mirror was stopped before all was settled\n"};
       bool all = true;
       for (auto& runner : runners_) {
         if (runner->settled(*index)) continue;
@@ -273,6 +277,7 @@ class Service {
   std::unique_ptr<Scratch> scratch_;  // dry run only
   std::unique_ptr<State> state_;      // null: a dry run without a state
   std::vector<PreparedTarget> targets_;
+  std::set<std::string> new_users_;  // ids of targets that had none in the log
   std::unique_ptr<log::Writer> writer_;
   std::unique_ptr<log::Users> users_;
   std::unique_ptr<source::Source> source_;

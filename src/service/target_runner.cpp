@@ -258,7 +258,11 @@ Status TargetRunner::check_age() {
 Status TargetRunner::begin() {
   const MirrorOptions& options = *setup_.options;
   TRY(engine_->start());
-  if (users_) TRY(check_age());
+  // Records behind the index's cursor may have been cleared away.
+  if (users_ && setup_.new_user)
+    TRY(engine_->request_scan());
+  else if (users_)
+    TRY(check_age());
   if (options.repair) return engine_->repair(*options.repair);
   TRY(engine_->set_filter(options.filter_text));
   if (setup_.target.adopted && !adopted_) TRY(engine_->adopt());

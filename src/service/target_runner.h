@@ -25,6 +25,7 @@ struct RunnerSetup {
   log::Writer* writer = nullptr;     // null: no log
   std::function<Result<uint64_t>()> barrier;
   std::string log_user;
+  bool new_user = false;             // nothing kept the log for this target until now
 };
 
 class TargetRunner {

@@ -37,6 +37,7 @@ class Stop(MirrorCase):
         self.big()
         for signum, code in ((signal.SIGTERM, 0), (signal.SIGINT, 20)):
             process = self.start("--bwlimit", "20M", wait=False)
+            self.until("it runs", lambda: os.path.exists(self.state + "/control.sock"))
             self.until("the copy has begun", lambda: self.bytes_there() > 2048)
             self.ended(process, signum, code)
         process = self.start()
