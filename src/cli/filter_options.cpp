@@ -19,7 +19,7 @@ void FilterOptions::define(CLI::App& verb) {
   add("--include-from", include_from_, "patterns from FILE, one a line");
 }
 
-Result<mirror::ExcludeFn> FilterOptions::build(const CLI::App& verb) const {
+Result<mirror::ExcludeFn> FilterOptions::build(const CLI::App& verb, std::string* text) const {
   using Add = Status (mirror::Filter::*)(const std::string&);
   const std::map<std::string, std::pair<const std::vector<std::string>*, Add>> kinds{
       {"--exclude", {&exclude_, &mirror::Filter::exclude}},
@@ -36,6 +36,7 @@ Result<mirror::ExcludeFn> FilterOptions::build(const CLI::App& verb) const {
     size_t at = used[kind->first]++;
     if (at < texts->size()) TRY(((*filter).*add)((*texts)[at]));
   }
+  if (text) *text = filter->text();
   if (filter->empty()) return mirror::ExcludeFn();
   return mirror::ExcludeFn([filter](const std::string& path, bool is_dir) {
     return filter->decide(path, is_dir) == mirror::Decision::exclude;

@@ -14,8 +14,9 @@ namespace reel::cli {
 class FilterOptions {
  public:
   void define(CLI::App& verb);
-  // After parsing. An empty function when no rule was given. Errors: invalid (bad rule), io.
-  Result<mirror::ExcludeFn> build(const CLI::App& verb) const;
+  // After parsing. An empty function when no rule was given; `text`, if wanted, is the same for the same
+  // rules. Errors: invalid (bad rule), io.
+  Result<mirror::ExcludeFn> build(const CLI::App& verb, std::string* text = nullptr) const;
 
  private:
   std::vector<std::string> exclude_, include_, rule_, exclude_from_, include_from_;

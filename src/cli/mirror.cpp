@@ -14,6 +14,7 @@
 
 #include "cli/cli.h"
 #include "cli/filter_options.h"
+#include "cli/progress.h"
 #include "service/mirror_service.h"
 #include "service/report_text.h"
 
@@ -60,7 +61,7 @@ Result<uint64_t> parse_rate(const std::string& text) {
 std::string itemized(const mirror::Done& done, const std::string& path, const std::string& from) {
   constexpr char kTypes[] = {'f', 'd', 'L', 'S', 'S', 'D', 'D'};
   std::string type(1, kTypes[static_cast<size_t>(done.type)]);
-  std::string shown = path + (done.type == mirror::FileType::directory ? "/" : "");
+  std::string shown = (path.empty() ? "." : path) + (done.type == mirror::FileType::directory ? "/" : "");
   switch (done.kind) {
     case mirror::Done::Kind::create:
       return (done.type == mirror::FileType::regular ? ">" : "c") + type + "+++++++++ " + shown;
@@ -74,6 +75,8 @@ std::string itemized(const mirror::Done& done, const std::string& path, const st
       return ">" + type + "c........ " + shown;
     case mirror::Done::Kind::attributes:
       return "." + type + "          " + shown;
+    case mirror::Done::Kind::park:
+      break;
   }
   return shown;
 }
@@ -118,7 +121,7 @@ Result<service::MirrorOptions> options_of(const MirrorArguments& arguments, cons
     if (*end || arguments.max_delete[0] == '-')
       return Error(Code::invalid, "--max-delete " + arguments.max_delete + ": give a number");
   }
-  TRY_ASSIGN(options.exclude, arguments.filters.build(verb));
+  TRY_ASSIGN(options.exclude, arguments.filters.build(verb, &options.filter_text));
   options.note = [](const std::string& text) { std::fprintf(stderr, "reel: %s\n", text.c_str()); };
   return options;
 }
@@ -140,6 +143,22 @@ int exit_code_of(const service::MirrorReport& report, bool once) {
   return signal_seen == SIGINT ? kSignal : kOk;
 }
 
+// Prints what is to be printed at the end; gives the exit code.
+int conclude(const MirrorArguments& arguments, const Result<service::MirrorReport>& last, bool once) {
+  if (!last) {
+    if (last.error().code() == Code::cancelled) {
+      std::fprintf(stderr, "reel: stopped before all was done; the next start goes on from here\n");
+      return kSignal;
+    }
+    int code = report(last.error());
+    bool source_gone = last.error().code() == Code::not_found && last.error().text().starts_with("source ");
+    return source_gone ? kSourceVanished : code;
+  }
+  if (arguments.stats) std::fputs(service::stats_text(*last).c_str(), stdout);
+  if (arguments.json) std::fputs(service::report_json(*last).c_str(), stdout);
+  return exit_code_of(*last, once);
+}
+
 int mirror(const MirrorArguments& arguments, const CLI::App& verb) {
   Result<service::MirrorOptions> options = options_of(arguments, verb);
   if (!options) return report(options.error());
@@ -147,25 +166,23 @@ int mirror(const MirrorArguments& arguments, const CLI::App& verb) {
   if (arguments.itemize || arguments.verbose || arguments.dry_run) {
     options->done = [&](const std::string&, const mirror::Done& done, const std::string& path, const std::string& from) {
       std::lock_guard lock(output);
-      std::printf("%s\n", arguments.itemize ? itemized(done, path, from).c_str() : path.c_str());
+      std::printf("%s\n", arguments.itemize ? itemized(done, path, from).c_str() : path.empty() ? "." : path.c_str());
       std::fflush(stdout);
     };
   }
+  ProgressLine progress(::isatty(STDERR_FILENO) == 1);
+  if (arguments.progress) options->progress = [&](const service::MirrorReport& now) { progress.show(now); };
   ::umask(0);
   catch_signals();
-  Result<service::MirrorReport> last = service::run_mirror(*options, [] {
+  service::MirrorEnd end = service::run_mirror(*options, [] {
     if (signal_seen == SIGINT) return service::Stop::interrupt;
     return signal_seen ? service::Stop::terminate : service::Stop::none;
   });
-  if (!last) {
-    if (last.error().code() == Code::cancelled) return kSignal;
-    int code = report(last.error());
-    bool source_gone = last.error().code() == Code::not_found && last.error().text().starts_with("source ");
-    return source_gone ? kSourceVanished : code;
-  }
-  if (arguments.stats) std::fputs(service::stats_text(*last).c_str(), stdout);
-  if (arguments.json) std::fputs(service::report_json(*last).c_str(), stdout);
-  return exit_code_of(*last, options->once);
+  progress.end();
+  int code = conclude(arguments, end.report, options->once);
+  if (!end.abandoned) return code;
+  std::fflush(nullptr);
+  ::_exit(code);
 }
 
 }  // namespace

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // reel verify: whether a target is what the source is, told one difference a line.
+#include <cerrno>
 #include <cinttypes>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "cli/cli.h"
 #include "cli/filter_options.h"
 #include "cli/output.h"
+#include "cli/repair.h"
 #include "mirror/posix_attributes.h"
 #include "mirror/verify.h"
+#include "service/state.h"
 
 namespace reel::cli {
 namespace {
@@ -23,8 +27,12 @@ struct VerifyArguments {
   std::string level = "full";
   unsigned jobs = 0;
   bool json = false;
+  bool repair = false;
+  std::string state, name;
   FilterOptions filter;
 };
+
+constexpr int kRepairRounds = 3;
 
 VerifyLevel level_of(const std::string& name) {
   if (name == "stat") return VerifyLevel::stat;
@@ -57,15 +65,22 @@ std::string json_line(const Difference& difference) {
   return line.dump();
 }
 
-Result<int> run_verify(const CLI::App& verb, const VerifyArguments& arguments) {
-  mirror::VerifyOptions options;
-  TRY_ASSIGN(options.excluded, arguments.filter.build(verb));
-  options.level = level_of(arguments.level);
-  options.jobs = arguments.jobs;
+Result<std::string> real_path(const std::string& path) {
+  char* resolved = ::realpath(path.c_str(), nullptr);
+  if (!resolved) return Error::from_errno(errno, path);
+  std::string text = resolved;
+  std::free(resolved);
+  return text;
+}
+
+// One comparison; what differs is printed, and put into `paths`.
+Result<int> compare(const VerifyArguments& arguments, const mirror::VerifyOptions& options,
+                    std::vector<std::string>& paths) {
   Output output;
   Status written = ok();
   mirror::VerifyEvents events;
   events.difference = [&](const Difference& difference) {
+    if (arguments.repair) paths.push_back(difference.path);
     output.text() += (arguments.json ? json_line(difference) : to_line(difference)) + "\n";
     if (written) written = output.maybe_flush();
   };
@@ -87,6 +102,33 @@ Result<int> run_verify(const CLI::App& verb, const VerifyArguments& arguments) {
   return summary.differences ? kDifferent : kOk;
 }
 
+Result<int> run_verify(const CLI::App& verb, const VerifyArguments& arguments) {
+  mirror::VerifyOptions options;
+  TRY_ASSIGN(options.excluded, arguments.filter.build(verb));
+  options.level = level_of(arguments.level);
+  options.jobs = arguments.jobs;
+  std::vector<std::string> paths;
+  TRY_ASSIGN(int code, compare(arguments, options, paths));
+  if (!arguments.repair) return code;
+
+  RepairPlace place;
+  TRY_ASSIGN(place.source, real_path(arguments.source));
+  TRY_ASSIGN(place.target, real_path(arguments.target));
+  std::string name = arguments.name.empty() ? service::name_of_source(place.source) : arguments.name;
+  place.state_dir = arguments.state.empty() ? service::default_state_base() + "/" + name : arguments.state;
+  place.exclude = options.excluded;
+  place.jobs = arguments.jobs;
+  for (int round = 0; round < kRepairRounds && !paths.empty(); ++round) {
+    std::fprintf(stderr, "reel: verify: repairing %zu differences\n", paths.size());
+    TRY_ASSIGN(int repaired, repair(place, paths));
+    if (repaired != kOk && repaired != kTrouble) return repaired;
+    paths.clear();
+    TRY_ASSIGN(code, compare(arguments, options, paths));
+    if (repaired != kOk) return code == kOk ? kOk : repaired;
+  }
+  return code;
+}
+
 }  // namespace
 
 void define_verify(CLI::App& app, int& exit_code) {
@@ -99,6 +141,9 @@ void define_verify(CLI::App& app, int& exit_code) {
                    "full (default): and contents and holes")
       ->check(CLI::IsMember({"stat", "meta", "full"}));
   verb->add_flag("--json", arguments->json, "one JSON object a line");
+  verb->add_flag("--repair", arguments->repair, "give what differs back to the mirror, then compare again");
+  verb->add_option("--state", arguments->state, "--repair: the mirror's state directory");
+  verb->add_option("--name", arguments->name, "--repair: or its NAME (default: made of SOURCE)");
   verb->add_option("-j,--jobs", arguments->jobs, "threads (default: one a processor)");
   arguments->filter.define(*verb);
   verb->callback([verb, arguments, &exit_code] {

@@ -28,6 +28,8 @@ class Applier {
   }
 
  private:
+  bool stopped() const { return context_.stop && *context_.stop; }
+  static Error stopping() { return {Code::cancelled, "stopped"}; }
   void again(const EntryKey& key) { result_.again.push_back(Index::retry_key(key)); }
   void trouble(std::string key, const EntryKey& at, const char* what, const Error& error) {
     result_.troubles.push_back({std::move(key), error.sys_errno(), path(at) + ": " + what + ": " + error.text()});
@@ -69,7 +71,9 @@ class Applier {
         object->hollow = true;
         object->ctime = object->data_ctime = Time{};
       }
-      return index_.put(*object);
+      TRY(index_.put(*object));
+      done(Done::Kind::park, op.type, to, op.from);
+      return ok();
     }
     ++context_.counters.renames;
     done(Done::Kind::move, op.type, to, op.from);
@@ -77,6 +81,7 @@ class Applier {
   }
 
   Status move(const Op& op) {
+    ++context_.counters.applied;
     Status status = rename(op.from, op.to);
     if (status) return moved(op, op.to);
     if (op.to.parent != kParkFid) {
@@ -128,14 +133,17 @@ class Applier {
 
   Status remove_files(const std::vector<Op>& ops) {
     std::vector<std::optional<Status>> results(ops.size());
-    context_.pool.run(ops.size(), [&](size_t i) { results[i] = remove_file(ops[i]); });
+    context_.pool.run(ops.size(), [&](size_t i) {
+      results[i] = stopped() ? Status(stopping()) : remove_file(ops[i]);
+      ++context_.counters.applied;
+    });
     for (size_t i = 0; i < ops.size(); ++i) TRY(removed(ops[i], *results[i]));
     return ok();
   }
   // One after the other, the index following: what is deeper must have left it first.
   Status remove_dirs(const std::vector<Op>& ops) {
     for (const Op& op : ops) {
-      Status status = remove_dir(op);
+      Status status = stopped() ? Status(stopping()) : remove_dir(op);
       TRY(removed(op, status));
       context_.dirs.forget(op.fid);
     }
@@ -144,6 +152,10 @@ class Applier {
   Status removed(const Op& op, const Status& status) {
     // Something new came into a directory on its way out: the park is looked at again anyway.
     if (op.from.parent == kParkFid && status.is(Code::exists)) return ok();
+    if (status.is(Code::cancelled)) {
+      again(op.from);
+      return ok();
+    }
     if (!status && !status.is(Code::not_found)) {
       trouble(Index::retry_key(op.from), op.from, "cannot be removed", status.error());
       return ok();
@@ -206,12 +218,15 @@ class Applier {
   Outcome create_one(const Op& op) {
     Outcome outcome;
     Result<std::optional<Entry>> occupant = index_.entry(op.to);
-    if (!occupant)
+    if (stopped())
+      outcome.status = stopping();
+    else if (!occupant)
       outcome.status = std::move(occupant).error();
     else if (*occupant)
       outcome.status = Error(Code::exists, "the place is still taken");
     else
       outcome = create_object(op, context_);
+    ++context_.counters.applied;
     return outcome;
   }
   Status create(const std::vector<Op>& ops) {
@@ -226,10 +241,14 @@ class Applier {
         TRY(index_.put(outcome.object));
         ++context_.counters.created;
         done(Done::Kind::create, ops[i].type, ops[i].to);
-        if (!outcome.status)
+        if (outcome.status.is(Code::cancelled))
+          result_.again.push_back(Index::retry_key(ops[i].fid));
+        else if (!outcome.status)
           trouble(Index::retry_key(ops[i].fid), ops[i].to, "not complete", outcome.status.error());
         else if (outcome.again && !context_.records_follow)
           result_.again.push_back(Index::retry_key(ops[i].fid));
+      } else if (outcome.status.is(Code::cancelled)) {
+        again(ops[i].to);
       } else if (!outcome.status) {
         TRY_ASSIGN(std::optional<Object> parent, index_.object(ops[i].to.parent));
         if (parent) trouble(Index::retry_key(ops[i].to), ops[i].to, "cannot be created", outcome.status.error());
@@ -272,7 +291,13 @@ class Applier {
 
   Status sync(const std::vector<Op>& ops, Outcome (*one)(const Op&, ApplyContext&)) {
     std::vector<Outcome> outcomes(ops.size());
-    context_.pool.run(ops.size(), [&](size_t i) { outcomes[i] = one(ops[i], context_); });
+    context_.pool.run(ops.size(), [&](size_t i) {
+      if (stopped())
+        outcomes[i].status = stopping();
+      else
+        outcomes[i] = one(ops[i], context_);
+      ++context_.counters.applied;
+    });
     for (size_t i = 0; i < ops.size(); ++i) {
       Outcome& outcome = outcomes[i];
       if (!outcome.status && !outcome.object.fid.is_zero()) {
@@ -282,13 +307,15 @@ class Applier {
       }
       if (outcome.changed) {
         TRY(index_.put(outcome.object));
-        done(Done::Kind::attributes, ops[i].type, outcome.object.home);
+        if (!outcome.unseen) done(outcome.contents ? Done::Kind::contents : Done::Kind::attributes, ops[i].type, outcome.object.home);
       }
       if (outcome.lost) {
         TRY_ASSIGN(bool is_lost, lost(ops[i].fid, outcome.object.home));
         if (!is_lost) TRY(replaced(outcome.object));
       }
-      if (!outcome.status)
+      if (outcome.status.is(Code::cancelled))
+        result_.again.push_back(Index::retry_key(ops[i].fid));
+      else if (!outcome.status)
         trouble(Index::retry_key(ops[i].fid), outcome.object.home, "not up to date", outcome.status.error());
       else if (outcome.again && !context_.records_follow)
         result_.again.push_back(Index::retry_key(ops[i].fid));

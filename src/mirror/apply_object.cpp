@@ -37,7 +37,8 @@ void fill_file(const Fid& fid, File& from, File& file, bool fresh, ApplyContext&
   }
   context.counters.bytes_copied += copied->bytes;
   context.counters.bytes_cloned += copied->bytes_cloned;
-  if (fresh || copied->bytes + copied->bytes_cloned > 0)
+  outcome.contents = fresh || copied->bytes + copied->bytes_cloned > 0;
+  if (outcome.contents)
     ++context.counters.files_copied;
   else
     ++context.counters.files_compared;
@@ -200,6 +201,7 @@ Outcome sync_object(const Op& op, ApplyContext& context) {
       target_failed(outcome, std::move(there).error());
     else
       fill_file(op.fid, **from, **file, false, context, outcome);
+    outcome.contents |= there && there->size != known.size;
     return outcome;
   }
   Result<std::vector<Xattr>> xattrs = context.source.xattrs(op.fid, nullptr);
@@ -251,6 +253,7 @@ Outcome sync_directory(const Op& op, ApplyContext& context) {
     target_failed(outcome, std::move(set).error());
     return outcome;
   }
+  outcome.unseen = outcome.object.ctime == now->ctime;
   stamp_object(outcome.object, *now, true);
   outcome.changed = true;
   return outcome;

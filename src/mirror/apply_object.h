@@ -12,6 +12,8 @@ struct Outcome {
   Status status = ok();   // what failed, with the path's last name; the caller makes it a Trouble
   Object object;          // what the index shall say now (valid when `changed`)
   bool changed = false;
+  bool contents = false;  // and not only its attributes were changed
+  bool unseen = false;    // it was equal already, as far as the source's ctime tells
   bool vanished = false;  // gone from the source: nothing to do, nothing wrong
   bool lost = false;      // not on the target where the index has it: somebody else touched the target
   bool again = false;     // changed while it was copied

@@ -70,6 +70,11 @@ class Copier {
   void spend(uint64_t bytes) const {
     if (throttle_) throttle_->spend(bytes);
   }
+  // A long copy is not finished for one who wants to leave.
+  Status go_on() const {
+    if (throttle_ && throttle_->stopped()) return Error(Code::cancelled, "stopped in the middle of a copy");
+    return ok();
+  }
   Result<uint64_t> move(uint64_t offset, uint64_t length);
   Result<uint64_t> move_in_kernel(uint64_t offset, uint64_t length);
   Result<uint64_t> replace(uint64_t offset, uint64_t length, bool compare);
@@ -113,6 +118,7 @@ Result<CopyResult> Copier::fresh(bool same_file_system) {
   Extents extents(from_);
   uint64_t written_to = 0;
   for (uint64_t offset = 0; offset < size_;) {
+    TRY(go_on());
     TRY_ASSIGN(Extents::Extent extent, extents.at(offset));
     uint64_t end = std::min(extent.end, size_);
     if (!extent.data) {
@@ -179,6 +185,7 @@ Result<CopyResult> Copier::update() {
     return Error::from_errno(errno, "set size");
   Extents wanted(from_), there(to_);
   for (uint64_t offset = 0; offset < size_;) {
+    TRY(go_on());
     TRY_ASSIGN(Extents::Extent source, wanted.at(offset));
     TRY_ASSIGN(Extents::Extent target, there.at(offset));
     uint64_t end = std::min({source.end, target.end, size_});
@@ -197,6 +204,8 @@ Result<CopyResult> Copier::update() {
 }  // namespace
 
 void Throttle::spend(uint64_t bytes) {
+  spent_ += bytes;
+  if (rate_ == 0) return;
   std::unique_lock lock(mutex_);
   // What was earned in idle time is kept for a tenth of a second only.
   Clock::time_point now = Clock::now();
@@ -204,7 +213,7 @@ void Throttle::spend(uint64_t bytes) {
   double seconds = static_cast<double>(bytes) / static_cast<double>(rate_);
   paid_until_ += std::chrono::nanoseconds(static_cast<int64_t>(seconds * 1e9));
   Clock::time_point until = paid_until_;
-  stopped_changed_.wait_until(lock, until, [&] { return stopped_; });
+  stopped_changed_.wait_until(lock, until, [&] { return stopped_.load(); });
 }
 
 void Throttle::stop() {
@@ -213,7 +222,10 @@ void Throttle::stop() {
   stopped_changed_.notify_all();
 }
 
-uint64_t Throttle::step() const { return std::clamp<uint64_t>(rate_ / 10, 4096, kKernelStep); }
+uint64_t Throttle::step() const {
+  if (rate_ == 0) return kKernelStep;
+  return std::clamp<uint64_t>(rate_ / 10, 4096, kKernelStep);
+}
 
 Result<Extents::Extent> Extents::at(uint64_t offset) {
   if (offset >= known_from_ && offset < known_to_) return Extent{known_data_, known_to_};

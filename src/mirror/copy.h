@@ -6,6 +6,7 @@
 // sees from the source's ctime that it has to be made again.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -16,24 +17,28 @@
 
 namespace reel::mirror {
 
-// Limits the bytes per second of all threads that share it.
+// Counts and limits the bytes of all threads that share it, and lets them be stopped.
 class Throttle {
  public:
-  explicit Throttle(uint64_t bytes_per_second) : rate_(bytes_per_second ? bytes_per_second : 1) {}
+  // 0: as fast as it goes.
+  explicit Throttle(uint64_t bytes_per_second) : rate_(bytes_per_second) {}
 
   // Returns when `bytes` more may be moved. Whoever spends more than there is waits for it himself.
   void spend(uint64_t bytes);
-  // From now on nobody waits.
+  // From now on nobody waits, and copies end with `cancelled`.
   void stop();
+  bool stopped() const { return stopped_; }
+  uint64_t spent() const { return spent_; }
   // The most that should be moved between two calls of spend().
   uint64_t step() const;
 
  private:
   using Clock = std::chrono::steady_clock;
   const uint64_t rate_;
+  std::atomic<uint64_t> spent_{0};
   std::mutex mutex_;
   std::condition_variable stopped_changed_;
-  bool stopped_ = false;
+  std::atomic<bool> stopped_{false};
   Clock::time_point paid_until_{};  // when all that was spent so far is earned
 };
 
@@ -60,6 +65,7 @@ class Extents {
 
 // Makes the first `size` bytes of `to` those of `from`, and `to` that long. `fresh`: `to` is empty
 // and new. A source that has become shorter is not an error: what is missing reads as it may.
+// cancelled: the throttle was stopped; any part of it is copied.
 Result<CopyResult> copy_contents(int from, int to, uint64_t size, bool fresh, Throttle* throttle);
 
 }  // namespace reel::mirror

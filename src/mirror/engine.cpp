@@ -5,6 +5,7 @@
 
 #include "base/kill_point.h"
 #include "mirror/adopt.h"
+#include "mirror/repair.h"
 
 namespace reel::mirror {
 namespace {
@@ -149,6 +150,34 @@ Status Engine::scan_everything() {
   return ok();
 }
 
+Status Engine::set_filter(const std::string& text) {
+  TRY_ASSIGN(std::optional<std::string> before, index_.meta("filter"));
+  if (before.value_or("") == text) return ok();
+  index_.put_meta("filter", text);
+  return request_scan();
+}
+
+Status Engine::repair(const std::vector<std::string>& paths) {
+  TRY(open_target());
+  TRY_ASSIGN(Intent intent, intent_of_paths(paths, index_, source_.root(), hooks_.exclude));
+  StoreBatch batch;
+  batch.items.push_back({batch_key(batch_ + 1), intent.encode()});
+  TRY(store_.write(batch, Durable::yes));
+  uint64_t park_until = feed_ ? feed_->last_index() : 0;
+  Status learned = relearn(intent, index_, *target_, source_.root(), park_until);
+  if (!learned) {
+    index_.drop();
+    return learned;
+  }
+  ++batch_;
+  put_number("batch", batch_);
+  next_retry_s_ = 0;
+  undurable_ = true;
+  dirs_ = std::make_unique<TargetDirs>(*target_, index_, source_.root());  // directories may have moved
+  TRY(store_.write(index_.take_batch(), Durable::yes));
+  return update_progress();
+}
+
 Status Engine::fill_from_feed() {
   if (!feed_) return ok();
   Record record;
@@ -283,7 +312,7 @@ Result<bool> Engine::run_batch(std::vector<std::pair<Fid, ScanMode>> scans) {
     progress_.phase = scanning ? "scanning" : "following";
     progress_.settled = false;
   }
-  SurveyLimits limits{options_.batch_changes};
+  SurveyLimits limits{options_.batch_changes, &counters_.entries_seen};
   TRY_ASSIGN(Survey found, survey(dirty_, scans, index_, source_, pool_, hooks_.exclude, limits));
   // Directories that were offered and not reached keep their row.
   if (!scanning) TRY(reap(found));
@@ -301,11 +330,14 @@ Result<bool> Engine::run_batch(std::vector<std::pair<Fid, ScanMode>> scans) {
     TRY_ASSIGN(park_until, hooks_.barrier());
   }
   TRY(begin_batch(plan));
-  ApplyContext context{index_, source_, *target_, *dirs_, pool_, counters_, hooks_.done,
-                       feed_ != nullptr, scanning, park_until};
+  counters_.planned += plan.size();
+  ApplyContext context{index_,     source_,          *target_, *dirs_,     pool_,       counters_,
+                       hooks_.done, feed_ != nullptr, scanning, park_until, hooks_.stop};
   TRY_ASSIGN(ApplyResult applied, apply(plan, context));
+  counters_.applied = counters_.planned.load();
   TRY(finish_batch(found, applied));
-  if (hooks_.monotonic_ms() - last_durable_ms_ >= options_.durable_ms) TRY(make_durable());
+  bool stopping = hooks_.stop && *hooks_.stop;
+  if (!stopping && hooks_.monotonic_ms() - last_durable_ms_ >= options_.durable_ms) TRY(make_durable());
   TRY(update_progress());
   return true;
 }

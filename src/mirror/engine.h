@@ -38,6 +38,7 @@ struct EngineHooks {
   DoneFn done;
   ExcludeFn exclude;
   std::function<void(const Plan&)> planned;  // sees every plan before it is applied
+  const std::atomic<bool>* stop = nullptr;   // true: a batch ends early, what is left of it is kept as retries
 };
 
 struct EngineOptions {
@@ -77,6 +78,11 @@ class Engine {
   void release_target();
   // Scan everything again (what reel --once does first).
   Status request_scan();
+  // The filter in other words than last time: everything is scanned again.
+  Status set_filter(const std::string& text);
+  // These paths of the target are not what the index has: they are looked at there and made right.
+  // After start(), between two steps. Errors: as of step().
+  Status repair(const std::vector<std::string>& paths);
 
   Progress progress() const;
   Counters& counters() { return counters_; }

@@ -259,6 +259,19 @@ bool Filter::matches(const Rule& rule, std::string_view path, bool is_dir) {
   return match(text.substr(at + 1));
 }
 
+std::string Filter::text() const {
+  std::string text;
+  for (const Rule& rule : rules_) {
+    text += rule.decision == Decision::exclude ? '-' : '+';
+    if (rule.negated) text += '!';
+    if (rule.dir_only) text += 'd';
+    text += rule.anchored ? " /" : " ";
+    text += rule.pattern;
+    text += '\0';
+  }
+  return text;
+}
+
 Decision Filter::decide(std::string_view path, bool is_dir) const {
   for (const Rule& rule : rules_) {
     if (matches(rule, path, is_dir) != rule.negated) return rule.decision;

@@ -37,6 +37,8 @@ class Filter {
   Status rule(const std::string& text);
 
   bool empty() const { return rules_.empty(); }
+  // All rules in one text, to see whether two filters are the same.
+  std::string text() const;
   // `path`: relative to the root of the tree, without a leading slash.
   Decision decide(std::string_view path, bool is_dir) const;
 

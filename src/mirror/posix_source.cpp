@@ -2,22 +2,27 @@
 #include "mirror/posix_source.h"
 
 #include <fcntl.h>
+#include <sys/utsname.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <climits>
 
 namespace reel::mirror {
 namespace {
 
 constexpr size_t kCachedDirs = 256;
+constexpr size_t kSeenMax = 500000;
 constexpr size_t kDepthMax = 4096;  // a locator that answers in a circle ends here
 
 // With these three a page counts as written only when it cannot be stored to without a fault.
 constexpr int64_t kQuietSeconds = 120;
+constexpr int64_t kSecondNs = 1000000000;
+constexpr int64_t kTickNs = 20000000;  // two ticks of the slowest clock (100 Hz)
 
 Error gone(const char* what) { return {Code::not_found, what}; }
 
@@ -31,6 +36,19 @@ bool has_no_dirty_pages(int fd) {
     uint64_t cached, dirty, write_back, evicted, recently_evicted;
   } counts = {};
   return ::syscall(kCachestat, fd, &range, &counts, 0) == 0 && counts.dirty == 0;
+}
+
+// Whether ctime moves with every change that somebody could have looked before (multigrain
+// timestamps, Linux 6.13).
+bool fine_ctime() {
+  static const bool fine = [] {
+    struct utsname name;
+    int major = 0;
+    int minor = 0;
+    return ::uname(&name) == 0 && std::sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
+           (major > 6 || (major == 6 && minor >= 13));
+  }();
+  return fine;
 }
 
 }  // namespace
@@ -56,6 +74,10 @@ Status PosixSource::inspect_root(const Options& options) {
   mount_id_ = id.mount_id;
   format_ = id.format;
   device_ = found.device;
+  if (!options.hidden.empty()) {
+    Result<Found> hidden = find_at(AT_FDCWD, options.hidden.c_str());
+    if (hidden && hidden->device == device_) hidden_inode_ = hidden->attributes.ino;
+  }
   has_flags_ = settable_flags(root_->get()) != 0;
   if (options.by_handle && format_ != HandleFormat::opaque) {
     by_handle_ = true;  // what open_handle needs to try
@@ -66,6 +88,8 @@ Status PosixSource::inspect_root(const Options& options) {
 
 bool PosixSource::belongs(const Found& found) const {
   if (found.mount_id != 0 && found.mount_id != static_cast<uint64_t>(mount_id_)) return false;
+  bool hidden = hidden_inode_ != 0 && found.attributes.ino == hidden_inode_ && found.device == device_;
+  if (hidden && found.attributes.type == FileType::directory) return false;
   // Where FIDs are hashes (overlayfs) files may carry the device of a lower layer.
   bool exact = format_ != HandleFormat::opaque || found.attributes.type == FileType::directory;
   return !exact || found.device == device_;
@@ -120,8 +144,10 @@ Result<Fd> PosixSource::walk_to(const Fid& fid) {
   SharedFd at;
   for (Fid up = fid; !(at = cached(up));) {
     std::optional<std::pair<Fid, std::string>> place;
-    if (locator_ && way.size() < kDepthMax) place = locator_(up);
-    if (!place) return gone("it is not known where the object is");
+    if (way.size() < kDepthMax) place = seen(up);
+    if (!place && locator_ && way.size() < kDepthMax) place = locator_(up);
+    // Not "gone": nobody knows that.
+    if (!place) return Error(Code::io, "it is not known where " + to_string(fid) + " is");
     way.emplace_back(up, std::move(place->second));
     up = place->first;
   }
@@ -134,6 +160,20 @@ Result<Fd> PosixSource::walk_to(const Fid& fid) {
   Fd own(::fcntl(at->get(), F_DUPFD_CLOEXEC, 0));
   if (!own) return Error::from_errno(errno, "duplicate a descriptor");
   return own;
+}
+
+std::optional<std::pair<Fid, std::string>> PosixSource::seen(const Fid& fid) {
+  std::lock_guard lock(cache_mutex_);
+  auto found = seen_.find(fid);
+  if (found == seen_.end()) return std::nullopt;
+  return found->second;
+}
+
+void PosixSource::remember(const Fid& dir, const SourceEntry& entry) {
+  if (by_handle_) return;
+  std::lock_guard lock(cache_mutex_);
+  if (seen_.size() >= kSeenMax) seen_.clear();
+  seen_[entry.fid] = {dir, std::string(entry.name)};
 }
 
 PosixSource::SharedFd PosixSource::cached(const Fid& fid) {
@@ -199,6 +239,7 @@ Result<SourceEntry> PosixSource::lookup(const Fid& parent, const std::string& na
   Result<SourceEntry> found = entry(dir->get(), name.c_str(), nullptr);
   if (!found) return std::move(found).error().with("look up " + printable(name));
   found->name = name;
+  remember(parent, *found);
   return found;
 }
 
@@ -215,6 +256,7 @@ Status PosixSource::list(const Fid& dir, const std::function<Status(const Source
     Result<SourceEntry> found = entry(fd->get(), name, hint);
     if (found.is(Code::not_found)) return ok();
     if (!found) return std::move(found).error().with(printable(name));
+    remember(dir, *found);
     return each(*found);
   });
 }
@@ -279,6 +321,13 @@ Result<std::unique_ptr<File>> PosixSource::open(const Fid& fid) {
 }
 
 Result<bool> PosixSource::being_written(File& file) {
+  TRY_ASSIGN(Found found, living(file.fd()));
+  struct timespec now;
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  const Time& ctime = found.attributes.ctime;
+  int64_t age_ns = (now.tv_sec - ctime.seconds) * kSecondNs + now.tv_nsec - static_cast<int64_t>(ctime.nanoseconds);
+  // Before Linux 6.13 ctime moves once a tick: within the same one a later write does not show.
+  if (age_ns < kTickNs && !fine_ctime()) return true;
   // A read lease is given only while nobody has the file open for writing, mapped or not. It is held
   // for the moment between two system calls; whoever opens the file in it waits for that long.
   if (::fcntl(file.fd(), F_SETLEASE, F_RDLCK) == 0) {
@@ -287,10 +336,7 @@ Result<bool> PosixSource::being_written(File& file) {
   }
   if (errno == EAGAIN) return true;
   // No leases here, or not for us: what has been quiet for long and is all on disk is not written.
-  TRY_ASSIGN(Found found, living(file.fd()));
-  struct timespec now;
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  return found.attributes.ctime.seconds > now.tv_sec - kQuietSeconds || !has_no_dirty_pages(file.fd());
+  return age_ns < kQuietSeconds * kSecondNs || !has_no_dirty_pages(file.fd());
 }
 
 Result<Attributes> PosixSource::stat(File& file) {

@@ -31,6 +31,7 @@ class PosixSource final : public SourceTree {
   struct Options {
     bool by_handle = true;    // false: walk even where handles could be opened
     bool clone_mount = true;  // false: look through the mount as it is
+    std::string hidden = {};       // a directory that is not there for the mirror: its own state
   };
 
   static Result<std::unique_ptr<PosixSource>> open(const std::string& path, Options options);
@@ -70,6 +71,9 @@ class PosixSource final : public SourceTree {
   // A directory to look names up in: from the cache, or opened and cached. Never read from.
   Result<SharedFd> directory(const Fid& fid);
   SharedFd cached(const Fid& fid);
+  // Without handles: where an object was met last. Many, not all.
+  std::optional<std::pair<Fid, std::string>> seen(const Fid& fid);
+  void remember(const Fid& dir, const SourceEntry& entry);
   void cache(const Fid& fid, SharedFd fd);
   Result<SourceEntry> entry(int dirfd, const char* name, const FidHint& hint);
   Result<SourceEntry> entry_held(int dirfd, const char* name);
@@ -82,6 +86,7 @@ class PosixSource final : public SourceTree {
   HandleFormat format_ = HandleFormat::opaque;
   int mount_id_ = 0;
   uint64_t device_ = 0;
+  uint64_t hidden_inode_ = 0;  // of Options::hidden when it lies on this device
   bool by_handle_ = false;
   bool has_flags_ = false;  // the file system has inode flags
   Locator locator_;
@@ -94,6 +99,7 @@ class PosixSource final : public SourceTree {
   std::mutex cache_mutex_;
   std::list<CachedDir> cache_order_;
   std::unordered_map<Fid, std::list<CachedDir>::iterator> cache_;
+  std::unordered_map<Fid, std::pair<Fid, std::string>> seen_;
 };
 
 }  // namespace reel::mirror

@@ -43,5 +43,10 @@ class Store {
 
 // Opens or creates. Errors: busy (another process has it), corrupt, io.
 Result<std::unique_ptr<Store>> open_rocks_store(const std::string& dir);
+// Only to look: nothing in `dir` is changed, and write() fails. Errors: corrupt, io.
+Result<std::unique_ptr<Store>> open_rocks_store_to_read(const std::string& dir);
+// What `top` says goes before what `base` says; all writes go to `top`, which only ever belonged to an
+// overlay. `base` may be null: empty.
+std::unique_ptr<Store> make_overlay_store(std::unique_ptr<Store> base, std::unique_ptr<Store> top);
 
 }  // namespace reel::mirror

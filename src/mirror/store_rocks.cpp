@@ -19,7 +19,10 @@ Error rocks_error(const rocksdb::Status& status, const char* what) {
   if (status.IsCorruption()) code = Code::corrupt;
   if (status.IsBusy() || status.IsAborted()) code = Code::busy;
   if (status.IsNoSpace()) code = Code::no_space;
-  return {code, std::string(what) + ": " + status.ToString()};
+  std::string advice = code == Code::corrupt ? "; it is damaged: move the mirror's state directory away and start again "
+                                               "with --adopt"
+                                             : "";
+  return {code, std::string(what) + ": " + status.ToString() + advice};
 }
 
 class RocksStore : public Store {
@@ -68,11 +71,8 @@ class RocksStore : public Store {
   std::unique_ptr<rocksdb::DB> db_;
 };
 
-}  // namespace
-
-Result<std::unique_ptr<Store>> open_rocks_store(const std::string& dir) {
+rocksdb::Options rocks_options() {
   rocksdb::Options options;
-  options.create_if_missing = true;
   options.write_buffer_size = kMemtableBytes;
   options.max_write_buffer_number = 3;
   options.max_open_files = 128;
@@ -85,8 +85,23 @@ Result<std::unique_ptr<Store>> open_rocks_store(const std::string& dir) {
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
   table.cache_index_and_filter_blocks = true;
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  return options;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> open_rocks_store(const std::string& dir) {
+  rocksdb::Options options = rocks_options();
+  options.create_if_missing = true;
   rocksdb::DB* db = nullptr;
   rocksdb::Status status = rocksdb::DB::Open(options, dir, &db);
+  if (!status.ok()) return rocks_error(status, ("index " + dir).c_str());
+  return std::unique_ptr<Store>(new RocksStore(std::unique_ptr<rocksdb::DB>(db)));
+}
+
+Result<std::unique_ptr<Store>> open_rocks_store_to_read(const std::string& dir) {
+  rocksdb::DB* db = nullptr;
+  rocksdb::Status status = rocksdb::DB::OpenForReadOnly(rocks_options(), dir, &db);
   if (!status.ok()) return rocks_error(status, ("index " + dir).c_str());
   return std::unique_ptr<Store>(new RocksStore(std::unique_ptr<rocksdb::DB>(db)));
 }

@@ -5,6 +5,8 @@
 #include <atomic>
 #include <deque>
 
+#include "mirror/target_dirs.h"
+
 namespace reel::mirror {
 namespace {
 
@@ -101,8 +103,14 @@ class Surveyor {
     return exclude_(path, type == FileType::directory);
   }
 
+  // What a target keeps at its root for itself; a source that is a target has it, too.
+  bool is_private(const Fid& dir, const std::string& name) const {
+    return dir == source_.root() && name == kPrivateName;
+  }
+
   Status look(const EntryKey& key) {
     survey_.looked_at.insert(Index::retry_key(key));
+    if (is_private(key.parent, key.name)) return ok();
     TRY_ASSIGN(bool in_scope, known(key.parent));
     // Unknown parents lie outside the source or are new; the new ones are read whole.
     if (!in_scope || key.parent == kParkFid) return ok();
@@ -216,7 +224,9 @@ class Surveyor {
       return same ? std::optional<Fid>(fid) : std::nullopt;
     };
     auto each = [&](const SourceEntry& found) -> Status {
+      if (limits_.entries_seen) ++*limits_.entries_seen;
       std::string name(found.name);
+      if (is_private(delta.dir, name)) return ok();
       KnownEntry old;
       if (prefetched) {
         auto at = known_entries.find(name);

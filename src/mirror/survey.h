@@ -5,6 +5,7 @@
 // record in a later batch: the survey need not be a snapshot, only never too old.
 #pragma once
 
+#include <atomic>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -38,6 +39,7 @@ struct Survey {
 
 struct SurveyLimits {
   size_t changes = 50000;  // a batch stops growing by scans when it has this many changes and objects
+  std::atomic<uint64_t>* entries_seen = nullptr;  // counts up while directories are read; may be null
 };
 
 // True when the entry is to be left out of the mirror.

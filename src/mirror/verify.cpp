@@ -87,6 +87,7 @@ class Verifier {
   void visit(const std::string& path, const std::vector<std::string>& names,
              std::vector<std::string>& below);
   bool examine(const Place& place);
+  bool is_own_state(const Place& place, const Found& source) const;
   void compare(const Place& place, const Attributes& source, const Attributes& target);
   Status compare_meta(const Place& place, FileType type);
   Status compare_xattrs(const Place& place, int source, int target);
@@ -102,6 +103,7 @@ class Verifier {
   const VerifyOptions& options_;
   const VerifyEvents& events_;
   Side source_, target_;
+  std::string target_id_;  // that the mirror gave the target; empty when it is none
   HardLinks links_;
   std::mutex mutex_;  // of what follows, and of calling back
   VerifySummary summary_;
@@ -123,6 +125,12 @@ Result<Side> Verifier::open_side(const std::string& path, bool clone) {
 Status Verifier::open(const std::string& source, const std::string& target) {
   TRY_ASSIGN(source_, open_side(source, true));
   TRY_ASSIGN(target_, open_side(target, false));
+  Fd own(open_beneath(target_.root.get(), kPrivateDir.data(), O_RDONLY | O_DIRECTORY));
+  Fd file(own ? open_beneath(own.get(), "id", O_RDONLY | O_NONBLOCK) : -1);
+  char text[64];
+  ssize_t size = file ? ::read(file.get(), text, sizeof text) : 0;
+  if (size > 0) target_id_.assign(text, static_cast<size_t>(size));
+  while (!target_id_.empty() && target_id_.back() == '\n') target_id_.pop_back();
   return ok();
 }
 
@@ -186,6 +194,14 @@ void Verifier::visit(const std::string& path, const std::vector<std::string>& na
   }
 }
 
+// Whether this is the state directory of the mirror that made the target: it may lie in the source, and
+// is left out then.
+bool Verifier::is_own_state(const Place& place, const Found& source) const {
+  if (target_id_.empty() || source.attributes.type != FileType::directory) return false;
+  Fd dir(open_beneath(place.source_dir, place.name, O_PATH | O_DIRECTORY));
+  return dir && open_below(dir.get(), "targets/" + target_id_ + "/target", O_PATH);
+}
+
 // True for a directory on both sides.
 bool Verifier::examine(const Place& place) {
   Result<std::optional<Found>> source = find(source_, place.source_dir, place);
@@ -195,6 +211,7 @@ bool Verifier::examine(const Place& place) {
     return false;
   }
   if (!*source && !*target) return false;
+  if (*source && !*target && is_own_state(place, **source)) return false;
   if (!*source || !*target) {
     tell({*source ? Difference::Kind::missing : Difference::Kind::extra, place.path, "", "", ""});
     return false;

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/mirror_service.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
+#include <set>
+#include <filesystem>
 #include <thread>
 
 #include "service/control.h"
+#include "service/repair_request.h"
 #include "service/report_text.h"
+#include "service/scratch.h"
 #include "service/target_runner.h"
 #include "log/users.h"
 #include "source/source.h"
@@ -21,7 +22,8 @@ constexpr const char* kStream = "local";
 constexpr int kLookMs = 50;          // how often the main thread looks around
 constexpr int kSourceLookMs = 1000;  // whether the source is still mounted
 constexpr int kStatusFileMs = 5000;
-constexpr int kStopGraceMs = 5000;   // then a batch is abandoned; the next start recovers it
+constexpr int kProgressMs = 200;
+constexpr int kStopGraceMs = 1500;   // then a batch is abandoned; the next start recovers it
 
 using Clock = std::chrono::steady_clock;
 
@@ -37,6 +39,7 @@ class Service {
   explicit Service(const MirrorOptions& options) : options_(options) {}
 
   Result<MirrorReport> run(const std::function<Stop()>& stop) {
+    for (const std::string& target : options_.targets) TRY(check_places(options_.source, target, state_path()));
     TRY(open_state());
     TRY(prepare_targets());
     if (!options_.once) TRY(open_log());
@@ -53,24 +56,40 @@ class Service {
     stop_runners();
     MirrorReport last = report();
     last.running = false;
-    ignore(replace_file(Env::posix(), state_->dir(), status_file(), report_json(last)), "only informs");
+    if (options_.progress) options_.progress(last);
+    if (!options_.dry_run && !options_.repair) ignore(replace_file(Env::posix(), state_->dir(), status_file(), report_json(last)), "only informs");
     TRY(std::move(ended));
     return last;
   }
 
  private:
+  // With all symlinks resolved, also when it does not exist.
+  std::string state_path() const {
+    std::error_code failed;
+    std::string path = std::filesystem::weakly_canonical(options_.state_dir, failed).string();
+    return failed ? options_.state_dir : path;
+  }
   std::string status_file() const { return state_->dir() + "/status.json"; }
 
   Status open_state() {
     TRY_ASSIGN(identity_, identify_source(options_.source));
-    TRY_ASSIGN(state_, State::open(options_.state_dir, options_.source, identity_));
+    bool may_make = !options_.dry_run && !options_.repair;
+    Result<std::unique_ptr<State>> state = State::open(options_.state_dir, options_.source, identity_,
+                                                       may_make ? State::Open::create : State::Open::existing);
+    if (options_.dry_run) {
+      TRY_ASSIGN(scratch_, Scratch::create());
+      if (state.is(Code::not_found)) return ok();  // as if it were new
+    }
+    TRY_ASSIGN(state_, std::move(state));
     return ok();
   }
 
   // A target that is away does not hold up the others; alone, or wrong, it is an error at once.
   Status prepare_targets() {
+    GateRules rules{options_.adopt, options_.dry_run, options_.repair.has_value()};
     for (const std::string& path : options_.targets) {
-      Result<PreparedTarget> target = prepare_target(*state_, options_.source, path, options_.adopt);
+      Result<PreparedTarget> target =
+          prepare_target(state_.get(), state_path(), options_.source, path, rules);
       bool away = target.is(Code::not_found) && !options_.once && options_.targets.size() > 1;
       if (away) {
         TRY_ASSIGN(TargetState known, state_->find_target(path));
@@ -83,6 +102,8 @@ class Service {
       }
       if (target.is(Code::not_found)) return Error(Code::conflict, target.error().text());
       TRY_ASSIGN(PreparedTarget prepared, std::move(target));
+      for (const PreparedTarget& other : targets_)
+        if (other.state.path == prepared.state.path) return Error(Code::invalid, "target " + path + " is given twice");
       targets_.push_back(prepared);
     }
     return ok();
@@ -104,6 +125,9 @@ class Service {
     Result<log::User> known = users_->find(user_name(target));
     if (known || known.error().code() != Code::not_found) return known ? ok() : Status(std::move(known).error());
     TRY(users_->register_user(user_name(target), kMaskAll));
+    // A target that was there before, whose user somebody deregistered: the log may have dropped
+    // what it had not cleared.
+    if (!target.fresh) rescan_.insert(target.state.id);
     return ok();
   }
 
@@ -112,7 +136,10 @@ class Service {
       RunnerSetup setup;
       setup.options = &options_;
       setup.target = target;
-      setup.index_dir = state_->index_dir(target.state);
+      setup.rescan = rescan_.count(target.state.id) > 0;
+      setup.state_dir = options_.state_dir;
+      if (!target.state.id.empty()) setup.index_dir = state_->index_dir(target.state);
+      if (scratch_) setup.scratch_dir = scratch_->dir() + "/" + std::to_string(runners_.size());
       TRY_ASSIGN(setup.boot_id, boot_id());
       if (writer_) {
         setup.log_dir = state_->log_dir();
@@ -130,11 +157,16 @@ class Service {
   // Until there is a reason to end.
   Status watch(const std::function<Stop()>& stop) {
     Clock::time_point source_look = Clock::now();
+    Clock::time_point progress_look = source_look;
     Clock::time_point status_look = Clock::now() - std::chrono::milliseconds(kStatusFileMs);
     while (true) {
       if (stop() != Stop::none) {
         if (options_.once) return Error(Code::cancelled, "interrupted");
         return ok();
+      }
+      if (options_.progress && Clock::now() - progress_look > std::chrono::milliseconds(kProgressMs)) {
+        options_.progress(report());
+        progress_look = Clock::now();
       }
       size_t finished = 0;
       for (auto& runner : runners_) {
@@ -143,7 +175,7 @@ class Service {
         if (std::optional<Error> error = runner->take_error()) return std::move(*error);
       }
       if (finished == runners_.size()) return ok();
-      if (source_) TRY(source_->health());
+      if (source_) TRY(check_health());
       if (Clock::now() - source_look > std::chrono::milliseconds(kSourceLookMs)) {
         TRY(check_source());
         if (writer_) TRY(writer_purge());
@@ -155,6 +187,13 @@ class Service {
       }
       std::this_thread::sleep_for(std::chrono::milliseconds(kLookMs));
     }
+  }
+
+  Status check_health() {
+    Status health = source_->health();
+    if (health) return health;
+    TRY(check_source());  // when it is gone that is what there is to say
+    return health;
   }
 
   Status check_source() {
@@ -194,7 +233,21 @@ class Service {
   Answer answer(const std::string& request, const std::function<bool()>& gone) {
     if (request == "status") return {0, report_json(report())};
     if (request == "wait") return wait(gone);
-    return {1, "reel: unknown request\n"};
+    return repair(request, gone);
+  }
+
+  Answer repair(const std::string& line, const std::function<bool()>& gone) {
+    Result<RepairRequest> request = take_repair_request(state_->dir(), line);
+    if (!request) return {1, "reel: " + request.error().text() + "\n"};
+    if (request->source != options_.source)
+      return {44, "reel: the mirror that runs is one of " + options_.source + ", not of " + request->source + "\n"};
+    for (auto& runner : runners_) {
+      if (runner->path() != request->target) continue;
+      Status repaired = runner->repair(std::move(request->paths), gone);
+      if (!repaired) return {11, "reel: " + repaired.error().text() + "\n"};
+      return {0, ""};
+    }
+    return {44, "reel: " + request->target + " is no target of the mirror that runs\n"};
   }
 
   Answer wait(const std::function<bool()>& gone) {
@@ -222,8 +275,10 @@ class Service {
 
   const MirrorOptions& options_;
   SourceIdentity identity_;
-  std::unique_ptr<State> state_;
+  std::unique_ptr<Scratch> scratch_;  // dry run only
+  std::unique_ptr<State> state_;      // null: a dry run without a state
   std::vector<PreparedTarget> targets_;
+  std::set<std::string> rescan_;  // ids of targets whose place in the log is lost
   std::unique_ptr<log::Writer> writer_;
   std::unique_ptr<log::Users> users_;
   std::unique_ptr<source::Source> source_;
@@ -234,12 +289,12 @@ class Service {
 
 }  // namespace
 
-Result<MirrorReport> run_mirror(const MirrorOptions& options, const std::function<Stop()>& stop) {
-  Service service(options);
-  Result<MirrorReport> report = service.run(stop);
-  // Threads that are deep in a copy cannot be joined; everything that matters is on disk.
-  if (service.abandoned()) ::_exit(20);
-  return report;
+MirrorEnd run_mirror(const MirrorOptions& options, const std::function<Stop()>& stop) {
+  auto service = std::make_unique<Service>(options);
+  MirrorEnd end{service->run(stop), service->abandoned()};
+  // What threads still use stays until the process ends.
+  if (end.abandoned) (void)service.release();
+  return end;
 }
 
 }  // namespace reel::service

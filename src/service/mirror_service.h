@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,8 @@
 #include "service/target_gate.h"
 
 namespace reel::service {
+
+struct MirrorReport;
 
 struct MirrorOptions {
   std::string source;
@@ -24,10 +27,14 @@ struct MirrorOptions {
   uint64_t max_delete = UINT64_MAX;
   int hold_seconds = 600;
   mirror::ExcludeFn exclude;
+  std::string filter_text;  // the same filter, the same text
+  // Not a run of its own but a repair: only what is at these paths of the one target is looked at.
+  std::optional<std::vector<std::string>> repair;
   // Called by the engines' threads, one at a time.
   std::function<void(const std::string& target, const mirror::Done&, const std::string& path,
                      const std::string& from)> done;
   std::function<void(const std::string& text)> note;  // for people: what happens, on stderr
+  std::function<void(const MirrorReport&)> progress;  // several times a second; may be empty
 };
 
 enum class Stop { none, terminate, interrupt };
@@ -37,6 +44,9 @@ struct TargetReport {
   mirror::Progress progress;
   uint64_t records = 0, created = 0, removed = 0, renames = 0, links = 0, attributes = 0;
   uint64_t files_copied = 0, bytes_copied = 0, bytes_cloned = 0, files_compared = 0, batches = 0, scanned = 0;
+  uint64_t entries_seen = 0, planned = 0, applied = 0;
+  uint64_t bytes_moved = 0;  // as bytes_copied, and what is on its way
+  bool scan_done = false;
   uint64_t backlog = 0;  // records in the log that are not applied
   std::vector<std::string> troubles;
 };
@@ -49,8 +59,14 @@ struct MirrorReport {
   std::vector<TargetReport> targets;
 };
 
-// Runs until everything is done (once) or `stop` says so (asked often). Gives the last report, or the
-// error that ended it.
-Result<MirrorReport> run_mirror(const MirrorOptions& options, const std::function<Stop()>& stop);
+struct MirrorEnd {
+  Result<MirrorReport> report;  // the last one, or the error that ended it
+  // Threads are left that are deep in a system call. All that matters is on disk; the process must
+  // end with _exit().
+  bool abandoned = false;
+};
+
+// Runs until everything is done (once) or `stop` says so (asked often).
+MirrorEnd run_mirror(const MirrorOptions& options, const std::function<Stop()>& stop);
 
 }  // namespace reel::service

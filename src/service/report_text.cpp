@@ -21,14 +21,6 @@ std::string when(int64_t seconds) {
   return text;
 }
 
-std::string bytes_text(uint64_t bytes) {
-  constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-  double value = static_cast<double>(bytes);
-  size_t unit = 0;
-  for (; value >= 1024 && unit + 1 < std::size(kUnits); ++unit) value /= 1024;
-  return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, kUnits[unit]);
-}
-
 json target_json(const TargetReport& target, int64_t now_s) {
   const mirror::Progress& progress = target.progress;
   int64_t record_s = static_cast<int64_t>(time_seconds(progress.cursor_time));
@@ -80,6 +72,14 @@ std::string target_text(const json& target) {
 }
 
 }  // namespace
+
+std::string bytes_text(uint64_t bytes) {
+  constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  double value = static_cast<double>(bytes);
+  size_t unit = 0;
+  for (; value >= 1024 && unit + 1 < std::size(kUnits); ++unit) value /= 1024;
+  return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, kUnits[unit]);
+}
 
 std::string report_json(const MirrorReport& report) {
   json targets = json::array();

@@ -12,6 +12,8 @@ namespace reel::service {
 std::string report_json(const MirrorReport& report);
 // Errors: corrupt.
 Result<std::string> status_text(const std::string& json);
+// "1.5 GiB"
+std::string bytes_text(uint64_t bytes);
 // What --stats prints at the end.
 std::string stats_text(const MirrorReport& report);
 

@@ -86,6 +86,12 @@ Result<std::string> file_system_of(int fd) {
   char text[80];
   std::snprintf(text, sizeof text, "%lx", static_cast<unsigned long>(fs.f_type));
   std::string name = text;
+  // Its handles are numbers that the daemon gives out anew at each mount: a FID would come to mean
+  // another object.
+  constexpr unsigned long kFuse = 0x65735546;
+  if (static_cast<unsigned long>(fs.f_type) == kFuse)
+    return Error(Code::unsupported, "a FUSE file system cannot be a source: its objects have no lasting identity. "
+                                    "Mirror the directory beneath it");
   FsUuid uuid{};
   if (::ioctl(fd, FS_IOC_GETFSUUID, &uuid) == 0) {
     const unsigned char* bytes = reinterpret_cast<const unsigned char*>(&uuid) + 1;
@@ -101,6 +107,19 @@ Error wrong_source(const std::string& dir, const std::string& was, const std::st
   return {Code::conflict,
           "state " + dir + " belongs to the source " + was + ", and what is now at " + path +
               " is not it (not mounted, or another file system?). Mount the source, or give another --state"};
+}
+
+// A new state is not begun among other people's files. What a start that was interrupted may have left
+// is no obstacle.
+Status check_unused(Env& env, const std::string& dir) {
+  Result<std::vector<std::string>> names = env.list_dir(dir);
+  if (names.is(Code::not_found)) return ok();
+  TRY(names);
+  for (const std::string& name : *names)
+    if (name != "lock" && name != "targets" && name != "source.tmp")
+      return Error(Code::conflict, "state " + dir + " is not a mirror's state: there is no file \"source\" in it, but \"" +
+                                       name + "\"; give an empty directory or one that does not exist");
+  return ok();
 }
 
 }  // namespace
@@ -159,38 +178,48 @@ Result<SourceIdentity> identify_source(const std::string& path) {
 }
 
 Result<std::unique_ptr<State>> State::open(const std::string& dir, const std::string& source_path,
-                                           const SourceIdentity& identity) {
+                                           const SourceIdentity& identity, Open how) {
   Env& env = Env::posix();
-  TRY(make_dirs(env, dir));
-  ::chmod(dir.c_str(), 0700);  // names of all files of the source are in here
+  std::string file = dir + "/source";
+  Result<std::string> text = read_file(env, file);
+  bool is_new = text.is(Code::not_found);
+  if (!text && !is_new) return std::move(text).error();
+  if (is_new && how == Open::existing) return Error(Code::not_found, "there is no mirror's state in " + dir);
+  if (is_new) {
+    TRY(check_unused(env, dir));
+    TRY(make_dirs(env, dir));
+    ::chmod(dir.c_str(), 0700);  // names of all files of the source are in here
+  } else {
+    TRY(check(dir, *text, source_path, identity));
+  }
   std::unique_ptr<State> state(new State(dir));
   Result<std::unique_ptr<Lock>> lock = env.lock(dir + "/lock", false);
   if (lock.is(Code::busy))
     return Error(Code::busy, "state " + dir + " is in use by another reel; stop that one first");
   TRY_ASSIGN(state->lock_, std::move(lock));
+  if (!is_new) return state;
   TRY(make_dirs(env, dir + "/targets"));
+  Lines lines{{"version", std::to_string(kStateVersion)}, {"path", source_path},
+              {"root", to_string(identity.root)}, {"fs", identity.file_system}, {"born", identity.born}};
+  TRY(replace_file(env, dir, file, format_lines(lines)));
+  return state;
+}
 
-  std::string file = dir + "/source";
-  Result<std::string> text = read_file(env, file);
-  if (text.is(Code::not_found)) {
-    Lines lines{{"version", std::to_string(kStateVersion)}, {"path", source_path},
-                {"root", to_string(identity.root)}, {"fs", identity.file_system}, {"born", identity.born}};
-    TRY(replace_file(env, dir, file, format_lines(lines)));
-    return state;
-  }
-  TRY(text);
-  Lines lines = parse_lines(*text);
+// Whether this state is one that we can read, of this source.
+Status State::check(const std::string& dir, const std::string& text, const std::string& source_path,
+                    const SourceIdentity& identity) {
+  Lines lines = parse_lines(text);
   int version = std::atoi(lines["version"].c_str());
   if (version > kStateVersion)
     return Error(Code::newer, "state " + dir + " was written by a newer reel (version " + lines["version"] +
                                   "); use that one, or another --state");
-  if (version < 1)
-    return Error(Code::corrupt, "state " + dir + ": " + file + " is damaged; move the directory away and start "
-                                                               "again with --adopt");
+  if (version < 1 || lines["root"].empty())
+    return Error(Code::corrupt, "state " + dir + " is damaged: its file \"source\" cannot be read; move the directory "
+                                                 "away and start again with --adopt");
   bool same = lines["root"] == to_string(identity.root) && lines["fs"] == identity.file_system &&
               lines["born"] == identity.born;
   if (!same) return wrong_source(dir, lines["path"], source_path);
-  return state;
+  return ok();
 }
 
 Result<TargetState> State::find_target(const std::string& path) {

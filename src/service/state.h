@@ -43,10 +43,14 @@ struct TargetState {
 
 class State {
  public:
-  // Opens or creates, and locks. Errors: busy, conflict (state of another source), newer, corrupt,
-  // permission, io.
+  enum class Open {
+    create,    // when there is none
+    existing,  // not_found when there is none
+  };
+  // Opens and locks. Errors: busy, conflict (state of another source, or no state at all), newer,
+  // corrupt, not_found, permission, io.
   static Result<std::unique_ptr<State>> open(const std::string& dir, const std::string& source_path,
-                                             const SourceIdentity& identity);
+                                             const SourceIdentity& identity, Open how);
 
   const std::string& dir() const { return dir_; }
   std::string log_dir() const { return dir_ + "/log"; }
@@ -58,6 +62,8 @@ class State {
 
  private:
   explicit State(std::string dir) : dir_(std::move(dir)) {}
+  static Status check(const std::string& dir, const std::string& text, const std::string& source_path,
+                      const SourceIdentity& identity);
   std::string target_dir(const TargetState& target) const { return dir_ + "/targets/" + target.id; }
 
   std::string dir_;

@@ -34,6 +34,25 @@ bool is_within(const std::string& inner, const std::string& outer) {
   return inner == outer || inner.starts_with(outer + "/");
 }
 
+// The real path of a target that need not exist yet; the directory it is to be made in must.
+Result<std::string> path_of_target(const std::string& target) {
+  Result<std::string> path = real_path(target);
+  if (!path.is(Code::not_found)) return path;
+  std::string text = target;
+  while (text.size() > 1 && text.back() == '/') text.pop_back();
+  size_t slash = text.rfind('/');
+  std::string name = slash == std::string::npos ? text : text.substr(slash + 1);
+  std::string above = slash == std::string::npos ? "." : text.substr(0, slash + 1);
+  Result<std::string> parent = real_path(above);
+  if (!parent || name == "." || name == "..")
+    return Error(Code::io, "target " + target + " cannot be made: " + above + " is not there");
+  return (*parent == "/" ? "" : *parent) + "/" + name;
+}
+
+Error not_a_mirror(const std::string& target, const std::string& source, const std::string& state) {
+  return {Code::conflict, "target " + target + " is not a mirror of " + source + " that the state " + state + " has"};
+}
+
 // The id in TARGET/.reel/id; empty when there is none.
 Result<std::string> read_marker(int root) {
   Fd own(::openat(root, mirror::kPrivateName, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
@@ -67,7 +86,7 @@ Status write_marker(int root, const std::string& id) {
 }
 
 // Whether there is anything in the directory but what reel and mkfs put there.
-Result<bool> is_empty(int root) {
+Result<bool> is_empty(int root, bool look_only) {
   Fd copy(::openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   DIR* dir = copy ? ::fdopendir(::dup(copy.get())) : nullptr;
   if (!dir) return Error::from_errno(errno, "list the target");
@@ -75,7 +94,7 @@ Result<bool> is_empty(int root) {
   while (struct dirent* entry = ::readdir(dir)) {
     const char* name = entry->d_name;
     if (!std::strcmp(name, ".") || !std::strcmp(name, "..") || !std::strcmp(name, mirror::kPrivateName)) continue;
-    if (!std::strcmp(name, kLostFound) && ::unlinkat(root, name, AT_REMOVEDIR) == 0) continue;
+    if (!std::strcmp(name, kLostFound) && (look_only || ::unlinkat(root, name, AT_REMOVEDIR) == 0)) continue;
     empty = false;
   }
   ::closedir(dir);
@@ -87,6 +106,8 @@ Status check_apart(const std::string& source, const std::string& target, const s
   if (is_within(target, source) && is_within(source, target)) return nested("source and target are the same: " + source);
   if (is_within(target, source)) return nested("target " + target + " lies inside the source " + source);
   if (is_within(source, target)) return nested("source " + source + " lies inside the target " + target);
+  if (is_within(source, state)) return nested("source " + source + " lies inside the state " + state);
+  if (is_within(target, state)) return nested("target " + target + " lies inside the state " + state);
   if (is_within(state, target)) return nested("state " + state + " lies inside the target " + target);
   struct stat a, b;
   if (::stat(source.c_str(), &a) == 0 && ::stat(target.c_str(), &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
@@ -96,33 +117,46 @@ Status check_apart(const std::string& source, const std::string& target, const s
 
 }  // namespace
 
-Result<PreparedTarget> prepare_target(State& state, const std::string& source, const std::string& target, Adopt adopt) {
+Status check_places(const std::string& source, const std::string& target, const std::string& state_dir) {
   TRY_ASSIGN(std::string source_path, real_path(source));
-  if (::access(target.c_str(), F_OK) != 0 && errno == ENOENT) {
-    std::string absolute = target.starts_with('/') ? target : std::string(".") + "/" + target;
-    TRY_ASSIGN(TargetState known, state.find_target(absolute));
-    if (!known.id.empty()) return Error(Code::not_found, "target " + target + " is not there (not mounted?)");
-    if (::mkdir(target.c_str(), 0700) != 0) return Error::from_errno(errno, "make the target " + target);
+  TRY_ASSIGN(std::string path, path_of_target(target));
+  return check_apart(source_path, path, state_dir);
+}
+
+Result<PreparedTarget> prepare_target(State* state, const std::string& state_dir, const std::string& source,
+                                      const std::string& target, const GateRules& rules) {
+  TRY_ASSIGN(std::string source_path, real_path(source));
+  TRY_ASSIGN(std::string path, path_of_target(target));
+  TRY(check_apart(source_path, path, state_dir));
+  TargetState known{"", path};
+  if (state) {
+    TRY_ASSIGN(known, state->find_target(path));
   }
-  TRY_ASSIGN(std::string path, real_path(target));
-  TRY(check_apart(source_path, path, state.dir()));
+  if (::access(path.c_str(), F_OK) != 0 && errno == ENOENT) {
+    if (!known.id.empty()) return Error(Code::not_found, "target " + target + " is not there (not mounted?)");
+    if (rules.known_only) return not_a_mirror(path, source_path, state_dir);
+    if (rules.look_only) return PreparedTarget{known, false, true};
+    if (::mkdir(path.c_str(), 0700) != 0) return Error::from_errno(errno, "make the target " + target);
+  }
   Fd root(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!root && errno == ENOTDIR) return Error(Code::invalid, "target " + target + " is not a directory");
   if (!root) return Error::from_errno(errno, "target " + target);
 
   TRY_ASSIGN(std::string marker, read_marker(root.get()));
-  TRY_ASSIGN(TargetState known, state.find_target(path));
   if (!marker.empty() && marker == known.id) return PreparedTarget{known, false, false};
-  if (adopt == Adopt::no && marker.empty() && !known.id.empty())
+  if (rules.adopt == Adopt::no && marker.empty() && !known.id.empty())
     return Error(Code::not_found, "target " + path + " does not hold the mirror that was there (not mounted?); "
                                   "mount it, or give --adopt to begin anew with what is there now");
-  if (adopt == Adopt::no && !marker.empty())
+  if (rules.known_only) return not_a_mirror(path, source_path, state_dir);
+  if (rules.adopt == Adopt::no && !marker.empty())
     return Error(Code::conflict, "target " + path + " is the mirror of another source or state; give --adopt to take "
                                  "it over (what differs will be overwritten or removed)");
-  TRY_ASSIGN(bool empty, is_empty(root.get()));
-  if (adopt == Adopt::no && !empty)
+  TRY_ASSIGN(bool empty, is_empty(root.get(), rules.look_only));
+  if (rules.adopt == Adopt::no && !empty)
     return Error(Code::conflict, "target " + path + " is not empty and not a mirror of " + source_path +
                                  "; give --adopt to make it one (what differs will be overwritten or removed)");
-  TRY_ASSIGN(TargetState fresh, state.add_target(path));
+  if (rules.look_only) return PreparedTarget{{"", path}, !empty, true};
+  TRY_ASSIGN(TargetState fresh, state->add_target(path));
   TRY(write_marker(root.get(), fresh.id));
   return PreparedTarget{fresh, !empty, true};
 }

@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <chrono>
+
+#include "mirror/dry_target.h"
+
 namespace reel::service {
 namespace {
 
@@ -76,38 +79,21 @@ TargetRunner::~TargetRunner() {
 
 Status TargetRunner::build() {
   const MirrorOptions& options = *setup_.options;
-  TRY_ASSIGN(source_, mirror::PosixSource::open(options.source));
-  TRY(make_dirs(Env::posix(), setup_.index_dir));
-  TRY_ASSIGN(store_, mirror::open_rocks_store(setup_.index_dir));
+  mirror::PosixSource::Options source_options;
+  source_options.hidden = setup_.state_dir;
+  TRY_ASSIGN(source_, mirror::PosixSource::open(options.source, source_options));
+  TRY(open_store());
   unsigned jobs = options.jobs ? options.jobs : std::max(1u, std::thread::hardware_concurrency());
   pool_ = std::make_unique<Pool>(jobs - 1);
-  if (options.bytes_per_second) throttle_ = std::make_unique<mirror::Throttle>(options.bytes_per_second);
-
-  mirror::EngineHooks hooks;
-  hooks.open_target = [this]() -> Result<std::unique_ptr<mirror::TargetTree>> {
-    mirror::PosixTarget::Options target_options;
-    target_options.throttle = throttle_.get();
-    TRY_ASSIGN(std::unique_ptr<mirror::PosixTarget> target, open_target(setup_.target.state, target_options));
-    return std::unique_ptr<mirror::TargetTree>(std::move(target));
-  };
-  hooks.now_s = realtime_s;
-  hooks.monotonic_ms = steady_ms;
-  hooks.exclude = options.exclude;
-  if (options.done) hooks.done = [this](const mirror::Done& done) { show(done); };
+  throttle_ = std::make_unique<mirror::Throttle>(options.bytes_per_second);
   if (setup_.writer) {
     feed_ = std::make_unique<LogFeed>(setup_.log_dir, *setup_.writer);
     TRY_ASSIGN(users_, log::Users::open(Env::posix(), setup_.log_dir, kStream));
-    hooks.barrier = setup_.barrier;
-    hooks.clear = [this](uint64_t index) -> Status {
-      Status cleared = users_->clear(setup_.log_user, index);
-      // Cleared that far already: the end of the log went with a crash.
-      return cleared.is(Code::not_found) || cleared.is(Code::invalid) ? ok() : std::move(cleared);
-    };
   }
   mirror::EngineOptions engine_options;
   engine_options.max_delete = options.max_delete;
   engine_options.boot_id = setup_.boot_id;
-  engine_ = std::make_unique<mirror::Engine>(*store_, *source_, feed_.get(), *pool_, std::move(hooks), engine_options);
+  engine_ = std::make_unique<mirror::Engine>(*store_, *source_, feed_.get(), *pool_, hooks(), engine_options);
   // Without handles (no privilege) objects are found by the names that the index has.
   source_->set_locator([this](const Fid& fid) -> std::optional<std::pair<Fid, std::string>> {
     Result<std::optional<mirror::Object>> object = engine_->index().object(fid);
@@ -117,10 +103,56 @@ Status TargetRunner::build() {
   return ok();
 }
 
+Status TargetRunner::open_store() {
+  if (setup_.scratch_dir.empty()) {
+    TRY(make_dirs(Env::posix(), setup_.index_dir));
+    TRY_ASSIGN(store_, mirror::open_rocks_store(setup_.index_dir));
+    return ok();
+  }
+  std::unique_ptr<mirror::Store> base;
+  // Marked, and then interrupted before there was an index: as good as new.
+  bool is_there = !setup_.index_dir.empty() && Env::posix().list_dir(setup_.index_dir);
+  if (is_there) {
+    TRY_ASSIGN(base, mirror::open_rocks_store_to_read(setup_.index_dir));
+  }
+  TRY(make_dirs(Env::posix(), setup_.scratch_dir));
+  TRY_ASSIGN(std::unique_ptr<mirror::Store> top, mirror::open_rocks_store(setup_.scratch_dir));
+  store_ = mirror::make_overlay_store(std::move(base), std::move(top));
+  return ok();
+}
+
+mirror::EngineHooks TargetRunner::hooks() {
+  const MirrorOptions& options = *setup_.options;
+  mirror::EngineHooks hooks;
+  hooks.open_target = [this]() -> Result<std::unique_ptr<mirror::TargetTree>> {
+    if (!setup_.scratch_dir.empty()) return mirror::open_dry_target(setup_.target.state.path);
+    mirror::PosixTarget::Options target_options;
+    target_options.throttle = throttle_.get();
+    TRY_ASSIGN(std::unique_ptr<mirror::PosixTarget> target, open_target(setup_.target.state, target_options));
+    return std::unique_ptr<mirror::TargetTree>(std::move(target));
+  };
+  hooks.stop = &stopping_;
+  hooks.now_s = realtime_s;
+  hooks.monotonic_ms = steady_ms;
+  hooks.exclude = options.exclude;
+  if (options.done) hooks.done = [this](const mirror::Done& done) { show(done); };
+  if (setup_.writer) {
+    hooks.barrier = setup_.barrier;
+    hooks.clear = [this](uint64_t index) -> Status {
+      Status cleared = users_->clear(setup_.log_user, index);
+      // Cleared that far already: the end of the log went with a crash.
+      return cleared.is(Code::not_found) || cleared.is(Code::invalid) ? ok() : std::move(cleared);
+    };
+  }
+  return hooks;
+}
+
 void TargetRunner::start() {
   thread_ = std::thread([this] { run(); });
 }
 void TargetRunner::ask_to_stop() {
+  stopping_ = true;
+  if (throttle_) throttle_->stop();
   std::lock_guard lock(mutex_);
   stop_ = true;
   wake_.notify_all();
@@ -128,6 +160,47 @@ void TargetRunner::ask_to_stop() {
 void TargetRunner::hurry() {
   hurry_ = true;
   wake_.notify_all();
+}
+
+Status TargetRunner::repair(std::vector<std::string> paths, const std::function<bool()>& gone) {
+  auto repair = std::make_shared<Repair>();
+  repair->paths = std::move(paths);
+  constexpr std::chrono::milliseconds kLook(5);
+  std::unique_lock lock(mutex_);
+  while (repair_) {  // somebody else's
+    if (gone()) return Error(Code::cancelled, "given up");
+    wake_.wait_for(lock, kLook);
+  }
+  repair_ = repair;
+  hurry_ = true;
+  wake_.notify_all();
+  while (!repair->done) {
+    if (gone() && repair_ == repair) {
+      repair_.reset();
+      return Error(Code::cancelled, "given up");
+    }
+    if (absent_) {
+      repair_.reset();
+      return Error(Code::not_found, problem_);
+    }
+    wake_.wait_for(lock, kLook);
+  }
+  return std::move(*repair->done);
+}
+
+Status TargetRunner::take_repair() {
+  std::shared_ptr<Repair> repair;
+  {
+    std::lock_guard lock(mutex_);
+    if (!repair_) return ok();
+    repair = repair_;
+  }
+  Status done = engine_->repair(repair->paths);
+  std::lock_guard lock(mutex_);
+  repair->done = done ? ok() : Status(done.error().clone());
+  if (repair_ == repair) repair_.reset();
+  wake_.notify_all();
+  return done;
 }
 
 std::optional<Error> TargetRunner::take_error() {
@@ -170,10 +243,32 @@ bool TargetRunner::wait_for_news(int64_t pause_ms) {
   return !stop_;
 }
 
-Status TargetRunner::go() {
+// What was cleared had been applied, and the index durable: if it does not know of it, it is not the one
+// that was written last.
+Status TargetRunner::check_age() {
+  TRY_ASSIGN(log::User user, users_->find(setup_.log_user));
+  uint64_t log_end = setup_.writer->last_index();
+  uint64_t cleared = std::min(user.cleared, log_end);
+  if (engine_->progress().cursor >= cleared) return ok();
+  return Error(Code::corrupt, "index " + setup_.index_dir + " is older than the log says (an old copy, or damaged); move "
+                              "the mirror's state directory away and start again with --adopt");
+}
+
+Status TargetRunner::begin() {
+  const MirrorOptions& options = *setup_.options;
   TRY(engine_->start());
-  if (setup_.target.adopted) TRY(engine_->adopt());
-  if (setup_.options->once) TRY(engine_->request_scan());
+  if (users_) TRY(check_age());
+  if (options.repair) return engine_->repair(*options.repair);
+  TRY(engine_->set_filter(options.filter_text));
+  if (setup_.target.adopted && !prepared_) TRY(engine_->adopt());
+  if (setup_.rescan && !prepared_) TRY(engine_->request_scan());
+  prepared_ = true;
+  if (options.once) TRY(engine_->request_scan());
+  return ok();
+}
+
+Status TargetRunner::go() {
+  TRY(begin());
   {
     std::lock_guard lock(mutex_);
     problem_.clear();
@@ -182,7 +277,9 @@ Status TargetRunner::go() {
   quiet_since_ms_ = steady_ms();
   uint64_t seen = 0;
   while (true) {
+    TRY(take_repair());
     TRY_ASSIGN(bool worked, engine_->step());
+    scan_done_ = engine_->progress().scans_pending == 0;
     if (worked) {
       quiet_since_ms_ = steady_ms();
       bool more_to_scan = engine_->progress().scans_pending > 0;
@@ -241,6 +338,11 @@ TargetReport TargetRunner::report() const {
   report.files_compared = counters.files_compared;
   report.batches = counters.batches;
   report.scanned = counters.scanned;
+  report.entries_seen = counters.entries_seen;
+  report.applied = counters.applied;
+  report.planned = counters.planned;
+  report.bytes_moved = std::max(report.bytes_copied, setup_.scratch_dir.empty() ? throttle_->spent() : 0);
+  report.scan_done = scan_done_;
   uint64_t last = setup_.writer ? setup_.writer->last_index() : 0;
   report.backlog = last > report.progress.cursor ? last - report.progress.cursor : 0;
   return report;
@@ -249,19 +351,33 @@ TargetReport TargetRunner::report() const {
 Result<std::string> TargetRunner::path_of(const mirror::EntryKey& key) {
   std::string path = key.name;
   Fid at = key.parent;
-  while (at != source_->root()) {
+  while (at != source_->root() && at != mirror::kParkFid) {
     TRY_ASSIGN(std::optional<mirror::Object> object, engine_->index().object(at));
-    if (!object) break;
+    if (!object) return path;
     path = object->home.name + "/" + path;
     at = object->home.parent;
   }
-  return path;
+  if (at != mirror::kParkFid) return path;
+  // A person knows it by the place that it was parked from.
+  std::string name = path.substr(0, path.find('/'));
+  auto parked = parked_from_.find(name);
+  std::string top = parked == parked_from_.end() ? ".reel/park/" + name : parked->second;
+  return top + path.substr(name.size());
 }
 
 void TargetRunner::show(const mirror::Done& done) {
   Result<std::string> path = path_of(done.key);
   Result<std::string> from = done.from.name.empty() ? Result<std::string>(std::string()) : path_of(done.from);
-  if (path && from) setup_.options->done(setup_.target.state.path, done, *path, *from);
+  if (!path || !from) return;
+  if (done.kind == mirror::Done::Kind::park) {
+    parked_from_[done.key.name] = *from;
+    return;
+  }
+  bool was_parked = done.kind == mirror::Done::Kind::move && done.from.parent == mirror::kParkFid;
+  if (was_parked) parked_from_.erase(done.from.name);
+  bool removed = done.kind == mirror::Done::Kind::remove && done.key.parent == mirror::kParkFid;
+  if (removed) parked_from_.erase(done.key.name);
+  setup_.options->done(setup_.target.state.path, done, *path, *from);
 }
 
 }  // namespace reel::service

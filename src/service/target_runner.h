@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <map>
 #include <thread>
 
 #include "log/log.h"
@@ -16,7 +17,10 @@ namespace reel::service {
 struct RunnerSetup {
   const MirrorOptions* options = nullptr;
   PreparedTarget target;
-  std::string index_dir;
+  bool rescan = false;               // the log may have forgotten what this target has not seen
+  std::string state_dir;
+  std::string index_dir;             // empty: there is none yet, and none may be made
+  std::string scratch_dir;           // not empty: a dry run, which writes only here
   std::string log_dir;               // empty: no log (once)
   std::string boot_id;
   log::Writer* writer = nullptr;     // null: no log
@@ -26,7 +30,7 @@ struct RunnerSetup {
 
 class TargetRunner {
  public:
-  // Opens the index. Errors: corrupt, busy, io.
+  // Opens the index; the options must outlive the runner. Errors: corrupt, busy, io.
   static Result<std::unique_ptr<TargetRunner>> create(RunnerSetup setup);
   ~TargetRunner();
 
@@ -35,6 +39,10 @@ class TargetRunner {
   // Whoever waits wants it now: no pause between batches until the next settle.
   void hurry();
   bool finished() const { return finished_; }
+  const std::string& path() const { return setup_.target.state.path; }
+  // Has the engine look at these paths of the target; returns when it knows of them. Errors: its own,
+  // cancelled (`gone` turned true).
+  Status repair(std::vector<std::string> paths, const std::function<bool()>& gone);
   // After finished(): what ended it, if it was an error.
   std::optional<Error> take_error();
 
@@ -45,6 +53,11 @@ class TargetRunner {
  private:
   explicit TargetRunner(RunnerSetup setup);
   Status build();
+  Status open_store();
+  mirror::EngineHooks hooks();
+  Status begin();
+  Status check_age();
+  Status take_repair();
   void run();
   Status go();
   bool wait_for_news(int64_t pause_ms);
@@ -66,10 +79,17 @@ class TargetRunner {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   bool stop_ = false;
-  std::atomic<bool> hurry_{false}, finished_{false};
+  std::atomic<bool> hurry_{false}, finished_{false}, stopping_{false}, scan_done_{false};
+  struct Repair {
+    std::vector<std::string> paths;
+    std::optional<Status> done;
+  };
+  std::shared_ptr<Repair> repair_;  // guarded by mutex_; waits to be taken, one at a time
   std::string problem_;  // guarded by mutex_
   bool absent_ = false;  // guarded by mutex_
   std::optional<Error> error_;
+  bool prepared_ = false;
+  std::map<std::string, std::string> parked_from_;  // paths of what was parked, by its name in the park
   int64_t pause_ms_ = 0;
   int64_t quiet_since_ms_ = 0;
 };
