@@ -6,6 +6,8 @@
 namespace reel::mirror {
 namespace {
 
+constexpr size_t kRunMax = 512;  // creations in one directory that one thread takes at once
+
 class Applier {
  public:
   Applier(const Plan& plan, ApplyContext& context) : plan_(plan), context_(context), index_(context.index) {}
@@ -204,19 +206,34 @@ class Applier {
     return context_.target.make_dir(dir, to.name);
   }
 
+  // Where the directory changes, and the end: a file system makes files of one directory one after
+  // the other, so two threads should not be in the same.
+  static std::vector<size_t> runs_of_one_directory(const std::vector<Op>& ops) {
+    std::vector<size_t> begins;
+    for (size_t i = 0; i < ops.size(); ++i)
+      if (i == 0 || ops[i].to.parent != ops[i - 1].to.parent || i - begins.back() >= kRunMax) begins.push_back(i);
+    begins.push_back(ops.size());
+    return begins;
+  }
+  Outcome create_one(const Op& op) {
+    Outcome outcome;
+    Result<std::optional<Entry>> occupant = index_.entry(op.to);
+    if (stopped())
+      outcome.status = stopping();
+    else if (!occupant)
+      outcome.status = std::move(occupant).error();
+    else if (*occupant)
+      outcome.status = Error(Code::exists, "the place is still taken");
+    else
+      outcome = create_object(op, context_);
+    ++context_.counters.applied;
+    return outcome;
+  }
   Status create(const std::vector<Op>& ops) {
     std::vector<Outcome> outcomes(ops.size());
-    context_.pool.run(ops.size(), [&](size_t i) {
-      Result<std::optional<Entry>> occupant = index_.entry(ops[i].to);
-      if (stopped())
-        outcomes[i].status = stopping();
-      else if (!occupant)
-        outcomes[i].status = std::move(occupant).error();
-      else if (*occupant)
-        outcomes[i].status = Error(Code::exists, "the place is still taken");
-      else
-        outcomes[i] = create_object(ops[i], context_);
-      ++context_.counters.applied;
+    std::vector<size_t> runs = runs_of_one_directory(ops);
+    context_.pool.run(runs.size() - 1, [&](size_t run) {
+      for (size_t i = runs[run]; i < runs[run + 1]; ++i) outcomes[i] = create_one(ops[i]);
     });
     for (size_t i = 0; i < ops.size(); ++i) {
       Outcome& outcome = outcomes[i];

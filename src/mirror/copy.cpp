@@ -255,9 +255,6 @@ Result<Extents::Extent> Extents::at(uint64_t offset) {
 }
 
 Result<CopyResult> copy_contents(int from, int to, uint64_t size, bool fresh, Throttle* throttle) {
-  struct stat source, target;
-  if (::fstat(from, &source) != 0 || ::fstat(to, &target) != 0)
-    return Error::from_errno(errno, "stat");
   Copier copier(from, to, size, throttle);
   if (size > kCloneMin && copier.clone()) {
     // The clone has the length the source has now, or the target had if that was longer.
@@ -265,8 +262,12 @@ Result<CopyResult> copy_contents(int from, int to, uint64_t size, bool fresh, Th
       return Error::from_errno(errno, "set size");
     return CopyResult{0, size};
   }
-  if (fresh) return copier.fresh(source.st_dev == target.st_dev);
-  return copier.update();
+  if (!fresh) return copier.update();
+  if (size <= kCloneMin) return copier.fresh(false);
+  struct stat source, target;
+  if (::fstat(from, &source) != 0 || ::fstat(to, &target) != 0)
+    return Error::from_errno(errno, "stat");
+  return copier.fresh(source.st_dev == target.st_dev);
 }
 
 }  // namespace reel::mirror

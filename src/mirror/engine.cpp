@@ -137,6 +137,21 @@ Status Engine::request_scan() {
   return store_.write(index_.take_batch(), Durable::no);
 }
 
+// The root, and what is parked: it may come back.
+Status Engine::scan_everything() {
+  index_.add_scan(source_.root(), ScanMode::deep);
+  std::vector<Fid> parked;
+  TRY(index_.list(kParkFid, "", [&](const std::string&, const Entry& entry, const Object*) {
+    if (entry.type == FileType::directory)
+      parked.push_back(entry.fid);
+    else
+      dirty_.objects[entry.fid] |= kDirtyAttributes | kDirtyData | kDirtyDoubt;
+    return true;
+  }));
+  for (const Fid& dir : parked) index_.add_scan(dir, ScanMode::deep);
+  return ok();
+}
+
 Status Engine::set_filter(const std::string& text) {
   TRY_ASSIGN(std::optional<std::string> before, index_.meta("filter"));
   if (before.value_or("") == text) return ok();
@@ -163,21 +178,6 @@ Status Engine::repair(const std::vector<std::string>& paths) {
   dirs_ = std::make_unique<TargetDirs>(*target_, index_, source_.root());  // directories may have moved
   TRY(store_.write(index_.take_batch(), Durable::yes));
   return update_progress();
-}
-
-// The root, and what is parked: it may come back.
-Status Engine::scan_everything() {
-  index_.add_scan(source_.root(), ScanMode::deep);
-  std::vector<Fid> parked;
-  TRY(index_.list(kParkFid, "", [&](const std::string&, const Entry& entry, const Object*) {
-    if (entry.type == FileType::directory)
-      parked.push_back(entry.fid);
-    else
-      dirty_.objects[entry.fid] |= kDirtyAttributes | kDirtyData | kDirtyDoubt;
-    return true;
-  }));
-  for (const Fid& dir : parked) index_.add_scan(dir, ScanMode::deep);
-  return ok();
 }
 
 Status Engine::fill_from_feed() {
@@ -329,8 +329,8 @@ Result<bool> Engine::run_batch(std::vector<std::pair<Fid, ScanMode>> scans) {
   }
   TRY(begin_batch(plan));
   counters_.planned += plan.size();
-  ApplyContext context{index_, source_, *target_, *dirs_, pool_, counters_, hooks_.done,
-                       feed_ != nullptr, scanning, park_until, hooks_.stop};
+  ApplyContext context{index_,     source_,          *target_, *dirs_,     pool_,       counters_,
+                       hooks_.done, feed_ != nullptr, scanning, park_until, hooks_.stop};
   TRY_ASSIGN(ApplyResult applied, apply(plan, context));
   counters_.applied = counters_.planned.load();
   TRY(finish_batch(found, applied));

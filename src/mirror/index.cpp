@@ -9,7 +9,9 @@ namespace {
 constexpr uint8_t kHomeBit = 0x80;  // in an entry's type byte: the object's body follows
 
 void append_be(std::string& to, uint64_t value, int bytes) {
-  for (int shift = (bytes - 1) * 8; shift >= 0; shift -= 8) to.push_back(static_cast<char>(value >> shift));
+  char text[8];
+  for (int i = 0; i < bytes; ++i) text[i] = static_cast<char>(value >> ((bytes - 1 - i) * 8));
+  to.append(text, static_cast<size_t>(bytes));
 }
 
 uint64_t load_be(std::string_view from, size_t at, int bytes) {
@@ -31,12 +33,14 @@ Fid load_fid(std::string_view from, size_t at) {
           static_cast<uint32_t>(load_be(from, at + 12, 4))};
 }
 
-std::string dir_prefix(const Fid& dir) {
-  std::string key = "E";
+std::string dir_prefix(const Fid& dir, size_t room = 0) {
+  std::string key;
+  key.reserve(1 + kFidBytes + room);
+  key.push_back('E');
   append_fid(key, dir);
   return key;
 }
-std::string entry_key(const EntryKey& key) { return dir_prefix(key.parent) + key.name; }
+std::string entry_key(const EntryKey& key) { return dir_prefix(key.parent, key.name.size()) += key.name; }
 std::string fid_key(char table, const Fid& fid) {
   std::string key(1, table);
   append_fid(key, fid);
@@ -66,6 +70,7 @@ Time read_time(ByteReader& reader) {
 
 std::string encode_entry(const Entry& entry, const Object* object) {
   std::string value;
+  value.reserve(object ? 1 + kFidBytes + 12 * kVarintMax : 1 + kFidBytes);
   value.push_back(static_cast<char>(static_cast<uint8_t>(entry.type) | (object ? kHomeBit : 0)));
   append_fid(value, entry.fid);
   if (!object) return value;
@@ -109,8 +114,9 @@ Result<bool> decode_entry(std::string_view value, Entry& entry, Object& object) 
 
 std::string encode_home(const EntryKey& home) {
   std::string value;
+  value.reserve(kFidBytes + home.name.size());
   append_fid(value, home.parent);
-  return value + home.name;
+  return value += home.name;
 }
 EntryKey decode_home(std::string_view value) {
   return {load_fid(value, 0), std::string(value.substr(kFidBytes))};
@@ -331,8 +337,10 @@ Status Index::scan_raw(const std::string& prefix,
 StoreBatch Index::take_batch() {
   StoreBatch batch;
   batch.items.reserve(pending_.size());
-  for (auto& [key, value] : pending_) batch.items.push_back({key, std::move(value)});
-  pending_.clear();
+  while (!pending_.empty()) {
+    auto row = pending_.extract(pending_.begin());
+    batch.items.push_back({std::move(row.key()), std::move(row.mapped())});
+  }
   return batch;
 }
 

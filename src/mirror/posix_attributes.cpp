@@ -76,10 +76,12 @@ size_t utf8_sequence(std::string_view s) {
   return shortest && !control && !surrogate && point < 0x110000 ? length : 0;
 }
 
-// The value of one attribute; nullopt when it is gone meanwhile.
-Result<std::optional<std::string>> xattr_value(const char* path, const char* name,
+// The value of one attribute; nullopt when it is gone meanwhile. `path`: where the descriptor is an
+// O_PATH one; else empty.
+Result<std::optional<std::string>> xattr_value(int fd, const std::string& path, const char* name,
                                                std::vector<char>& buffer) {
-  ssize_t size = ::getxattr(path, name, buffer.data(), buffer.size());
+  ssize_t size = path.empty() ? ::fgetxattr(fd, name, buffer.data(), buffer.size())
+                              : ::getxattr(path.c_str(), name, buffer.data(), buffer.size());
   if (size >= 0) return std::optional(std::string(buffer.data(), static_cast<size_t>(size)));
   if (errno == ENODATA) return std::optional<std::string>();
   return Error::from_errno(errno, std::string("read extended attribute ") + name);
@@ -190,6 +192,11 @@ Status set_flags(int fd, uint32_t flags, uint32_t mask) {
   return ok();
 }
 
+int change_mode(int fd, uint32_t mode) {
+  int result = ::fchmod(fd, mode);
+  return result != 0 && errno == EBADF ? ::chmod(proc_path(fd).c_str(), mode) : result;
+}
+
 std::string proc_path(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
 
 bool is_mirrored_xattr(std::string_view name) {
@@ -209,14 +216,18 @@ bool is_mirrored_xattr(std::string_view name) {
 
 Result<std::vector<Xattr>> read_xattrs(int fd) {
   static thread_local std::vector<char> names(kXattrMax), value(kXattrMax);
-  std::string path = proc_path(fd);
+  std::string path;  // the long way costs several times as much
   std::vector<Xattr> found;
-  ssize_t size = ::listxattr(path.c_str(), names.data(), names.size());
+  ssize_t size = ::flistxattr(fd, names.data(), names.size());
+  if (size < 0 && errno == EBADF) {
+    path = proc_path(fd);
+    size = ::listxattr(path.c_str(), names.data(), names.size());
+  }
   if (size < 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) return found;
   if (size < 0) return Error::from_errno(errno, "list extended attributes");
   for (const char* name = names.data(); name < names.data() + size; name += std::strlen(name) + 1) {
     if (!is_mirrored_xattr(name)) continue;
-    TRY_ASSIGN(std::optional<std::string> text, xattr_value(path.c_str(), name, value));
+    TRY_ASSIGN(std::optional<std::string> text, xattr_value(fd, path, name, value));
     if (text) found.push_back({name, std::move(*text)});
   }
   std::sort(found.begin(), found.end());

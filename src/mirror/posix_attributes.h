@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -42,7 +43,11 @@ class Fd {
 class PosixFile : public File {
  public:
   explicit PosixFile(Fd fd) : fd_(std::move(fd)) {}
+  PosixFile(Fd fd, const Attributes& found) : as_made(found), fd_(std::move(fd)) {}
   int fd() const override { return fd_.get(); }
+
+  // Set while the file is one that the target just made: what it was then (inode_flags: kStatxFlags).
+  std::optional<Attributes> as_made;
 
  private:
   Fd fd_;
@@ -79,6 +84,9 @@ uint32_t settable_flags(int fd);
 Result<uint32_t> get_flags(int fd);
 // Sets the flags in `mask` to those of `flags`; all others stay.
 Status set_flags(int fd, uint32_t flags, uint32_t mask);
+
+// Also of an O_PATH descriptor. -1 and errno as chmod.
+int change_mode(int fd, uint32_t mode);
 
 // "/proc/self/fd/N": reaches the object of an O_PATH descriptor, also when it is a symlink.
 std::string proc_path(int fd);

@@ -2,24 +2,27 @@
 #include "mirror/posix_source.h"
 
 #include <fcntl.h>
+#include <sys/utsname.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <climits>
-
-#include "mirror/target_dirs.h"
 
 namespace reel::mirror {
 namespace {
 
 constexpr size_t kCachedDirs = 256;
+constexpr size_t kSeenMax = 500000;
 constexpr size_t kDepthMax = 4096;  // a locator that answers in a circle ends here
 
 // With these three a page counts as written only when it cannot be stored to without a fault.
 constexpr int64_t kQuietSeconds = 120;
+constexpr int64_t kSecondNs = 1000000000;
+constexpr int64_t kTickNs = 20000000;  // two ticks of the slowest clock (100 Hz)
 
 Error gone(const char* what) { return {Code::not_found, what}; }
 
@@ -33,6 +36,19 @@ bool has_no_dirty_pages(int fd) {
     uint64_t cached, dirty, write_back, evicted, recently_evicted;
   } counts = {};
   return ::syscall(kCachestat, fd, &range, &counts, 0) == 0 && counts.dirty == 0;
+}
+
+// Whether ctime moves with every change that somebody could have looked before (multigrain
+// timestamps, Linux 6.13).
+bool fine_ctime() {
+  static const bool fine = [] {
+    struct utsname name;
+    int major = 0;
+    int minor = 0;
+    return ::uname(&name) == 0 && std::sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
+           (major > 6 || (major == 6 && minor >= 13));
+  }();
+  return fine;
 }
 
 }  // namespace
@@ -128,8 +144,10 @@ Result<Fd> PosixSource::walk_to(const Fid& fid) {
   SharedFd at;
   for (Fid up = fid; !(at = cached(up));) {
     std::optional<std::pair<Fid, std::string>> place;
-    if (locator_ && way.size() < kDepthMax) place = locator_(up);
-    if (!place) return gone("it is not known where the object is");
+    if (way.size() < kDepthMax) place = seen(up);
+    if (!place && locator_ && way.size() < kDepthMax) place = locator_(up);
+    // Not "gone": nobody knows that.
+    if (!place) return Error(Code::io, "it is not known where " + to_string(fid) + " is");
     way.emplace_back(up, std::move(place->second));
     up = place->first;
   }
@@ -142,6 +160,20 @@ Result<Fd> PosixSource::walk_to(const Fid& fid) {
   Fd own(::fcntl(at->get(), F_DUPFD_CLOEXEC, 0));
   if (!own) return Error::from_errno(errno, "duplicate a descriptor");
   return own;
+}
+
+std::optional<std::pair<Fid, std::string>> PosixSource::seen(const Fid& fid) {
+  std::lock_guard lock(cache_mutex_);
+  auto found = seen_.find(fid);
+  if (found == seen_.end()) return std::nullopt;
+  return found->second;
+}
+
+void PosixSource::remember(const Fid& dir, const SourceEntry& entry) {
+  if (by_handle_) return;
+  std::lock_guard lock(cache_mutex_);
+  if (seen_.size() >= kSeenMax) seen_.clear();
+  seen_[entry.fid] = {dir, std::string(entry.name)};
 }
 
 PosixSource::SharedFd PosixSource::cached(const Fid& fid) {
@@ -203,11 +235,11 @@ Result<SourceEntry> PosixSource::entry_held(int dirfd, const char* name) {
 
 Result<SourceEntry> PosixSource::lookup(const Fid& parent, const std::string& name) {
   TRY(check_name(name));
-  if (parent == root_fid_ && name == kPrivateName) return gone("a mirror's own directory");
   TRY_ASSIGN(SharedFd dir, directory(parent));
   Result<SourceEntry> found = entry(dir->get(), name.c_str(), nullptr);
   if (!found) return std::move(found).error().with("look up " + printable(name));
   found->name = name;
+  remember(parent, *found);
   return found;
 }
 
@@ -221,10 +253,10 @@ Status PosixSource::list(const Fid& dir, const std::function<Status(const Source
   auto fd = std::make_shared<const Fd>(*std::move(opened));
   cache(dir, fd);
   return each_name(fd->get(), [&](const char* name) -> Status {
-    if (dir == root_fid_ && std::string_view(name) == kPrivateName) return ok();
     Result<SourceEntry> found = entry(fd->get(), name, hint);
     if (found.is(Code::not_found)) return ok();
     if (!found) return std::move(found).error().with(printable(name));
+    remember(dir, *found);
     return each(*found);
   });
 }
@@ -289,6 +321,13 @@ Result<std::unique_ptr<File>> PosixSource::open(const Fid& fid) {
 }
 
 Result<bool> PosixSource::being_written(File& file) {
+  TRY_ASSIGN(Found found, living(file.fd()));
+  struct timespec now;
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  const Time& ctime = found.attributes.ctime;
+  int64_t age_ns = (now.tv_sec - ctime.seconds) * kSecondNs + now.tv_nsec - static_cast<int64_t>(ctime.nanoseconds);
+  // Before Linux 6.13 ctime moves once a tick: within the same one a later write does not show.
+  if (age_ns < kTickNs && !fine_ctime()) return true;
   // A read lease is given only while nobody has the file open for writing, mapped or not. It is held
   // for the moment between two system calls; whoever opens the file in it waits for that long.
   if (::fcntl(file.fd(), F_SETLEASE, F_RDLCK) == 0) {
@@ -297,10 +336,7 @@ Result<bool> PosixSource::being_written(File& file) {
   }
   if (errno == EAGAIN) return true;
   // No leases here, or not for us: what has been quiet for long and is all on disk is not written.
-  TRY_ASSIGN(Found found, living(file.fd()));
-  struct timespec now;
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  return found.attributes.ctime.seconds > now.tv_sec - kQuietSeconds || !has_no_dirty_pages(file.fd());
+  return age_ns < kQuietSeconds * kSecondNs || !has_no_dirty_pages(file.fd());
 }
 
 Result<Attributes> PosixSource::stat(File& file) {

@@ -4,9 +4,6 @@
 // made from the FID; without it, or where FIDs cannot be turned back into handles, by walking down
 // from the root along names that a locator gives, and comparing the FID of what is found.
 //
-// ".reel" in the root is not there: a source that is itself the target of a mirror has it, and to mirror
-// it would be to overwrite the target's own.
-//
 // Only what is on the same file system as the root exists here. When the mount can be cloned, the
 // tree is seen through a private, read-only, non-recursive copy of it: mounts on top of the source
 // are not there, what they hide is, and reading changes no access time. A btrfs subvolume is a file
@@ -34,7 +31,7 @@ class PosixSource final : public SourceTree {
   struct Options {
     bool by_handle = true;    // false: walk even where handles could be opened
     bool clone_mount = true;  // false: look through the mount as it is
-    std::string hidden{};     // a directory that is not there for the mirror: its own state
+    std::string hidden = {};       // a directory that is not there for the mirror: its own state
   };
 
   static Result<std::unique_ptr<PosixSource>> open(const std::string& path, Options options);
@@ -74,6 +71,9 @@ class PosixSource final : public SourceTree {
   // A directory to look names up in: from the cache, or opened and cached. Never read from.
   Result<SharedFd> directory(const Fid& fid);
   SharedFd cached(const Fid& fid);
+  // Without handles: where an object was met last. Many, not all.
+  std::optional<std::pair<Fid, std::string>> seen(const Fid& fid);
+  void remember(const Fid& dir, const SourceEntry& entry);
   void cache(const Fid& fid, SharedFd fd);
   Result<SourceEntry> entry(int dirfd, const char* name, const FidHint& hint);
   Result<SourceEntry> entry_held(int dirfd, const char* name);
@@ -99,6 +99,7 @@ class PosixSource final : public SourceTree {
   std::mutex cache_mutex_;
   std::list<CachedDir> cache_order_;
   std::unordered_map<Fid, std::list<CachedDir>::iterator> cache_;
+  std::unordered_map<Fid, std::pair<Fid, std::string>> seen_;
 };
 
 }  // namespace reel::mirror

@@ -42,6 +42,8 @@ mode_t format_of(FileType type) {
   }
 }
 
+constexpr Time kUnknownTime{0, UINT32_MAX};  // no file has it
+
 bool has_flags(const Attributes& a) {
   return a.type == FileType::regular || a.type == FileType::directory;
 }
@@ -112,6 +114,8 @@ Result<Attributes> PosixTarget::stat(const TargetDirPtr& dir, const std::string&
 }
 
 Result<Attributes> PosixTarget::stat(File& file) {
+  // Of a file that was just made nobody else knows.
+  if (const auto& made = static_cast<PosixFile&>(file).as_made) return *made;
   TRY_ASSIGN(Found found, find_at(file.fd(), ""));
   if (settable_flags_) {
     TRY_ASSIGN(found.attributes.inode_flags, get_flags(file.fd()));
@@ -222,12 +226,13 @@ Result<std::unique_ptr<File>> PosixTarget::create(const TargetDirPtr& dir, const
     return open_at(dirfd, name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
   }));
   if (!fd) return failed("create", name);
-  struct stat made;
-  if (::fstat(fd.get(), &made) != 0) return failed("stat", name);
+  Result<Found> made = find_at(fd.get(), "");
+  if (!made) return std::move(made).error().with(printable(name));
   // The umask or a default ACL of the directory took bits away.
-  if ((made.st_mode & 07777) != mode && ::fchmod(fd.get(), mode) != 0)
+  if (made->attributes.mode != mode && ::fchmod(fd.get(), mode) != 0)
     return failed("set mode of", name);
-  return std::unique_ptr<File>(new PosixFile(std::move(fd)));
+  made->attributes.mode = mode;
+  return std::unique_ptr<File>(new PosixFile(std::move(fd), made->attributes));
 }
 
 Result<std::unique_ptr<File>> PosixTarget::open(const TargetDirPtr& dir, const std::string& name) {
@@ -245,6 +250,18 @@ Result<CopyResult> PosixTarget::copy(SourceTree&, File& from, File& to, uint64_t
   return copy_contents(from.fd(), to.fd(), size, fresh, throttle_);
 }
 
+// What set_attributes may find there. Owner and mode of a file that was just made are known.
+Result<Attributes> PosixTarget::attributes_before(File* file, int fd) {
+  std::optional<Attributes> made;
+  if (file) made.swap(static_cast<PosixFile&>(*file).as_made);
+  if (made) {
+    made->mtime = kUnknownTime;
+    return *made;
+  }
+  TRY_ASSIGN(Found found, find_at(fd, ""));
+  return found.attributes;
+}
+
 Status PosixTarget::set_attributes(File* file, const TargetDirPtr& dir, const std::string& name,
                                    const AttributeChange& change) {
   Fd object, opened;
@@ -259,8 +276,7 @@ Status PosixTarget::set_attributes(File* file, const TargetDirPtr& dir, const st
     fd = object.get();
     readable = -1;
   }
-  TRY_ASSIGN(Found found, find_at(fd, ""));
-  Attributes& now = found.attributes;
+  TRY_ASSIGN(Attributes now, attributes_before(file, fd));
   if (!has_flags(now)) readable = -1;
   if (has_flags(now) && readable < 0 && settable_flags_) {
     opened = Fd(open_at(AT_FDCWD, proc_path(fd).c_str(), O_RDONLY | O_NONBLOCK));
@@ -281,7 +297,7 @@ Status PosixTarget::set_all(int fd, int readable, const Attributes& now,
   keep(first, set_owner(fd, now, wanted, mode_unsure));
   keep(first, set_xattrs(fd, now, change.xattrs, mode_unsure));
   if (now.type != FileType::symlink && (mode_unsure || now.mode != wanted.mode) &&
-      ::chmod(proc_path(fd).c_str(), wanted.mode) != 0)
+      change_mode(fd, wanted.mode) != 0)
     keep(first, Error::from_errno(errno, "set mode"));
   if (now.mtime != wanted.mtime) {
     struct timespec times[2] = {};

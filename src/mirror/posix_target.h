@@ -77,6 +77,7 @@ class PosixTarget final : public TargetTree {
   bool loosen(const Place& place);
   Status remove(const TargetDirPtr& dir, const std::string& name, int flags);
 
+  static Result<Attributes> attributes_before(File* file, int fd);
   Status set_all(int fd, int readable, const Attributes& now, const AttributeChange& change);
   Status set_owner(int fd, const Attributes& now, const Attributes& wanted, bool& mode_unsure);
   Status set_xattrs(int fd, const Attributes& now, const std::vector<Xattr>& wanted,

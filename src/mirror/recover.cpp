@@ -245,6 +245,7 @@ Intent Intent::of(const Plan& plan, const Index& index) {
     for (const Op& op : *ops) {
       if (!op.from.name.empty()) intent.keys.push_back(op.from);
       if (!op.to.name.empty()) intent.keys.push_back(op.to);
+      if (ops == &plan.mkdirs || ops == &plan.creates) continue;  // the index has nothing of these
       Result<std::optional<Object>> known = index.object(op.fid);
       if (known && *known) objects.insert(op.fid);
     }

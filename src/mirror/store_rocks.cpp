@@ -50,7 +50,9 @@ class RocksStore : public Store {
   }
 
   Status write(const StoreBatch& batch, Durable durable) override {
-    rocksdb::WriteBatch rocks;
+    size_t bytes = 0;
+    for (const StoreBatch::Item& item : batch.items) bytes += item.key.size() + (item.value ? item.value->size() : 0) + 16;
+    rocksdb::WriteBatch rocks(bytes);
     for (const StoreBatch::Item& item : batch.items) {
       if (item.value)
         rocks.Put(slice(item.key), slice(*item.value));

@@ -2,7 +2,10 @@
 #include "mirror/survey.h"
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
+
+#include "mirror/target_dirs.h"
 
 namespace reel::mirror {
 namespace {
@@ -100,8 +103,14 @@ class Surveyor {
     return exclude_(path, type == FileType::directory);
   }
 
+  // What a target keeps at its root for itself; a source that is a target has it, too.
+  bool is_private(const Fid& dir, const std::string& name) const {
+    return dir == source_.root() && name == kPrivateName;
+  }
+
   Status look(const EntryKey& key) {
     survey_.looked_at.insert(Index::retry_key(key));
+    if (is_private(key.parent, key.name)) return ok();
     TRY_ASSIGN(bool in_scope, known(key.parent));
     // Unknown parents lie outside the source or are new; the new ones are read whole.
     if (!in_scope || key.parent == kParkFid) return ok();
@@ -184,13 +193,19 @@ class Surveyor {
     }
     if (round.empty()) return ok();
     size_t room = limits_.changes - survey_.changes.size() - survey_.objects.size();
-    pool_.run(round.size(), [&](size_t i) { read_dir(round[i], room / round.size() + 16); });
+    // Whoever comes first takes what it needs: a directory that is cut off must be read again whole.
+    std::atomic<int64_t> left = static_cast<int64_t>(room);
+    pool_.run(round.size(), [&](size_t i) { read_dir(round[i], left); });
     for (Delta& delta : round) TRY(merge(delta));
     return ok();
   }
 
   // Runs in the pool: reads index and source, changes nothing but `delta`.
-  void read_dir(Delta& delta, size_t room) {
+  void read_dir(Delta& delta, std::atomic<int64_t>& room) {
+    if (room <= 0) {
+      delta.status = batch_full();
+      return;
+    }
     std::unordered_map<std::string, KnownEntry> known_entries;
     bool prefetched = true;
     delta.status = index_.list(delta.dir, "", [&](const std::string& name, const Entry& entry, const Object* object) {
@@ -211,6 +226,7 @@ class Surveyor {
     auto each = [&](const SourceEntry& found) -> Status {
       if (limits_.entries_seen) ++*limits_.entries_seen;
       std::string name(found.name);
+      if (is_private(delta.dir, name)) return ok();
       KnownEntry old;
       if (prefetched) {
         auto at = known_entries.find(name);
@@ -225,7 +241,7 @@ class Surveyor {
       }
       if (prefetched) known_entries.erase(name);
       if (old.entry.fid != found.fid) {
-        if (delta.changes.size() >= room) return batch_full();
+        if (room-- <= 0) return batch_full();
         delta.changes.push_back({std::move(name), old.entry.fid, found.fid, found.attributes});
         return ok();
       }
@@ -252,12 +268,12 @@ class Surveyor {
   }
 
   // A directory too large to be held in memory: ask the source for each entry that the index has.
-  Status find_vanished(Delta& delta, size_t room) {
+  Status find_vanished(Delta& delta, std::atomic<int64_t>& room) {
     Status status = ok();
     TRY(index_.list(delta.dir, "", [&](const std::string& name, const Entry& entry, const Object*) {
       Result<SourceEntry> found = source_.lookup(delta.dir, name);
       if (found.is(Code::not_found)) {
-        if (delta.changes.size() >= room) {
+        if (room-- <= 0) {
           delta.complete = false;
           return false;
         }

@@ -17,6 +17,7 @@ namespace reel::service {
 struct RunnerSetup {
   const MirrorOptions* options = nullptr;
   PreparedTarget target;
+  std::string rescan_mark;           // a file: the log may have forgotten what this target has not seen
   std::string state_dir;
   std::string index_dir;             // empty: there is none yet, and none may be made
   std::string scratch_dir;           // not empty: a dry run, which writes only here
@@ -25,7 +26,6 @@ struct RunnerSetup {
   log::Writer* writer = nullptr;     // null: no log
   std::function<Result<uint64_t>()> barrier;
   std::string log_user;
-  bool new_user = false;             // nothing kept the log for this target until now
 };
 
 class TargetRunner {
@@ -88,7 +88,7 @@ class TargetRunner {
   std::string problem_;  // guarded by mutex_
   bool absent_ = false;  // guarded by mutex_
   std::optional<Error> error_;
-  bool adopted_ = false;
+  bool prepared_ = false;
   std::map<std::string, std::string> parked_from_;  // paths of what was parked, by its name in the park
   int64_t pause_ms_ = 0;
   int64_t quiet_since_ms_ = 0;

@@ -1,0 +1,228 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+#
+# How fast the mirror is, one sub-command for each row of the table in README.md beside this file. Every
+# figure is a ratio: reel and what it is measured against take turns in the same run, each on file
+# systems made anew, and the medians are compared. Needs root, loop devices, ext4 and rsync.
+#   mirror_bench.py [--reel FILE] [--bench-dir DIR] [--rounds N] [--dir DIR] ROW...    (all: every row)
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+GiB = 1 << 30
+
+
+def quiet(*command):
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+class Place:
+    """A temporary directory with ext4 file systems in sparse files; leaves nothing behind."""
+
+    def __init__(self, base):
+        self.dir = tempfile.mkdtemp(prefix="reel-bench-", dir=base)
+        self.mounts = []
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def make(self, name, size, inodes=None):
+        """A fresh file system called `name`; where it is mounted."""
+        image, mount = self.path(name + ".image"), self.path(name)
+        if mount in self.mounts:
+            quiet("umount", mount)
+            self.mounts.remove(mount)
+        if os.path.exists(image):
+            os.unlink(image)
+        with open(image, "wb") as file:
+            file.truncate(size)
+        # Nothing that goes on in the background while others are measured.
+        options = ["-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard"]
+        if inodes:
+            options += ["-N", str(inodes)]
+        quiet("mkfs.ext4", "-q", "-F", *options, image)
+        os.makedirs(mount, exist_ok=True)
+        quiet("mount", "-o", "loop,noatime", image, mount)
+        self.mounts.append(mount)
+        shutil.rmtree(os.path.join(mount, "lost+found"), ignore_errors=True)
+        return mount
+
+    def fresh_dir(self, name):
+        path = self.path(name)
+        shutil.rmtree(path, ignore_errors=True)
+        os.makedirs(path)
+        return path
+
+    def close(self):
+        for mount in reversed(self.mounts):
+            subprocess.run(["umount", mount], stderr=subprocess.DEVNULL)
+        if any(os.path.ismount(mount) for mount in self.mounts):
+            print("still mounted below " + self.dir, file=sys.stderr)
+            return
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class Took:
+    """Seconds of one run: of the clock, of the processor, and until it is on disk as well."""
+
+    def __init__(self, wall, cpu, synced):
+        self.wall, self.cpu, self.synced = wall, cpu, synced
+
+
+def timed(command, sync=None):
+    """Runs `command`; with `sync`, a file system that is synced afterwards."""
+    begin = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    wall = time.monotonic() - begin
+    if process.returncode != 0:
+        raise SystemExit("failed (%d): %s" % (process.returncode, " ".join(command)))
+    if sync:
+        quiet("sync", "-f", sync)
+    return Took(wall, used.ru_utime + used.ru_stime, time.monotonic() - begin)
+
+
+def take_turns(rounds, contenders):
+    """contenders: name -> function that runs once and returns Took. Each round begins with another."""
+    results = {name: [] for name in contenders}
+    names = list(contenders)
+    for turn in range(rounds):
+        for name in names[turn % len(names):] + names[:turn % len(names)]:
+            results[name].append(contenders[name]())
+    return results
+
+
+def median(tooks, what="wall"):
+    return statistics.median(getattr(took, what) for took in tooks)
+
+
+def spread(tooks, what="wall"):
+    values = sorted(getattr(took, what) for took in tooks)
+    return "%.2f s (%.2f–%.2f)" % (statistics.median(values), values[0], values[-1])
+
+
+def row(what, must, measured, medians):
+    load = os.getloadavg()[0]
+    print("| %s | %s | %s | %s | load %.1f on %d cores |" % (what, must, measured, medians, load, os.cpu_count()))
+    sys.stdout.flush()
+
+
+def write_files(root, count, size, per_dir=100):
+    block = os.urandom(size)
+    for i in range(count):
+        if i % per_dir == 0:
+            directory = "%s/d%02d/e%05d" % (root, i // per_dir % 20, i // per_dir)
+            os.makedirs(directory, exist_ok=True)
+        with open("%s/file-%07d.dat" % (directory, i), "wb", buffering=0) as file:
+            if size:
+                file.write(block)
+
+
+class Bench:
+    def __init__(self, arguments):
+        self.reel, self.bench_dir, self.rounds = arguments.reel, arguments.bench_dir, arguments.rounds
+        self.scale = arguments.scale
+        self.place = Place(arguments.dir)
+
+    def once(self, source, target, state):
+        return [self.reel, "mirror", source, target, "--once", "--state", state]
+
+    def first_sync(self):
+        count = int(50000 * self.scale)
+        source = self.place.make("source", GiB, count * 2)
+        write_files(source, count, 4096)
+        os.sync()
+
+        def run(command_to):
+            target = self.place.make("target", GiB, count * 2)
+            os.sync()
+            return timed(command_to(target), target)
+
+        results = take_turns(self.rounds, {
+            "reel": lambda: run(lambda to: self.once(source, to, self.place.fresh_dir("state"))),
+            "rsync": lambda: run(lambda to: ["rsync", "-aHAX", source + "/", to]),
+            "cp": lambda: run(lambda to: ["cp", "-a", source + "/.", to]),
+        })
+        reel, rsync, cp = results["reel"], results["rsync"], results["cp"]
+        row("first sync, %d × 4 KiB" % count, "2× rsync -aHAX, 1.4× cp -a",
+            "%.2f× rsync, %.2f× cp; all synced: %.2f× rsync, %.2f× cp" % (
+                median(rsync) / median(reel), median(cp) / median(reel),
+                median(rsync, "synced") / median(reel, "synced"), median(cp, "synced") / median(reel, "synced")),
+            "reel %s cpu %.2f, rsync %s cpu %.2f, cp %s cpu %.2f; with sync %.2f, %.2f, %.2f s" % (
+                spread(reel), median(reel, "cpu"), spread(rsync), median(rsync, "cpu"), spread(cp), median(cp, "cpu"),
+                median(reel, "synced"), median(rsync, "synced"), median(cp, "synced")))
+
+    def large_file(self):
+        size = int(4 * GiB * self.scale)
+        source = self.place.make("source", size + GiB)
+        with open(source + "/large", "wb", buffering=0) as file:
+            block = os.urandom(1 << 24)
+            for _ in range(size >> 24):
+                file.write(block)
+        os.sync()
+
+        def run(command_to):
+            target = self.place.make("target", size + GiB)
+            os.sync()
+            return timed(command_to(target), target)
+
+        results = take_turns(self.rounds, {
+            "reel": lambda: run(lambda to: self.once(source, to, self.place.fresh_dir("state"))),
+            "cp": lambda: run(lambda to: ["cp", source + "/large", to + "/large"]),
+        })
+        reel, cp = results["reel"], results["cp"]
+        row("first sync, one file of %.1f GiB" % (size / GiB), "≤ 1.1 × cp",
+            "%.2f × cp; both synced: %.2f × cp" % (median(reel) / median(cp), median(reel, "synced") / median(cp, "synced")),
+            "reel %s, cp %s; with sync %.2f, %.2f s" % (spread(reel), spread(cp), median(reel, "synced"), median(cp, "synced")))
+
+    def second_once(self):
+        count = int(200000 * self.scale)
+        source = self.place.make("source", 2 * GiB, count * 2)
+        write_files(source, count, 0)
+        state = self.place.fresh_dir("state")
+        target = self.place.make("target", 2 * GiB, count * 2)
+        copy = self.place.make("copy", 2 * GiB, count * 2)
+        timed(self.once(source, target, state))
+        timed(["rsync", "-a", source + "/", copy])
+        os.sync()
+        results = take_turns(self.rounds, {
+            "reel": lambda: timed(self.once(source, target, state)),
+            "rsync": lambda: timed(["rsync", "-a", source + "/", copy]),
+        })
+        reel, rsync = results["reel"], results["rsync"]
+        row("second --once, %d unchanged" % count, "faster than rsync -a", "%.2f × as fast" % (median(rsync) / median(reel)),
+            "reel %s cpu %.2f, rsync %s cpu %.2f" % (spread(reel), median(reel, "cpu"), spread(rsync), median(rsync, "cpu")))
+
+
+def main():
+    here = os.path.dirname(os.path.abspath(__file__))
+    build = os.path.join(here, "..", "build", "release")
+    rows = [name.replace("_", "-") for name, value in vars(Bench).items() if callable(value) and name not in ("__init__", "once")]
+    parser = argparse.ArgumentParser(description="measures reel against its references")
+    parser.add_argument("--reel", default=os.path.join(build, "src", "cli", "reel"))
+    parser.add_argument("--bench-dir", default=os.path.join(build, "bench"))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--scale", type=float, default=1, help="of the sizes; 1 is what the table asks for")
+    parser.add_argument("--dir", default=None, help="where images and state go")
+    parser.add_argument("rows", nargs="+", choices=rows + ["all"])
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    for name in rows if "all" in arguments.rows else arguments.rows:
+        bench = Bench(arguments)
+        try:
+            getattr(bench, name.replace("-", "_"))()
+        finally:
+            bench.place.close()
+
+
+if __name__ == "__main__":
+    main()
