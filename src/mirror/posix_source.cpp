@@ -144,8 +144,8 @@ Result<Fd> PosixSource::walk_to(const Fid& fid) {
   SharedFd at;
   for (Fid up = fid; !(at = cached(up));) {
     std::optional<std::pair<Fid, std::string>> place;
-    if (way.size() < kDepthMax) place = seen(up);
-    if (!place && locator_ && way.size() < kDepthMax) place = locator_(up);
+    if (locator_ && way.size() < kDepthMax) place = locator_(up);
+    if (!place && way.size() < kDepthMax) place = seen(up);
     // Not "gone": nobody knows that.
     if (!place) return Error(Code::io, "it is not known where " + to_string(fid) + " is");
     way.emplace_back(up, std::move(place->second));

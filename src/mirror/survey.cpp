@@ -301,7 +301,8 @@ class Surveyor {
       EntryKey key{delta.dir, std::move(found.name)};
       if (!looked_.insert(key).second) {
         // A record has led here already; but only a scan doubts everything below.
-        if (!found.new_fid.is_zero()) TRY(doubt_below(found, delta.mode));
+        TRY(doubt_below(found.new_fid, delta.mode));
+        TRY(doubt_below(found.old_fid, delta.mode));  // it may have left between the two looks
         continue;
       }
       if (found.new_fid.is_zero())
@@ -333,12 +334,14 @@ class Surveyor {
     });
   }
 
-  Status doubt_below(const Delta::Found& found, ScanMode mode) {
-    TRY_ASSIGN(bool is_known, known(found.new_fid));
-    if (!is_known) return ok();
-    survey_.objects[found.new_fid] |= kDirtyScan;
-    if (found.attributes.type == FileType::directory && mode == ScanMode::deep)
-      scans_.emplace_back(found.new_fid, ScanMode::deep);
+  Status doubt_below(const Fid& fid, ScanMode mode) {
+    if (fid.is_zero()) return ok();
+    TRY_ASSIGN(std::optional<Object> object, index_.object(fid));
+    if (!object) return ok();
+    survey_.objects[fid] |= kDirtyScan;
+    bool is_dir = object->type == FileType::directory;
+    // Once a batch: directories that change places could send the scan round in a ring.
+    if (is_dir && mode == ScanMode::deep && owed_.insert(fid).second) scans_.emplace_back(fid, mode);
     return ok();
   }
 
@@ -371,6 +374,7 @@ class Surveyor {
   std::deque<Fid> new_dirs_;
   std::deque<std::pair<Fid, ScanMode>> scans_;
   std::vector<Fid> links_to_check_;
+  std::unordered_set<Fid, FidHash> owed_;
   bool scanning_ = false;
 };
 
