@@ -202,11 +202,133 @@ class Bench:
         row("second --once, %d unchanged" % count, "faster than rsync -a", "%.2f × as fast" % (median(rsync) / median(reel)),
             "reel %s cpu %.2f, rsync %s cpu %.2f" % (spread(reel), median(reel, "cpu"), spread(rsync), median(rsync, "cpu")))
 
+    def follow(self, source, target, state, work):
+        """Seconds of `work` alone, and until the target has all of it, and what was done there."""
+        mirror = subprocess.Popen([self.reel, "mirror", source, target, "--state", state, "--hold", "0"])
+        try:
+            self.wait(state)
+            before = self.status(state)
+            begin = time.monotonic()
+            work()
+            worked = time.monotonic() - begin
+            self.wait(state)
+            settled = time.monotonic() - begin
+            after = self.status(state)
+        finally:
+            mirror.terminate()
+            mirror.wait()
+        counts = ("created", "removed", "renames", "links", "attributes", "bytes_copied")
+        return worked, settled, {name: after[name] - before[name] for name in counts}
+
+    def wait(self, state):
+        deadline = time.monotonic() + 1800
+        while subprocess.run([self.reel, "wait", "--state", state], stderr=subprocess.DEVNULL).returncode != 0:
+            if time.monotonic() > deadline:
+                raise SystemExit("the mirror does not settle")
+            time.sleep(0.02)
+
+    def status(self, state):
+        text = subprocess.run([self.reel, "status", "--state", state, "--json"], check=True, stdout=subprocess.PIPE).stdout
+        return json.loads(text)["targets"][0]
+
+    def following(self):
+        count = int(100000 * self.scale)
+        alone, worked, settled, counts = [], [], [], {}
+        for _ in range(self.rounds):
+            source, target = self.place.make("source", GiB, count * 2), self.place.make("target", GiB, count * 2)
+            begin = time.monotonic()
+            create_rename_delete(source, count)
+            alone.append(time.monotonic() - begin)
+            source = self.place.make("source", GiB, count * 2)
+            work, end, counts = self.follow(source, target, self.place.fresh_dir("state"), lambda: create_rename_delete(source, count))
+            worked.append(work)
+            settled.append(end)
+        left = count - count // 3
+        mid = statistics.median
+        row("following, %d created, a third renamed, a third deleted" % count, "settled ≤ 1.5 × the workload; no more than what is left",
+            "%.2f × the workload beside it, %.2f × the workload unwatched; %d of %d files left were created" % (
+                mid(settled) / mid(worked), mid(settled) / mid(alone), counts["created"], left),
+            "unwatched %.2f s, watched %.2f s, settled %.2f s; %s" % (mid(alone), mid(worked), mid(settled), json.dumps(counts)))
+
+    def tree_size(self):
+        small, large = 10000, int(2000000 * self.scale)
+        results = {}
+        for entries in (small, large):
+            source = self.place.make("source", 6 * GiB, entries + 100000)
+            target = self.place.make("target", 6 * GiB, entries + 100000)
+            write_files(source, entries, 0)
+            state = self.place.fresh_dir("state")
+            timed(self.once(source, target, state))
+            results[entries] = []
+            for turn in range(self.rounds):
+                def work():
+                    for i in range(1000):
+                        with open("%s/changed-%d-%d" % (source, turn, i), "wb") as file:
+                            file.write(b"x")
+                results[entries].append(self.follow(source, target, state, work)[1])
+        mid = statistics.median
+        row("following 1,000 changes in %d and in %d entries" % (small, large), "the same",
+            "%.2f ×" % (mid(results[large]) / mid(results[small])), "%.3f and %.3f s" % (mid(results[small]), mid(results[large])))
+
+    def parts(self, *arguments):
+        command = [os.path.join(self.bench_dir, "mirror_parts")] + [str(a) for a in arguments]
+        output = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.decode()
+        return [json.loads(line) for line in output.splitlines()]
+
+    def gap_scan(self):
+        count = int(200000 * self.scale)
+        source, target = self.place.make("source", 2 * GiB, count * 2), self.place.make("target", 2 * GiB, count * 2)
+        write_files(source, count, 0)
+        state = self.place.fresh_dir("state")
+        timed(self.once(source, target, state))
+        targets = os.path.join(state, "targets")
+        runs = self.parts("gap-scan", source, os.path.join(targets, os.listdir(targets)[0], "index"))
+        seconds, cpu = (statistics.median(run[name] for run in runs) for name in ("seconds", "cpu"))
+        row("gap scan of %d unchanged, warm" % count, "≤ 0.3 s on two cores", "%.2f s; %.2f s of processor time" % (seconds, cpu), "")
+
+    def fold_plan(self):
+        runs = [self.parts("fold-plan", int(1e7 * self.scale), int(1e6 * self.scale))[0] for _ in range(self.rounds)]
+        mid = sorted(runs, key=lambda run: run["per_s"])[len(runs) // 2]
+        row("fold and plan, %d records" % mid["records"], "≥ 1 M records/s", "%.2f M records/s" % (mid["per_s"] / 1e6),
+            "fold %.2f s, plan %.2f s (processor time)" % (mid["fold_s"], mid["plan_s"]))
+
+    def memory(self):
+        run = self.parts("memory", int(5e6 * self.scale), self.place.fresh_dir("index"))[0]
+        row("memory, tree of %d entries" % run["entries"], "≤ 300 MiB", "%d MiB" % run["rss_mib"],
+            "first sync %.0f s, scan %.0f s" % (run["first_sync_s"], run["scan_s"]))
+
+    def watched(self):
+        subprocess.run([os.path.join(self.bench_dir, "watch_cost"), str(self.rounds), "ext4"], check=True)
+
+
+def create_rename_delete(root, count):
+    """Two processes, each half of the files."""
+    children = []
+    for part in range(2):
+        child = os.fork()
+        if child == 0:
+            for i in range(part, count, 2):
+                directory = "%s/d%d" % (root, i // 1000)
+                if i % 1000 < 2:
+                    os.makedirs(directory, exist_ok=True)
+                path = "%s/file-%d" % (directory, i)
+                with open(path, "wb", buffering=0) as file:
+                    file.write(b"contents\n")
+                if i % 3 == 0:
+                    os.rename(path, path + "-renamed")
+                elif i % 3 == 1:
+                    os.unlink(path)
+            os._exit(0)
+        children.append(child)
+    for child in children:
+        if os.waitpid(child, 0)[1] != 0:
+            raise SystemExit("the workload failed")
+
 
 def main():
     here = os.path.dirname(os.path.abspath(__file__))
-    build = os.path.join(here, "..", "build", "release")
-    rows = [name.replace("_", "-") for name, value in vars(Bench).items() if callable(value) and name not in ("__init__", "once")]
+    build = os.path.join(here, "..", "build", "bench")
+    rows = ["first-sync", "large-file", "second-once", "following", "watched", "gap-scan", "fold-plan", "memory", "tree-size"]
     parser = argparse.ArgumentParser(description="measures reel against its references")
     parser.add_argument("--reel", default=os.path.join(build, "src", "cli", "reel"))
     parser.add_argument("--bench-dir", default=os.path.join(build, "bench"))

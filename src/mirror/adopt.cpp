@@ -12,10 +12,11 @@ constexpr size_t kRowsPerWrite = 20000;
 
 class Adopter {
  public:
-  Adopter(Index& index, SourceTree& source, TargetTree& target, const ExcludeFn& exclude)
-      : index_(index), source_(source), target_(target), exclude_(exclude) {}
+  Adopter(Index& index, SourceTree& source, TargetTree& target, const AdoptOptions& options)
+      : index_(index), source_(source), target_(target), options_(options), exclude_(options.exclude) {}
 
-  Status run() {
+  Result<uint64_t> run() {
+    if (options_.max_delete != UINT64_MAX) TRY(check_deletions());
     TRY_ASSIGN(TargetDirPtr root, target_.root());
     std::vector<Dir> todo;
     todo.push_back({source_.root(), root, ""});
@@ -25,7 +26,8 @@ class Adopter {
       TRY(match(dir, todo));
       if (index_.pending_rows() > kRowsPerWrite) TRY(index_.store().write(index_.take_batch(), Durable::no));
     }
-    return index_.store().write(index_.take_batch(), Durable::yes);
+    TRY(index_.store().write(index_.take_batch(), Durable::yes));
+    return removed_;
   }
 
  private:
@@ -49,6 +51,8 @@ class Adopter {
       if (!wanted && wanted.error().code() != Code::not_found) continue;  // the scan will tell
       TRY_ASSIGN(bool same, wanted ? enter(dir, name, attributes, *wanted) : Result<bool>(false));
       if (!same) {
+        bool replaced = wanted && wanted->attributes.type == attributes.type;  // is made anew at once
+        if (!replaced) TRY(count(dir, name, attributes.type));
         TRY(remove_tree(target_, dir.target, name));
       } else if (is_dir) {
         TRY_ASSIGN(TargetDirPtr below, target_.open_dir(dir.target, name));
@@ -82,17 +86,80 @@ class Adopter {
     return true;
   }
 
+  // What is about to be removed.
+  Status count(const Dir& dir, const std::string& name, FileType type) {
+    if (type == FileType::directory) TRY(count_below(dir.target, name, removed_));
+    ++removed_;
+    if (options_.done) options_.done({Done::Kind::remove, type, {dir.fid, name}, {}});
+    return ok();
+  }
+
+  // Adds what is below a directory of the target to `count`.
+  Status count_below(const TargetDirPtr& parent, const std::string& name, uint64_t& number) {
+    TRY_ASSIGN(TargetDirPtr top, target_.open_dir(parent, name));
+    std::vector<TargetDirPtr> todo{top};
+    while (!todo.empty()) {
+      TargetDirPtr dir = todo.back();
+      todo.pop_back();
+      std::vector<std::string> below;
+      TRY(target_.list(dir, [&](const TargetEntry& entry) -> Status {
+        ++number;
+        if (entry.attributes.type == FileType::directory) below.emplace_back(entry.name);
+        return ok();
+      }));
+      for (const std::string& child : below) {
+        TRY_ASSIGN(TargetDirPtr down, target_.open_dir(dir, child));
+        todo.push_back(down);
+      }
+    }
+    return ok();
+  }
+
+  // Before anything is removed: how much would be? Counts what the source has not, or as another kind.
+  Status check_deletions() {
+    TRY_ASSIGN(TargetDirPtr root, target_.root());
+    std::vector<Dir> todo;
+    todo.push_back({source_.root(), root, ""});
+    uint64_t doomed = 0;
+    while (!todo.empty()) {
+      Dir dir = std::move(todo.back());
+      todo.pop_back();
+      TRY(target_.list(dir.target, [&](const TargetEntry& entry) -> Status {
+        std::string name(entry.name);
+        bool is_dir = entry.attributes.type == FileType::directory;
+        bool own = dir.path.empty() && name == kPrivateName;
+        if (own || (exclude_ && exclude_(dir.path + name, is_dir))) return ok();
+        Result<SourceEntry> wanted = source_.lookup(dir.fid, name);
+        if (!wanted && wanted.error().code() != Code::not_found) return ok();
+        if (!wanted || wanted->attributes.type != entry.attributes.type) {
+          ++doomed;
+          return is_dir ? count_below(dir.target, name, doomed) : ok();
+        }
+        if (!is_dir) return ok();
+        TRY_ASSIGN(TargetDirPtr below, target_.open_dir(dir.target, name));
+        todo.push_back({wanted->fid, below, dir.path + name + "/"});
+        return ok();
+      }));
+    }
+    if (doomed <= options_.max_delete) return ok();
+    return Error(Code::too_many, "to adopt the target would remove " + std::to_string(doomed) +
+                                     " entries that the source has not; --max-delete allows " +
+                                     std::to_string(options_.max_delete));
+  }
+
   Index& index_;
   SourceTree& source_;
   TargetTree& target_;
+  const AdoptOptions& options_;
   const ExcludeFn& exclude_;
+  uint64_t removed_ = 0;
   std::unordered_map<uint64_t, Fid> by_ino_;
 };
 
 }  // namespace
 
-Status adopt_target(Index& index, SourceTree& source, TargetTree& target, const ExcludeFn& exclude) {
-  return Adopter(index, source, target, exclude).run();
+Result<uint64_t> adopt_target(Index& index, SourceTree& source, TargetTree& target, const AdoptOptions& options) {
+  return Adopter(index, source, target, options).run();
 }
 
 }  // namespace reel::mirror

@@ -5,12 +5,19 @@
 // the scan which follows compares instead of copying. What does not match is removed.
 #pragma once
 
-#include "mirror/survey.h"
+#include "mirror/apply.h"
 #include "mirror/target_dirs.h"
 
 namespace reel::mirror {
 
-// Changes the index and writes it in pieces; safe to be interrupted and run again.
-Status adopt_target(Index& index, SourceTree& source, TargetTree& target, const ExcludeFn& exclude);
+struct AdoptOptions {
+  ExcludeFn exclude;
+  DoneFn done;                       // told of each name that is removed
+  uint64_t max_delete = UINT64_MAX;  // more that the source has not: too_many, and nothing is removed
+};
+
+// Changes the index and writes it in pieces; safe to be interrupted and run again. Gives the number of
+// objects that were removed because the source has none of that name or kind.
+Result<uint64_t> adopt_target(Index& index, SourceTree& source, TargetTree& target, const AdoptOptions& options);
 
 }  // namespace reel::mirror

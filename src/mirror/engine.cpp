@@ -5,6 +5,7 @@
 
 #include "base/kill_point.h"
 #include "mirror/adopt.h"
+#include "mirror/doomed.h"
 #include "mirror/repair.h"
 
 namespace reel::mirror {
@@ -126,28 +127,14 @@ Status Engine::recover() {
 
 Status Engine::adopt() {
   TRY(open_target());
-  TRY(adopt_target(index_, source_, *target_, hooks_.exclude));
+  TRY_ASSIGN(uint64_t removed, adopt_target(index_, source_, *target_, {hooks_.exclude, hooks_.done, options_.max_delete}));
+  counters_.removed += removed;
   return request_scan();
 }
 
 Status Engine::request_scan() {
   TRY(scan_everything());
   return store_.write(index_.take_batch(), Durable::no);
-}
-
-// The root, and what is parked: it may come back.
-Status Engine::scan_everything() {
-  index_.add_scan(source_.root(), ScanMode::deep);
-  std::vector<Fid> parked;
-  TRY(index_.list(kParkFid, "", [&](const std::string&, const Entry& entry, const Object*) {
-    if (entry.type == FileType::directory)
-      parked.push_back(entry.fid);
-    else
-      dirty_.objects[entry.fid] |= kDirtyAttributes | kDirtyData | kDirtyDoubt;
-    return true;
-  }));
-  for (const Fid& dir : parked) index_.add_scan(dir, ScanMode::deep);
-  return ok();
 }
 
 Status Engine::set_filter(const std::string& text) {
@@ -176,6 +163,21 @@ Status Engine::repair(const std::vector<std::string>& paths) {
   dirs_ = std::make_unique<TargetDirs>(*target_, index_, source_.root());  // directories may have moved
   TRY(store_.write(index_.take_batch(), Durable::yes));
   return update_progress();
+}
+
+// The root, and what is parked: it may come back.
+Status Engine::scan_everything() {
+  index_.add_scan(source_.root(), ScanMode::deep);
+  std::vector<Fid> parked;
+  TRY(index_.list(kParkFid, "", [&](const std::string&, const Entry& entry, const Object*) {
+    if (entry.type == FileType::directory)
+      parked.push_back(entry.fid);
+    else
+      dirty_.objects[entry.fid] |= kDirtyAttributes | kDirtyData | kDirtyDoubt;
+    return true;
+  }));
+  for (const Fid& dir : parked) index_.add_scan(dir, ScanMode::deep);
+  return ok();
 }
 
 Status Engine::fill_from_feed() {
@@ -318,11 +320,7 @@ Result<bool> Engine::run_batch(std::vector<std::pair<Fid, ScanMode>> scans) {
   if (!scanning) TRY(reap(found));
   TRY_ASSIGN(Plan plan, make_plan(found, index_));
   if (hooks_.planned) hooks_.planned(plan);
-  uint64_t removed = counters_.removed - removed_before_;
-  if (removed + plan.deletions() > options_.max_delete)
-    return Error(Code::too_many, "the next changes would remove " + std::to_string(plan.deletions()) +
-                                     " entries of the target after " + std::to_string(removed) +
-                                     "; --max-delete allows " + std::to_string(options_.max_delete));
+  TRY(check_deletions(plan));
   bool parks = std::any_of(plan.moves.begin(), plan.moves.end(),
                            [](const Op& op) { return op.to.parent == kParkFid; });
   uint64_t park_until = 0;
@@ -331,8 +329,8 @@ Result<bool> Engine::run_batch(std::vector<std::pair<Fid, ScanMode>> scans) {
   }
   TRY(begin_batch(plan));
   counters_.planned += plan.size();
-  ApplyContext context{index_,     source_,          *target_, *dirs_,     pool_,       counters_,
-                       hooks_.done, feed_ != nullptr, scanning, park_until, hooks_.stop};
+  ApplyContext context{index_, source_, *target_, *dirs_, pool_, counters_, hooks_.done,
+                       feed_ != nullptr, scanning, park_until, hooks_.stop};
   TRY_ASSIGN(ApplyResult applied, apply(plan, context));
   counters_.applied = counters_.planned.load();
   TRY(finish_batch(found, applied));
@@ -340,6 +338,18 @@ Result<bool> Engine::run_batch(std::vector<std::pair<Fid, ScanMode>> scans) {
   if (!stopping && hooks_.monotonic_ms() - last_durable_ms_ >= options_.durable_ms) TRY(make_durable());
   TRY(update_progress());
   return true;
+}
+
+Status Engine::check_deletions(const Plan& plan) {
+  if (options_.max_delete == UINT64_MAX) return ok();
+  uint64_t removed = counters_.removed - removed_before_;
+  TRY_ASSIGN(uint64_t doomed, count_doomed(plan, index_, source_, options_.max_delete));
+  uint64_t next = plan.deletions() + doomed;
+  if (removed + next <= options_.max_delete) return ok();
+  return Error(Code::too_many, "the next changes would remove " + std::to_string(next) +
+                                   (doomed > options_.max_delete ? " or more" : "") + " entries of the target after " +
+                                   std::to_string(removed) + "; --max-delete allows " +
+                                   std::to_string(options_.max_delete));
 }
 
 Status Engine::begin_batch(const Plan& plan) {

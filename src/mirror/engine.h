@@ -101,6 +101,7 @@ class Engine {
   Status take_retries();
   Status reap(Survey& survey);
   Result<bool> run_batch(std::vector<std::pair<Fid, ScanMode>> scans);
+  Status check_deletions(const Plan& plan);
   Status begin_batch(const Plan& plan);
   Status finish_batch(const Survey& survey, const ApplyResult& applied);
   void note_trouble(const std::string& key, int sys_errno, const std::string& text);

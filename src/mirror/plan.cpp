@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <unordered_set>
 
 namespace reel::mirror {
 namespace {
@@ -34,8 +35,9 @@ class Planner {
 
  private:
   void collect() {
+    touches_.reserve(survey_.changes.size());
+    order_.reserve(survey_.changes.size());
     for (const Change& change : survey_.changes) {
-      changed_.emplace(change.key, &change);
       if (!change.old_fid.is_zero()) touch(change.old_fid).removed.push_back(change.key);
       if (!change.new_fid.is_zero()) {
         Touch& added = touch(change.new_fid);
@@ -126,6 +128,8 @@ class Planner {
     if (survey_.alive.count(object.fid)) return true;
     if (object.type != FileType::directory) return false;
     // It is gone, but not all that was in it has been accounted for: later records will.
+    if (changed_.empty())
+      for (const Change& change : survey_.changes) changed_.insert(change.key);
     bool left = false;
     TRY(index_.list(object.fid, "", [&](const std::string& name, const Entry&, const Object*) {
       left = !changed_.count({object.fid, name});
@@ -204,7 +208,7 @@ class Planner {
   const Survey& survey_;
   const Index& index_;
   Plan plan_;
-  std::unordered_map<EntryKey, const Change*, EntryKeyHash> changed_;
+  std::unordered_set<EntryKey, EntryKeyHash> changed_;  // filled when it is first needed
   std::unordered_map<Fid, Touch, FidHash> touches_;
   std::vector<Fid> order_;
   std::unordered_map<Fid, uint8_t, FidHash> dirs_;

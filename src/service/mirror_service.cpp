@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <set>
 #include <filesystem>
+#include <set>
 #include <thread>
 
 #include "service/control.h"
@@ -125,9 +125,7 @@ class Service {
     Result<log::User> known = users_->find(user_name(target));
     if (known || known.error().code() != Code::not_found) return known ? ok() : Status(std::move(known).error());
     TRY(users_->register_user(user_name(target), kMaskAll));
-    // A target that was there before, whose user somebody deregistered: the log may have dropped
-    // what it had not cleared.
-    if (!target.fresh) rescan_.insert(target.state.id);
+    new_users_.insert(target.state.id);
     return ok();
   }
 
@@ -136,7 +134,6 @@ class Service {
       RunnerSetup setup;
       setup.options = &options_;
       setup.target = target;
-      setup.rescan = rescan_.count(target.state.id) > 0;
       setup.state_dir = options_.state_dir;
       if (!target.state.id.empty()) setup.index_dir = state_->index_dir(target.state);
       if (scratch_) setup.scratch_dir = scratch_->dir() + "/" + std::to_string(runners_.size());
@@ -147,6 +144,7 @@ class Service {
         setup.barrier = [this] { return source_->barrier(); };
         TRY_ASSIGN(log::User user, users_->find(user_name(target)));
         setup.log_user = user.full_name();
+        setup.new_user = new_users_.count(target.state.id) != 0;
       }
       TRY_ASSIGN(std::unique_ptr<TargetRunner> runner, TargetRunner::create(std::move(setup)));
       runners_.push_back(std::move(runner));
@@ -253,7 +251,8 @@ class Service {
   Answer wait(const std::function<bool()>& gone) {
     Result<uint64_t> index = source_->barrier();
     if (!index) return {11, "reel: " + index.error().text() + "\n"};
-    while (!gone()) {
+    while (true) {
+      if (gone()) return {11, "reel: the mirror was stopped before all was settled\n"};
       bool all = true;
       for (auto& runner : runners_) {
         if (runner->settled(*index)) continue;
@@ -278,7 +277,7 @@ class Service {
   std::unique_ptr<Scratch> scratch_;  // dry run only
   std::unique_ptr<State> state_;      // null: a dry run without a state
   std::vector<PreparedTarget> targets_;
-  std::set<std::string> rescan_;  // ids of targets whose place in the log is lost
+  std::set<std::string> new_users_;  // ids of targets that had none in the log
   std::unique_ptr<log::Writer> writer_;
   std::unique_ptr<log::Users> users_;
   std::unique_ptr<source::Source> source_;

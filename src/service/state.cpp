@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -162,6 +163,12 @@ Result<SourceIdentity> identify_source(const std::string& path) {
   int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return Error::from_errno(errno, "source " + path);
   SourceIdentity identity;
+  struct statfs kind;
+  if (::fstatfs(fd, &kind) == 0 && kind.f_type == FUSE_SUPER_MAGIC) {
+    ::close(fd);
+    return Error(Code::unsupported, "source " + path + " is on a FUSE file system, which gives objects new identities with "
+                                    "each mount; mirror the file system that lies behind it");
+  }
   Result<FidAndMount> root = fid_at(fd, "");
   Result<std::string> fs = file_system_of(fd);
   struct statx born{};

@@ -249,7 +249,8 @@ Status TargetRunner::check_age() {
   TRY_ASSIGN(log::User user, users_->find(setup_.log_user));
   uint64_t log_end = setup_.writer->last_index();
   uint64_t cleared = std::min(user.cleared, log_end);
-  if (engine_->progress().cursor >= cleared) return ok();
+  uint64_t cursor = engine_->progress().cursor;
+  if (cursor == 0 || cursor >= cleared) return ok();  // 0: a new index, which begins with a scan
   return Error(Code::corrupt, "index " + setup_.index_dir + " is older than the log says (an old copy, or damaged); move "
                               "the mirror's state directory away and start again with --adopt");
 }
@@ -257,11 +258,14 @@ Status TargetRunner::check_age() {
 Status TargetRunner::begin() {
   const MirrorOptions& options = *setup_.options;
   TRY(engine_->start());
-  if (users_) TRY(check_age());
+  // Records behind the index's cursor may have been cleared away.
+  if (users_ && setup_.new_user)
+    TRY(engine_->request_scan());
+  else if (users_)
+    TRY(check_age());
   if (options.repair) return engine_->repair(*options.repair);
   TRY(engine_->set_filter(options.filter_text));
   if (setup_.target.adopted && !prepared_) TRY(engine_->adopt());
-  if (setup_.rescan && !prepared_) TRY(engine_->request_scan());
   prepared_ = true;
   if (options.once) TRY(engine_->request_scan());
   return ok();

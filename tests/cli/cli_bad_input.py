@@ -199,6 +199,38 @@ class BadInput(MirrorCase):
         got = self.reel("status", "--state", self.state)
         self.assertEqual(got[0], 0, got)
 
+    def test_source_that_is_a_target(self):
+        """A chain of mirrors: what is the middle one's own stays there."""
+        self.small_tree()
+        self.once()
+        last = self.home + "/last"
+        state = self.home + "/state2"
+        for _ in range(2):
+            got = self.reel(*self.mirror_args(source=self.target, target=last, state=state))
+            self.assertEqual(got[0], 0, got)
+            self.write("more", "x")
+            self.once()
+        self.assertNotEqual(open(last + "/.reel/id").read(), open(self.target + "/.reel/id").read())
+        self.assertEqual(self.reel("verify", self.target, last)[0], 41)
+        self.assertEqual(self.reel(*self.mirror_args(source=self.target, target=last, state=state))[0], 0)
+        self.assertEqual(self.reel("verify", self.target, last)[0], 0)
+
+    def test_user_of_the_log_gone(self):
+        """What was cleared away while nobody kept it for this target is found by a scan."""
+        self.small_tree()
+        process = self.start()
+        self.assertEqual(self.stop(process)[0], 0)
+        users = self.reel("users", self.state)[1]
+        user = re.search(r"cl\d+-t\w+", users)[0]
+        other = self.home + "/other-target"
+        process = self.start(targets=[other])
+        self.assertEqual(self.reel("deregister", self.state, user)[0], 0)
+        self.write("unseen", "x")
+        self.settle(process)
+        self.assertEqual(self.stop(process)[0], 0)
+        self.start()
+        self.assertEqualTrees()
+
     def test_state_inside_the_source(self):
         self.small_tree()
         self.state = self.source + "/b/state"

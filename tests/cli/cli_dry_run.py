@@ -80,7 +80,8 @@ class DryRun(MirrorCase):
         self.write("extra/below/it", "x", root=self.target)
         os.mkdir(self.target + "/a")
         self.write("a/one/not-a-file", "x", root=self.target)
-        self.assertSameAsOnce("--adopt")
+        lines = self.assertSameAsOnce("--adopt")
+        self.assertIn("*deleting   extra/", lines)
 
     def test_not_empty(self):
         self.small_tree()

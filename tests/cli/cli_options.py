@@ -102,6 +102,15 @@ class Options(MirrorCase):
         self.assertEqual(got["bytes_copied_total"], 20000)
         self.assertEqualTrees()
 
+    def test_adopt_removes_no_more_than_allowed(self):
+        self.small_tree()
+        for i in range(5):
+            self.write("extra/d%d/file" % i, "x", root=self.target)
+        before = self.snapshot(self.target + "/extra")
+        got = self.once("--adopt", "--max-delete", "10", code=25)
+        self.assertRegex(got[2], "11 entries.*--max-delete allows 10")
+        self.assertEqual(self.snapshot(self.target + "/extra"), before)
+
     def test_adopt_then_follow(self):
         self.small_tree()
         shutil.copytree(self.source + "/a", self.target + "/a")

@@ -37,6 +37,7 @@ class Stop(MirrorCase):
         self.big()
         for signum, code in ((signal.SIGTERM, 0), (signal.SIGINT, 20)):
             process = self.start("--bwlimit", "20M", wait=False)
+            self.until("it runs", lambda: os.path.exists(self.state + "/control.sock"))
             self.until("the copy has begun", lambda: self.bytes_there() > 2048)
             self.ended(process, signum, code)
         process = self.start()
@@ -65,7 +66,7 @@ class Stop(MirrorCase):
             self.write("d%d/%d" % (i % 100, i), str(i))
         for signum, code in ((signal.SIGTERM, 0), (signal.SIGINT, 20), (signal.SIGTERM, 0)):
             process = self.start(wait=False)
-            self.until("something is there", lambda: os.path.isdir(self.target + "/d0"))
+            self.until("it runs", lambda: os.path.exists(self.state + "/control.sock"))
             self.ended(process, signum, code)
         self.start()
         self.assertEqualTrees()

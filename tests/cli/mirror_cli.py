@@ -5,10 +5,8 @@
 # tests/outside/mounts.py). Ends with 77 where a privilege or a tool is missing.
 #
 #   python3 cli_bad_input.py --reel PATH [unittest's arguments]
-import fcntl
 import os
-import pty
-import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,6 +55,8 @@ class MirrorCase(unittest.TestCase):
             for stream in (process.stdout, process.stderr):
                 if stream:
                     stream.close()
+        for tree in (self.source, self.target):
+            shutil.rmtree(tree, ignore_errors=True)
 
     # -- running reel
 
