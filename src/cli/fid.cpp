@@ -105,7 +105,7 @@ void set(int& exit_code, const Result<int>& result) {
 }  // namespace
 
 void define_fid_verbs(CLI::App& app, int& exit_code) {
-  CLI::App* to_fid = app.add_subcommand("path2fid", "Print the FIDs of paths");
+  CLI::App* to_fid = app.add_subcommand("path2fid", "print the FIDs of paths");
   auto path_arguments = std::make_shared<Path2FidArguments>();
   to_fid->add_option("PATH", path_arguments->paths, "symlinks are not followed")->required();
   to_fid->add_flag("--parents", path_arguments->parents, "print PARENT-FID/NAME");
@@ -113,7 +113,7 @@ void define_fid_verbs(CLI::App& app, int& exit_code) {
       [path_arguments, &exit_code] { set(exit_code, path2fid(*path_arguments)); });
 
   CLI::App* to_path = app.add_subcommand(
-      "fid2path", "Print the paths of FIDs (of files with several names all of them)");
+      "fid2path", "print the paths of FIDs (of files with several names all of them)");
   auto fid_arguments = std::make_shared<Fid2PathArguments>();
   to_path->add_option("ROOT", fid_arguments->root, "the directory below which to look")->required();
   to_path->add_option("FID", fid_arguments->fids, "[0xSEQ:0xOID:0xVER]")->required();

@@ -191,11 +191,16 @@ void define_mirror(CLI::App& app, int& exit_code) {
   auto arguments = std::make_shared<MirrorArguments>();
   CLI::App* verb = app.add_subcommand("mirror", "keep TARGETs exactly equal to SOURCE, until stopped");
   MirrorArguments& a = *arguments;
-  verb->add_option("SOURCE", a.source, "directory to mirror")->required();
-  verb->add_option("TARGET", a.targets, "directories to keep equal to it")->required();
+  verb->add_option("SOURCE", a.source, "the directory to mirror")->required()->type_name("DIR");
+  verb->add_option("TARGET", a.targets, "directories to keep equal to it; made when missing")->required()->type_name("DIR");
+  verb->footer("Exit codes: 0 done, 1 usage, 11 input or output, 20 interrupted, 23 files kept changing, 24 SOURCE vanished,\n"
+               "25 --max-delete, 42 objects in trouble remain, 43 state in use, 44 wrong source or target, 45 newer state.\n\n"
+               "  reel mirror /srv/data /mnt/copy                  follow until stopped\n"
+               "  reel mirror -n -i --adopt /srv/data /mnt/old     what would become of an old copy?\n"
+               "  reel mirror --once /srv/data /mnt/copy           as rsync: bring up to date and end");
   verb->add_flag("--once", a.once, "bring the targets up to date and end");
-  verb->add_option("--state", a.state, "where log, indexes and cursors lie (default /var/lib/reel/NAME)");
-  verb->add_option("--name", a.name, "NAME of the state (default: made of SOURCE)");
+  verb->add_option("--state", a.state, "where log, indexes and cursors lie (default /var/lib/reel/NAME)")->type_name("DIR");
+  verb->add_option("--name", a.name, "NAME of the state (default: made of SOURCE)")->type_name("NAME");
   verb->add_flag("--adopt", a.adopt, "make a mirror of a TARGET that holds something already: what differs is overwritten or removed");
   verb->add_flag("-n,--dry-run", a.dry_run, "show what --once would do, change nothing");
   verb->add_flag("-v,--verbose", a.verbose, "print each path that is changed");
@@ -203,11 +208,11 @@ void define_mirror(CLI::App& app, int& exit_code) {
   verb->add_flag("--progress", a.progress, "show how far it is, on one line");
   verb->add_flag("--stats", a.stats, "print counts at the end");
   verb->add_flag("--json", a.json, "print the final report as JSON");
-  verb->add_option("--bwlimit", a.bwlimit, "contents copied per second at most, as rsync's (500K, 20M)");
-  verb->add_option("--jobs,-j", a.jobs, "threads per target (default: one per processor)");
-  verb->add_option("--max-delete", a.max_delete, "stop (exit 25) before more than N entries are removed");
+  verb->add_option("--bwlimit", a.bwlimit, "contents copied per second at most, as rsync's (500K, 20M)")->type_name("RATE");
+  verb->add_option("--jobs,-j", a.jobs, "threads per target (default: one per processor)")->type_name("N");
+  verb->add_option("--max-delete", a.max_delete, "stop (exit 25) before more than N entries are removed")->type_name("N");
   verb->add_option("--hold", a.hold_seconds, "keep the event queue this many seconds after reel ended, so that a restart misses nothing")
-      ->capture_default_str();
+      ->type_name("SECS")->capture_default_str();
   a.filters.define(*verb);
   verb->callback([arguments, verb, &exit_code] { exit_code = mirror(*arguments, *verb); });
 }

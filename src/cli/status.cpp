@@ -47,8 +47,8 @@ void define_status(CLI::App& app, int& exit_code) {
   };
   auto arguments = std::make_shared<Arguments>();
   CLI::App* verb = app.add_subcommand("status", "phase, lag, backlog, last settle, objects in trouble");
-  verb->add_option("--state", arguments->state, "state directory of the mirror");
-  verb->add_option("--name", arguments->name, "or its NAME");
+  verb->add_option("--state", arguments->state, "state directory of the mirror")->type_name("DIR");
+  verb->add_option("--name", arguments->name, "or its NAME")->type_name("NAME");
   verb->add_flag("--json", arguments->json, "one JSON object");
   verb->callback([arguments, &exit_code] { exit_code = status(arguments->state, arguments->name, arguments->json); });
 }

@@ -132,19 +132,19 @@ Result<int> run_verify(const CLI::App& verb, const VerifyArguments& arguments) {
 }  // namespace
 
 void define_verify(CLI::App& app, int& exit_code) {
-  CLI::App* verb = app.add_subcommand("verify", "Compare a target with its source");
+  CLI::App* verb = app.add_subcommand("verify", "compare a target with its source");
   auto arguments = std::make_shared<VerifyArguments>();
-  verb->add_option("SOURCE", arguments->source, "the directory that is mirrored")->required();
-  verb->add_option("TARGET", arguments->target, "the directory that is to equal it")->required();
+  verb->add_option("SOURCE", arguments->source, "the directory that is mirrored")->required()->type_name("DIR");
+  verb->add_option("TARGET", arguments->target, "the directory that is to equal it")->required()->type_name("DIR");
   verb->add_option("--level", arguments->level,
                    "stat: names and what stat tells; meta: and xattrs, ACLs, flags; "
                    "full (default): and contents and holes")
       ->check(CLI::IsMember({"stat", "meta", "full"}));
   verb->add_flag("--json", arguments->json, "one JSON object a line");
   verb->add_flag("--repair", arguments->repair, "give what differs back to the mirror, then compare again");
-  verb->add_option("--state", arguments->state, "--repair: the mirror's state directory");
-  verb->add_option("--name", arguments->name, "--repair: or its NAME (default: made of SOURCE)");
-  verb->add_option("-j,--jobs", arguments->jobs, "threads (default: one a processor)");
+  verb->add_option("--state", arguments->state, "--repair: the mirror's state directory")->type_name("DIR");
+  verb->add_option("--name", arguments->name, "--repair: or its NAME (default: made of SOURCE)")->type_name("NAME");
+  verb->add_option("-j,--jobs", arguments->jobs, "threads (default: one a processor)")->type_name("N");
   arguments->filter.define(*verb);
   verb->callback([verb, arguments, &exit_code] {
     Result<int> result = run_verify(*verb, *arguments);

@@ -41,9 +41,9 @@ void define_wait(CLI::App& app, int& exit_code) {
   };
   auto arguments = std::make_shared<Arguments>();
   CLI::App* verb = app.add_subcommand("wait", "return when all changes made before the call are on every target");
-  verb->add_option("--state", arguments->state, "state directory of the running mirror");
-  verb->add_option("--name", arguments->name, "or its NAME");
-  verb->add_option("--timeout", arguments->timeout_s, "give up after SECS (exit 30); 0: never")->capture_default_str();
+  verb->add_option("--state", arguments->state, "state directory of the running mirror")->type_name("DIR");
+  verb->add_option("--name", arguments->name, "or its NAME")->type_name("NAME");
+  verb->add_option("--timeout", arguments->timeout_s, "give up after SECS (exit 30); 0: never")->type_name("SECS")->capture_default_str();
   verb->callback([arguments, &exit_code] { exit_code = wait(arguments->state, arguments->name, arguments->timeout_s); });
 }
 

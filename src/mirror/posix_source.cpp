@@ -12,8 +12,6 @@
 #include <cstdio>
 #include <climits>
 
-#include "mirror/target_dirs.h"
-
 namespace reel::mirror {
 namespace {
 
@@ -237,7 +235,6 @@ Result<SourceEntry> PosixSource::entry_held(int dirfd, const char* name) {
 
 Result<SourceEntry> PosixSource::lookup(const Fid& parent, const std::string& name) {
   TRY(check_name(name));
-  if (parent == root_fid_ && name == kPrivateName) return gone("a mirror's own directory");
   TRY_ASSIGN(SharedFd dir, directory(parent));
   Result<SourceEntry> found = entry(dir->get(), name.c_str(), nullptr);
   if (!found) return std::move(found).error().with("look up " + printable(name));
@@ -256,7 +253,6 @@ Status PosixSource::list(const Fid& dir, const std::function<Status(const Source
   auto fd = std::make_shared<const Fd>(*std::move(opened));
   cache(dir, fd);
   return each_name(fd->get(), [&](const char* name) -> Status {
-    if (dir == root_fid_ && std::string_view(name) == kPrivateName) return ok();
     Result<SourceEntry> found = entry(fd->get(), name, hint);
     if (found.is(Code::not_found)) return ok();
     if (!found) return std::move(found).error().with(printable(name));

@@ -4,9 +4,6 @@
 // made from the FID; without it, or where FIDs cannot be turned back into handles, by walking down
 // from the root along names that a locator gives, and comparing the FID of what is found.
 //
-// ".reel" in the root is not there: a source that is itself the target of a mirror has it, and to mirror
-// it would be to overwrite the target's own.
-//
 // Only what is on the same file system as the root exists here. When the mount can be cloned, the
 // tree is seen through a private, read-only, non-recursive copy of it: mounts on top of the source
 // are not there, what they hide is, and reading changes no access time. A btrfs subvolume is a file

@@ -19,7 +19,7 @@
 namespace reel::mirror {
 namespace {
 
-constexpr std::string_view kPrivateDir = ".reel";  // a mirror's own, at the root of either side
+constexpr std::string_view kPrivateDir = ".reel";  // a mirror's own, at the root of a target
 constexpr uint64_t kHoleUnit = 64 << 10;  // at least; else the larger block size of the two
 
 struct Side {

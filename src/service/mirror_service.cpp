@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <set>
 #include <thread>
 
 #include "service/control.h"
@@ -124,8 +123,10 @@ class Service {
   Status register_user(const PreparedTarget& target) {
     Result<log::User> known = users_->find(user_name(target));
     if (known || known.error().code() != Code::not_found) return known ? ok() : Status(std::move(known).error());
+    // A target that was there before, whose user somebody deregistered: the log may have dropped
+    // what it had not cleared.
+    if (!target.fresh) TRY(state_->mark_rescan(target.state));
     TRY(users_->register_user(user_name(target), kMaskAll));
-    new_users_.insert(target.state.id);
     return ok();
   }
 
@@ -144,7 +145,7 @@ class Service {
         setup.barrier = [this] { return source_->barrier(); };
         TRY_ASSIGN(log::User user, users_->find(user_name(target)));
         setup.log_user = user.full_name();
-        setup.new_user = new_users_.count(target.state.id) != 0;
+        setup.rescan_mark = state_->rescan_mark(target.state);
       }
       TRY_ASSIGN(std::unique_ptr<TargetRunner> runner, TargetRunner::create(std::move(setup)));
       runners_.push_back(std::move(runner));
@@ -277,7 +278,6 @@ class Service {
   std::unique_ptr<Scratch> scratch_;  // dry run only
   std::unique_ptr<State> state_;      // null: a dry run without a state
   std::vector<PreparedTarget> targets_;
-  std::set<std::string> new_users_;  // ids of targets that had none in the log
   std::unique_ptr<log::Writer> writer_;
   std::unique_ptr<log::Users> users_;
   std::unique_ptr<source::Source> source_;

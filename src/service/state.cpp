@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <linux/magic.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -163,12 +162,6 @@ Result<SourceIdentity> identify_source(const std::string& path) {
   int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return Error::from_errno(errno, "source " + path);
   SourceIdentity identity;
-  struct statfs kind;
-  if (::fstatfs(fd, &kind) == 0 && kind.f_type == FUSE_SUPER_MAGIC) {
-    ::close(fd);
-    return Error(Code::unsupported, "source " + path + " is on a FUSE file system, which gives objects new identities with "
-                                    "each mount; mirror the file system that lies behind it");
-  }
   Result<FidAndMount> root = fid_at(fd, "");
   Result<std::string> fs = file_system_of(fd);
   struct statx born{};
@@ -246,6 +239,10 @@ Result<TargetState> State::add_target(const std::string& path) {
   TRY(make_dirs(env, target_dir(target)));
   TRY(replace_file(env, target_dir(target), target_dir(target) + "/target", format_lines({{"path", path}})));
   return target;
+}
+
+Status State::mark_rescan(const TargetState& target) {
+  return replace_file(Env::posix(), target_dir(target), rescan_mark(target), "");
 }
 
 }  // namespace reel::service

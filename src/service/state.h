@@ -7,6 +7,7 @@
 //   log/                 the changelog
 //   targets/ID/target    path of the target; ID is also written in TARGET/.reel/id
 //   targets/ID/index/    its index
+//   targets/ID/rescan    (when there) the log may have forgotten what this target has not seen
 //   control.sock, hold.sock, status.json
 #pragma once
 
@@ -55,6 +56,9 @@ class State {
   const std::string& dir() const { return dir_; }
   std::string log_dir() const { return dir_ + "/log"; }
   std::string index_dir(const TargetState& target) const { return target_dir(target) + "/index"; }
+  std::string rescan_mark(const TargetState& target) const { return target_dir(target) + "/rescan"; }
+  // Before the log is told to keep records for a target anew; stays until its index knows of the scan.
+  Status mark_rescan(const TargetState& target);
 
   // The target with this path as this state knows it; id empty: not known.
   Result<TargetState> find_target(const std::string& path);

@@ -258,11 +258,16 @@ Status TargetRunner::check_age() {
 Status TargetRunner::begin() {
   const MirrorOptions& options = *setup_.options;
   TRY(engine_->start());
-  // Records behind the index's cursor may have been cleared away.
-  if (users_ && setup_.new_user)
-    TRY(engine_->request_scan());
-  else if (users_)
-    TRY(check_age());
+  if (users_) {
+    Result<std::string> mark = read_file(Env::posix(), setup_.rescan_mark);
+    if (!mark && mark.error().code() != Code::not_found) return std::move(mark).error();
+    if (mark) {
+      TRY(engine_->request_scan());
+      TRY(Env::posix().unlink(setup_.rescan_mark));
+    } else {
+      TRY(check_age());
+    }
+  }
   if (options.repair) return engine_->repair(*options.repair);
   TRY(engine_->set_filter(options.filter_text));
   if (setup_.target.adopted && !prepared_) TRY(engine_->adopt());

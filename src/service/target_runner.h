@@ -17,6 +17,7 @@ namespace reel::service {
 struct RunnerSetup {
   const MirrorOptions* options = nullptr;
   PreparedTarget target;
+  std::string rescan_mark;           // a file: the log may have forgotten what this target has not seen
   std::string state_dir;
   std::string index_dir;             // empty: there is none yet, and none may be made
   std::string scratch_dir;           // not empty: a dry run, which writes only here
@@ -25,7 +26,6 @@ struct RunnerSetup {
   log::Writer* writer = nullptr;     // null: no log
   std::function<Result<uint64_t>()> barrier;
   std::string log_user;
-  bool new_user = false;             // nothing kept the log for this target until now
 };
 
 class TargetRunner {

@@ -210,7 +210,8 @@ class BadInput(MirrorCase):
             self.assertEqual(got[0], 0, got)
             self.write("more", "x")
             self.once()
-        self.assertNotEqual(open(last + "/.reel/id").read(), open(self.target + "/.reel/id").read())
+        ids = [self.snapshot(root + "/.reel")[os.fsencode(root + "/.reel/id")][-1] for root in (last, self.target)]
+        self.assertNotEqual(*ids)
         self.assertEqual(self.reel("verify", self.target, last)[0], 41)
         self.assertEqual(self.reel(*self.mirror_args(source=self.target, target=last, state=state))[0], 0)
         self.assertEqual(self.reel("verify", self.target, last)[0], 0)

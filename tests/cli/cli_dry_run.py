@@ -117,9 +117,7 @@ class DryRun(MirrorCase):
         self.until("something on the target", lambda: os.path.isdir(self.target + "/many"))
         process.kill()
         process.wait()
-        self.dry()
-        self.once()
-        self.assertEqualTrees()
+        self.assertSameAsOnce()
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ class Stop(MirrorCase):
 
     def big(self):
         with open(self.source + "/big", "wb") as file:
-            for _ in range(12):
+            for _ in range(6):
                 file.write(os.urandom(32 << 20))
 
     def test_in_a_long_copy(self):
