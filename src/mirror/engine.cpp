@@ -213,7 +213,8 @@ Status Engine::take_retries() {
   if (now < next_retry_s_) return ok();
   next_retry_s_ = INT64_MAX;
   size_t taken = 0;
-  return index_.retries([&](const std::string& key, const Retry& retry) {
+  std::vector<Fid> in_trouble;
+  TRY(index_.retries([&](const std::string& key, const Retry& retry) {
     if (retry.next_s > now) {
       next_retry_s_ = std::min(next_retry_s_, retry.next_s);
       return true;
@@ -227,8 +228,15 @@ Status Engine::take_retries() {
       dirty_.entries.insert(subject.entry);
     else
       dirty_.objects[subject.object] |= kDirtyAttributes | kDirtyData | kDirtyDoubt;
+    if (!subject.is_entry && !retry.text.empty()) in_trouble.push_back(subject.object);
     return true;
-  });
+  }));
+  // A directory in trouble may be one that could not be read.
+  for (const Fid& fid : in_trouble) {
+    TRY_ASSIGN(std::optional<Object> object, index_.object(fid));
+    if (object && object->type == FileType::directory) index_.add_scan(fid, ScanMode::deep);
+  }
+  return ok();
 }
 
 // What was parked and has found no new place although all records up to then were applied has left

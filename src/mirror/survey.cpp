@@ -294,8 +294,7 @@ class Surveyor {
       TRY_ASSIGN(std::string path, path_of(delta.dir, ""));
       survey_.troubles.push_back({Index::retry_key(delta.dir), delta.status.error().sys_errno(),
                                   path + ": cannot be read: " + delta.status.error().text()});
-      survey_.scans.emplace_back(delta.dir, delta.mode);
-      return ok();
+      return ok();  // the retry scans it again
     }
     for (Delta::Found& found : delta.changes) {
       EntryKey key{delta.dir, std::move(found.name)};
