@@ -149,6 +149,7 @@ Status Engine::repair(const std::vector<std::string>& paths) {
   TRY_ASSIGN(Intent intent, intent_of_paths(paths, index_, source_.root(), hooks_.exclude));
   StoreBatch batch;
   batch.items.push_back({batch_key(batch_ + 1), intent.encode()});
+  kill_point("repair.intent");
   TRY(store_.write(batch, Durable::yes));
   uint64_t park_until = feed_ ? feed_->last_index() : 0;
   Status learned = relearn(intent, index_, *target_, source_.root(), park_until);
@@ -161,6 +162,7 @@ Status Engine::repair(const std::vector<std::string>& paths) {
   next_retry_s_ = 0;
   undurable_ = true;
   dirs_ = std::make_unique<TargetDirs>(*target_, index_, source_.root());  // directories may have moved
+  kill_point("repair.commit");
   TRY(store_.write(index_.take_batch(), Durable::yes));
   return update_progress();
 }

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "base/kill_point.h"
 #include "service/control.h"
 #include "service/repair_request.h"
 #include "service/report_text.h"
@@ -109,7 +110,9 @@ class Service {
   }
 
   Status open_log() {
-    TRY_ASSIGN(writer_, log::Writer::open(Env::posix(), state_->log_dir(), kStream));
+    log::WriterOptions log_options;
+    log_options.segment_bytes = tuned("SEGMENT_BYTES", log_options.segment_bytes);
+    TRY_ASSIGN(writer_, log::Writer::open(Env::posix(), state_->log_dir(), kStream, log_options));
     TRY_ASSIGN(users_, log::Users::open(Env::posix(), state_->log_dir(), kStream));
     for (const PreparedTarget& target : targets_) TRY(register_user(target));
     source::LocalOptions local;
@@ -136,7 +139,10 @@ class Service {
       setup.options = &options_;
       setup.target = target;
       setup.state_dir = options_.state_dir;
-      if (!target.state.id.empty()) setup.index_dir = state_->index_dir(target.state);
+      if (!target.state.id.empty()) {
+        setup.index_dir = state_->index_dir(target.state);
+        setup.adopt_mark = state_->adopt_mark(target.state);
+      }
       if (scratch_) setup.scratch_dir = scratch_->dir() + "/" + std::to_string(runners_.size());
       TRY_ASSIGN(setup.boot_id, boot_id());
       if (writer_) {
