@@ -161,7 +161,7 @@ Status Engine::set_filter(const std::string& text) {
 
 Status Engine::repair(const std::vector<std::string>& paths) {
   TRY(open_target());
-  TRY_ASSIGN(Intent intent, intent_of_paths(paths, index_, source_.root(), hooks_.exclude));
+  TRY_ASSIGN(Intent intent, intent_of_paths(paths, index_, *target_, source_.root(), hooks_.exclude));
   StoreBatch batch;
   batch.items.push_back({batch_key(batch_ + 1), intent.encode()});
   TRY(store_.write(batch, Durable::yes));
