@@ -131,7 +131,7 @@ Status Engine::recover() {
     std::move(intent.keys.begin(), intent.keys.end(), std::back_inserter(all.keys));
     std::move(intent.objects.begin(), intent.objects.end(), std::back_inserter(all.objects));
   }
-  if (!intents.empty()) TRY(relearn(all, index_, *target_, source_.root(), feed_ ? feed_->last_index() : 0));
+  if (!intents.empty()) TRY(relearn(all, index_, *target_, source_.root(), relearn_options()));
   if (index_.pending_rows() == 0) return ok();
   // What was begun is known again; its intent goes with the next durable point.
   ++batch_;
@@ -139,6 +139,8 @@ Status Engine::recover() {
   kill_point("recover.commit");
   return store_.write(index_.take_batch(), Durable::yes);
 }
+
+RelearnOptions Engine::relearn_options() { return {feed_ ? feed_->last_index() : 0, hooks_.exclude != nullptr}; }
 
 Status Engine::adopt() {
   TRY(open_target());
@@ -165,8 +167,7 @@ Status Engine::repair(const std::vector<std::string>& paths) {
   StoreBatch batch;
   batch.items.push_back({batch_key(batch_ + 1), intent.encode()});
   TRY(store_.write(batch, Durable::yes));
-  uint64_t park_until = feed_ ? feed_->last_index() : 0;
-  Status learned = relearn(intent, index_, *target_, source_.root(), park_until);
+  Status learned = relearn(intent, index_, *target_, source_.root(), relearn_options());
   if (!learned) {
     index_.drop();
     return learned;

@@ -91,6 +91,7 @@ class Engine {
  private:
   Status open_target();
   Status recover();
+  RelearnOptions relearn_options();
   Status init_root();
   Status shorten_park(uint64_t last_index);
   Result<uint64_t> meta_number(const std::string& name);

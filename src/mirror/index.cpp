@@ -282,6 +282,28 @@ Result<std::vector<Fid>> Index::scans(size_t at_most) const {
   return found;
 }
 
+Result<bool> Index::owes_scan(const Fid& fid) const {
+  for (Fid at = fid; !at.is_zero() && at != kParkFid;) {
+    TRY_ASSIGN(std::optional<std::string> row, get(fid_key('S', at)));
+    TRY_ASSIGN(std::optional<Object> object, this->object(at));
+    if (row || (object && object->hollow)) return true;
+    if (!object) return false;
+    at = object->home.parent;
+  }
+  return false;
+}
+
+Result<bool> Index::any_scan_owed() const {
+  bool any = false;
+  TRY(scan_merged("S", "S", [&](std::string_view, std::string_view) { return !(any = true); }));
+  if (any) return true;
+  TRY(list(kParkFid, "", [&](const std::string&, const Entry&, const Object* object) {
+    any = object && object->hollow;
+    return !any;
+  }));
+  return any;
+}
+
 std::string Index::retry_key(const Fid& object) { return fid_key('o', object); }
 std::string Index::retry_key(const EntryKey& entry) { return "e" + encode_home(entry); }
 

@@ -98,6 +98,9 @@ class Index {
   void defer_scan(const Fid& dir);
   Status wake_scan(const Fid& dir);
   Result<std::vector<Fid>> scans(size_t at_most) const;  // without those that wait
+  // The object, or a directory that it lies in, is still to be scanned, or went unscanned while it was parked.
+  Result<bool> owes_scan(const Fid& fid) const;
+  Result<bool> any_scan_owed() const;  // false: owes_scan() is false for all
 
   static std::string retry_key(const Fid& object) ;
   static std::string retry_key(const EntryKey& entry);

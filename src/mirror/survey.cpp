@@ -45,6 +45,7 @@ class Surveyor {
 
   Result<Survey> run(const DirtySet& dirty, const std::vector<Fid>& scans) {
     scanning_ = !scans.empty();
+    TRY_ASSIGN(scans_owed_, index_.any_scan_owed());
     for (const auto& [fid, bits] : dirty.objects) {
       survey_.looked_at.insert(Index::retry_key(fid));
       TRY_ASSIGN(bool is_known, known(fid));
@@ -150,8 +151,11 @@ class Surveyor {
       if (is_dir) new_dirs_.push_back(fid);
       return ok();
     }
-    TRY_ASSIGN(bool unread, left_unread(fid));
-    if (unread) doubt = kDirtyScan;
+    // What a scan owes to it where it was, is owed where it comes out.
+    if (scans_owed_) {
+      TRY_ASSIGN(bool owed, index_.owes_scan(fid));
+      if (owed) doubt = kDirtyScan;
+    }
     links_to_check_.push_back(fid);
     survey_.objects[fid] |= kDirtyAttributes | doubt;
     if (!is_dir) return ok();
@@ -159,26 +163,6 @@ class Surveyor {
     // Filters look at paths: below a directory that moved every decision may be another one.
     if (exclude_) survey_.scans.push_back(fid);
     return ok();
-  }
-
-  // It comes from the park, from a directory (or is one) that a scan has passed by meanwhile.
-  Result<bool> left_unread(const Fid& fid) {
-    std::vector<Fid> way;
-    bool unread = false;
-    for (Fid at = fid; at != source_.root() && way.size() < 100000;) {
-      auto known_answer = unread_.find(at);
-      if (known_answer != unread_.end()) {
-        unread = known_answer->second;
-        break;
-      }
-      way.push_back(at);
-      TRY_ASSIGN(std::optional<Object> object, index_.object(at));
-      unread = object && object->hollow;
-      if (!object || unread || object->home.parent == kParkFid) break;
-      at = object->home.parent;
-    }
-    for (const Fid& at : way) unread_[at] = unread;
-    return unread;
   }
 
   // An object that appeared somewhere may have left the places where the index has it, even when no
@@ -390,12 +374,12 @@ class Surveyor {
   std::unordered_set<EntryKey, EntryKeyHash> looked_;
   std::unordered_map<Fid, bool, FidHash> known_;
   std::unordered_map<Fid, EntryKey, FidHash> new_home_;
-  std::unordered_map<Fid, bool, FidHash> unread_;
   std::deque<Fid> new_dirs_;
   std::deque<Fid> scans_;
   std::vector<Fid> links_to_check_;
   std::unordered_set<Fid, FidHash> owed_;
   bool scanning_ = false;
+  bool scans_owed_ = false;
 };
 
 }  // namespace
