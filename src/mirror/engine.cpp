@@ -69,9 +69,24 @@ Status Engine::start() {
     cursor_ = std::min(cursor_, feed_->last_index());
     durable_ = std::min(durable_, cursor_);
     TRY(feed_->start_after(cursor_));
+    TRY(shorten_park(feed_->last_index()));
   }
   last_durable_ms_ = hooks_.monotonic_ms();
   return update_progress();
+}
+
+// What was parked until a record that the log has lost waits for the last one that there is.
+Status Engine::shorten_park(uint64_t last_index) {
+  std::vector<Object> late;
+  TRY(index_.list(kParkFid, "", [&](const std::string&, const Entry&, const Object* object) {
+    if (object && object->parked_until > last_index) late.push_back(*object);
+    return true;
+  }));
+  for (Object& object : late) {
+    object.parked_until = last_index;
+    TRY(index_.put(object));
+  }
+  return late.empty() ? ok() : store_.write(index_.take_batch(), Durable::no);
 }
 
 // The root stands in the index from the beginning; a first start scans it.
@@ -86,7 +101,7 @@ Status Engine::init_root() {
   object.fid = source_.root();
   object.type = FileType::directory;
   TRY(index_.put(object));
-  index_.add_scan(source_.root(), ScanMode::deep);
+  index_.add_scan(source_.root());
   index_.put_meta("boot", options_.boot_id);
   return store_.write(index_.take_batch(), Durable::yes);
 }
@@ -116,7 +131,7 @@ Status Engine::recover() {
     std::move(intent.keys.begin(), intent.keys.end(), std::back_inserter(all.keys));
     std::move(intent.objects.begin(), intent.objects.end(), std::back_inserter(all.objects));
   }
-  if (!intents.empty()) TRY(relearn(all, index_, *target_, source_.root(), feed_ ? feed_->last_index() : 0));
+  if (!intents.empty()) TRY(relearn(all, index_, *target_, source_.root(), relearn_options()));
   if (index_.pending_rows() == 0) return ok();
   // What was begun is known again; its intent goes with the next durable point.
   ++batch_;
@@ -124,6 +139,8 @@ Status Engine::recover() {
   kill_point("recover.commit");
   return store_.write(index_.take_batch(), Durable::yes);
 }
+
+RelearnOptions Engine::relearn_options() { return {feed_ ? feed_->last_index() : 0, hooks_.exclude != nullptr}; }
 
 Status Engine::adopt() {
   TRY(open_target());
@@ -146,13 +163,12 @@ Status Engine::set_filter(const std::string& text) {
 
 Status Engine::repair(const std::vector<std::string>& paths) {
   TRY(open_target());
-  TRY_ASSIGN(Intent intent, intent_of_paths(paths, index_, source_.root(), hooks_.exclude));
+  TRY_ASSIGN(Intent intent, intent_of_paths(paths, index_, *target_, source_.root(), hooks_.exclude));
   StoreBatch batch;
   batch.items.push_back({batch_key(batch_ + 1), intent.encode()});
   kill_point("repair.intent");
   TRY(store_.write(batch, Durable::yes));
-  uint64_t park_until = feed_ ? feed_->last_index() : 0;
-  Status learned = relearn(intent, index_, *target_, source_.root(), park_until);
+  Status learned = relearn(intent, index_, *target_, source_.root(), relearn_options());
   if (!learned) {
     index_.drop();
     return learned;
@@ -169,7 +185,7 @@ Status Engine::repair(const std::vector<std::string>& paths) {
 
 // The root, and what is parked: it may come back.
 Status Engine::scan_everything() {
-  index_.add_scan(source_.root(), ScanMode::deep);
+  index_.add_scan(source_.root());
   std::vector<Fid> parked;
   TRY(index_.list(kParkFid, "", [&](const std::string&, const Entry& entry, const Object*) {
     if (entry.type == FileType::directory)
@@ -178,7 +194,7 @@ Status Engine::scan_everything() {
       dirty_.objects[entry.fid] |= kDirtyAttributes | kDirtyData | kDirtyDoubt;
     return true;
   }));
-  for (const Fid& dir : parked) index_.add_scan(dir, ScanMode::deep);
+  for (const Fid& dir : parked) index_.add_scan(dir);
   return ok();
 }
 
@@ -203,7 +219,7 @@ Status Engine::take_gaps() {
   for (const Fid& gap : dirty_.gaps) {
     TRY_ASSIGN(std::optional<Object> object, index_.object(gap));
     if (object)
-      index_.add_scan(gap, ScanMode::deep);
+      index_.add_scan(gap);
     else
       TRY(scan_everything());
   }
@@ -215,7 +231,7 @@ Status Engine::take_retries() {
   if (now < next_retry_s_) return ok();
   next_retry_s_ = INT64_MAX;
   size_t taken = 0;
-  std::vector<Fid> in_trouble;
+  std::vector<Fid> objects;
   TRY(index_.retries([&](const std::string& key, const Retry& retry) {
     if (retry.next_s > now) {
       next_retry_s_ = std::min(next_retry_s_, retry.next_s);
@@ -229,14 +245,12 @@ Status Engine::take_retries() {
     if (subject.is_entry)
       dirty_.entries.insert(subject.entry);
     else
-      dirty_.objects[subject.object] |= kDirtyAttributes | kDirtyData | kDirtyDoubt;
-    if (!subject.is_entry && !retry.text.empty()) in_trouble.push_back(subject.object);
+      objects.push_back(subject.object);
     return true;
   }));
-  // A directory in trouble may be one that could not be read.
-  for (const Fid& fid : in_trouble) {
-    TRY_ASSIGN(std::optional<Object> object, index_.object(fid));
-    if (object && object->type == FileType::directory) index_.add_scan(fid, ScanMode::deep);
+  for (const Fid& fid : objects) {
+    dirty_.objects[fid] |= kDirtyAttributes | kDirtyData | kDirtyDoubt;
+    TRY(index_.wake_scan(fid));
   }
   return ok();
 }
@@ -317,7 +331,7 @@ Result<bool> Engine::step() {
   return false;
 }
 
-Result<bool> Engine::run_batch(std::vector<std::pair<Fid, ScanMode>> scans) {
+Result<bool> Engine::run_batch(std::vector<Fid> scans) {
   bool scanning = !scans.empty();
   {
     std::lock_guard lock(progress_mutex_);
@@ -391,24 +405,34 @@ void Engine::note_trouble(const std::string& key, int sys_errno, const std::stri
   index_.put_retry(key, retry);
 }
 
+// It was looked at and is well; but a look at a directory's attributes does not read it.
+Status Engine::end_retry(const std::string& key) {
+  TRY_ASSIGN(std::optional<Retry> old, index_.retry(key));
+  if (!old) return ok();
+  index_.remove_retry(key);
+  Index::RetrySubject subject = Index::parse_retry_key(key);
+  return subject.is_entry ? ok() : index_.wake_scan(subject.object);
+}
+
 Status Engine::finish_batch(const Survey& survey, const ApplyResult& applied) {
   std::unordered_set<std::string> bad;
   for (const Trouble& trouble : survey.troubles) bad.insert(trouble.retry_key);
   for (const Trouble& trouble : applied.troubles) bad.insert(trouble.retry_key);
   for (const std::string& key : applied.again) bad.insert(key);
-  for (const std::string& key : survey.looked_at) {
-    if (bad.count(key)) continue;
-    TRY_ASSIGN(std::optional<Retry> old, index_.retry(key));
-    if (old) index_.remove_retry(key);
-  }
+  for (const Fid& dir : survey.scanned) index_.remove_scan(dir);
+  for (const std::string& key : survey.looked_at)
+    if (!bad.count(key)) TRY(end_retry(key));
   for (const std::string& key : applied.again) note_trouble(key, 0, "");
   for (const Trouble& trouble : survey.troubles) note_trouble(trouble.retry_key, trouble.sys_errno, trouble.text);
   for (const Trouble& trouble : applied.troubles) note_trouble(trouble.retry_key, trouble.sys_errno, trouble.text);
 
-  for (const Fid& dir : survey.scanned) index_.remove_scan(dir);
-  for (const auto& [dir, mode] : survey.scans) {
+  for (const Fid& dir : survey.scans) {
     TRY_ASSIGN(std::optional<Object> object, index_.object(dir));
-    if (object) index_.add_scan(dir, mode);
+    if (object) index_.add_scan(dir);
+  }
+  for (const Fid& dir : survey.unread) {
+    TRY_ASSIGN(std::optional<Object> object, index_.object(dir));
+    if (object) index_.defer_scan(dir);
   }
   cursor_ = std::max(cursor_, dirty_.last_index);
   counters_.records += dirty_.records;

@@ -91,7 +91,9 @@ class Engine {
  private:
   Status open_target();
   Status recover();
+  RelearnOptions relearn_options();
   Status init_root();
+  Status shorten_park(uint64_t last_index);
   Result<uint64_t> meta_number(const std::string& name);
   void put_number(const std::string& name, uint64_t value);
 
@@ -100,10 +102,11 @@ class Engine {
   Status scan_everything();
   Status take_retries();
   Status reap(Survey& survey);
-  Result<bool> run_batch(std::vector<std::pair<Fid, ScanMode>> scans);
+  Result<bool> run_batch(std::vector<Fid> scans);
   Status check_deletions(const Plan& plan);
   Status begin_batch(const Plan& plan);
   Status finish_batch(const Survey& survey, const ApplyResult& applied);
+  Status end_retry(const std::string& key);
   void note_trouble(const std::string& key, int sys_errno, const std::string& text);
   Status make_durable();
   Status update_progress();

@@ -6,6 +6,8 @@
 namespace reel::mirror {
 namespace {
 
+const std::string kWaits = "w";  // value of an S row
+
 constexpr uint8_t kHomeBit = 0x80;  // in an entry's type byte: the object's body follows
 
 void append_be(std::string& to, uint64_t value, int bytes) {
@@ -260,19 +262,46 @@ Status Index::move_link(const Fid& fid, const EntryKey& from, const EntryKey& to
   return add_link(*object, to);
 }
 
-void Index::add_scan(const Fid& dir, ScanMode mode) {
-  pending_[fid_key('S', dir)] = std::string(1, static_cast<char>(mode));
-}
+void Index::add_scan(const Fid& dir) { pending_[fid_key('S', dir)] = ""; }
+void Index::defer_scan(const Fid& dir) { pending_[fid_key('S', dir)] = kWaits; }
 void Index::remove_scan(const Fid& dir) { pending_[fid_key('S', dir)] = std::nullopt; }
 
-Result<std::vector<std::pair<Fid, ScanMode>>> Index::scans(size_t at_most) const {
-  std::vector<std::pair<Fid, ScanMode>> found;
+Status Index::wake_scan(const Fid& dir) {
+  TRY_ASSIGN(std::optional<std::string> row, get(fid_key('S', dir)));
+  if (row == kWaits) add_scan(dir);
+  return ok();
+}
+
+Result<std::vector<Fid>> Index::scans(size_t at_most) const {
+  std::vector<Fid> found;
   if (at_most == 0) return found;
   TRY(scan_merged("S", "S", [&](std::string_view key, std::string_view value) {
-    found.emplace_back(load_fid(key, 1), value.empty() ? ScanMode::deep : static_cast<ScanMode>(value[0]));
+    if (value != kWaits) found.push_back(load_fid(key, 1));
     return found.size() < at_most;
   }));
   return found;
+}
+
+Result<bool> Index::owes_scan(const Fid& fid) const {
+  for (Fid at = fid; !at.is_zero() && at != kParkFid;) {
+    TRY_ASSIGN(std::optional<std::string> row, get(fid_key('S', at)));
+    TRY_ASSIGN(std::optional<Object> object, this->object(at));
+    if (row || (object && object->hollow)) return true;
+    if (!object) return false;
+    at = object->home.parent;
+  }
+  return false;
+}
+
+Result<bool> Index::any_scan_owed() const {
+  bool any = false;
+  TRY(scan_merged("S", "S", [&](std::string_view, std::string_view) { return !(any = true); }));
+  if (any) return true;
+  TRY(list(kParkFid, "", [&](const std::string&, const Entry&, const Object* object) {
+    any = object && object->hollow;
+    return !any;
+  }));
+  return any;
 }
 
 std::string Index::retry_key(const Fid& object) { return fid_key('o', object); }

@@ -8,7 +8,7 @@
 //   'E' parent name   the entry: child FID, type; and, in the object's home entry, the object itself
 //   'O' fid           where the object's home entry is: parent, name
 //   'L' fid parent name   further hard links of the object (beside home)
-//   'S' fid           directory to be scanned; value = ScanMode
+//   'S' fid           directory to be scanned with all below it; value "w": waits for its 'R' row
 //   'R' key           to be looked at again: an object ("o" fid) or an entry ("e" parent name)
 //   'I' number        a batch that was begun: what it may touch on the target
 //   'M' name          cursor, identities, counters
@@ -57,11 +57,6 @@ struct Object {
   bool hollow = false;        // in the park, and what is in it is not what it was: read it on its return
 };
 
-enum class ScanMode : uint8_t {
-  shallow = 0,  // entries that differ; known sub-directories are not entered
-  deep = 1,     // the same, and every sub-directory too (after a gap)
-};
-
 struct Retry {
   int sys_errno = 0;  // 0: it changed while it was read, nothing is wrong with it
   std::string text;   // for people: what failed, on which path
@@ -96,9 +91,16 @@ class Index {
   // The entry moved, with the object's body if it was home.
   Status move_link(const Fid& fid, const EntryKey& from, const EntryKey& to);
 
-  void add_scan(const Fid& dir, ScanMode mode);
+  // The directory and everything below it is to be compared.
+  void add_scan(const Fid& dir);
   void remove_scan(const Fid& dir);
-  Result<std::vector<std::pair<Fid, ScanMode>>> scans(size_t at_most) const;
+  // It could not be read: it is scanned when its retry falls due, which wakes it.
+  void defer_scan(const Fid& dir);
+  Status wake_scan(const Fid& dir);
+  Result<std::vector<Fid>> scans(size_t at_most) const;  // without those that wait
+  // The object, or a directory that it lies in, is still to be scanned, or went unscanned while it was parked.
+  Result<bool> owes_scan(const Fid& fid) const;
+  Result<bool> any_scan_owed() const;  // false: owes_scan() is false for all
 
   static std::string retry_key(const Fid& object) ;
   static std::string retry_key(const EntryKey& entry);
