@@ -107,6 +107,7 @@ class Engine {
   Status begin_batch(const Plan& plan);
   Status finish_batch(const Survey& survey, const ApplyResult& applied);
   Status end_retry(const std::string& key);
+  Status break_rings(const std::vector<std::string>& ringed);
   void note_trouble(const std::string& key, int sys_errno, const std::string& text);
   Status make_durable();
   Status update_progress();
@@ -124,6 +125,7 @@ class Engine {
 
   DirtySet dirty_;
   uint64_t cursor_ = 0, durable_ = 0, batch_ = 0, removed_before_ = 0;
+  bool looked_ = false;            // since start(): there was nothing left to do once
   bool undurable_ = false;         // applied batches wait for a durable point
   int64_t last_durable_ms_ = 0;
   int64_t next_retry_s_ = 0;       // no retry is due before this
