@@ -428,12 +428,20 @@ Status Engine::end_retry(const std::string& key) {
   return subject.is_entry ? ok() : index_.wake_scan(subject.object);
 }
 
+Status Engine::end_scan(const Fid& dir) {
+  index_.remove_scan(dir);
+  TRY_ASSIGN(std::optional<Object> object, index_.object(dir));
+  if (!object || !object->hollow || object->home.parent == kParkFid) return ok();
+  object->hollow = false;
+  return index_.put(*object);
+}
+
 Status Engine::finish_batch(const Survey& survey, const ApplyResult& applied) {
   std::unordered_set<std::string> bad;
   for (const Trouble& trouble : survey.troubles) bad.insert(trouble.retry_key);
   for (const Trouble& trouble : applied.troubles) bad.insert(trouble.retry_key);
   for (const std::string& key : applied.again) bad.insert(key);
-  for (const Fid& dir : survey.scanned) index_.remove_scan(dir);
+  for (const Fid& dir : survey.scanned) TRY(end_scan(dir));
   for (const std::string& key : survey.looked_at)
     if (!bad.count(key)) TRY(end_retry(key));
   for (const std::string& key : applied.again) note_trouble(key, 0, "");

@@ -108,6 +108,7 @@ class Engine {
   Status finish_batch(const Survey& survey, const ApplyResult& applied);
   Status end_retry(const std::string& key);
   Status break_rings(const std::vector<std::string>& ringed);
+  Status end_scan(const Fid& dir);
   void note_trouble(const std::string& key, int sys_errno, const std::string& text);
   Status make_durable();
   Status update_progress();

@@ -282,26 +282,9 @@ Result<std::vector<Fid>> Index::scans(size_t at_most) const {
   return found;
 }
 
-Result<bool> Index::owes_scan(const Fid& fid) const {
-  for (Fid at = fid; !at.is_zero() && at != kParkFid;) {
-    TRY_ASSIGN(std::optional<std::string> row, get(fid_key('S', at)));
-    TRY_ASSIGN(std::optional<Object> object, this->object(at));
-    if (row || (object && object->hollow)) return true;
-    if (!object) return false;
-    at = object->home.parent;
-  }
-  return false;
-}
-
-Result<bool> Index::any_scan_owed() const {
-  bool any = false;
-  TRY(scan_merged("S", "S", [&](std::string_view, std::string_view) { return !(any = true); }));
-  if (any) return true;
-  TRY(list(kParkFid, "", [&](const std::string&, const Entry&, const Object* object) {
-    any = object && object->hollow;
-    return !any;
-  }));
-  return any;
+Result<bool> Index::has_scan(const Fid& dir) const {
+  TRY_ASSIGN(std::optional<std::string> row, get(fid_key('S', dir)));
+  return row.has_value();
 }
 
 std::string Index::retry_key(const Fid& object) { return fid_key('o', object); }
@@ -371,6 +354,26 @@ StoreBatch Index::take_batch() {
     batch.items.push_back({std::move(row.key()), std::move(row.mapped())});
   }
   return batch;
+}
+
+Result<bool> ScanDebts::owed(const Fid& fid) {
+  std::vector<Fid> way;
+  bool owed = false;
+  for (Fid at = fid; !owed && !at.is_zero() && at != kParkFid;) {
+    auto answered = answers_.find(at);
+    if (answered != answers_.end()) {
+      owed = answered->second;
+      break;
+    }
+    way.push_back(at);
+    TRY_ASSIGN(std::optional<Object> object, index_.object(at));
+    if (!object) break;
+    TRY_ASSIGN(bool due, index_.has_scan(at));
+    owed = due || object->hollow;
+    at = object->home.parent;
+  }
+  for (const Fid& at : way) answers_[at] = owed;
+  return owed;
 }
 
 }  // namespace reel::mirror

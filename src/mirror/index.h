@@ -54,7 +54,7 @@ struct Object {
   Time mtime;
   uint64_t size = 0;
   uint64_t parked_until = 0;  // only in the park: goes when the cursor has passed this index
-  bool hollow = false;        // in the park, and what is in it is not what it was: read it on its return
+  bool hollow = false;        // a scan passed it by while it was away, or its parts are going: read it on its return
 };
 
 struct Retry {
@@ -98,9 +98,7 @@ class Index {
   void defer_scan(const Fid& dir);
   Status wake_scan(const Fid& dir);
   Result<std::vector<Fid>> scans(size_t at_most) const;  // without those that wait
-  // The object, or a directory that it lies in, is still to be scanned, or went unscanned while it was parked.
-  Result<bool> owes_scan(const Fid& fid) const;
-  Result<bool> any_scan_owed() const;  // false: owes_scan() is false for all
+  Result<bool> has_scan(const Fid& dir) const;           // one that waits, too
 
   static std::string retry_key(const Fid& object) ;
   static std::string retry_key(const EntryKey& entry);
@@ -136,6 +134,18 @@ class Index {
 
   Store& store_;
   std::map<std::string, std::optional<std::string>, std::less<>> pending_;
+};
+
+// Whether an object, or a directory that it lies in, is still to be scanned or was passed by: what comes
+// out of there is owed a scan wherever it goes. Answers are kept: for as long as the index does not change.
+class ScanDebts {
+ public:
+  explicit ScanDebts(const Index& index) : index_(index) {}
+  Result<bool> owed(const Fid& fid);
+
+ private:
+  const Index& index_;
+  std::unordered_map<Fid, bool, FidHash> answers_;
 };
 
 }  // namespace reel::mirror

@@ -89,7 +89,7 @@ class Relearner {
     TRY_ASSIGN(std::optional<Object> object, index_.object(fid));
     if (!object) return ok();
     if (object->type == FileType::directory && !scan_moved_) {
-      TRY_ASSIGN(bool owed, index_.owes_scan(fid));
+      TRY_ASSIGN(bool owed, debts_.owed(fid));
       if (owed) owed_.insert(fid);
     }
     by_ino_[object->target.ino] = fid;
@@ -209,6 +209,7 @@ class Relearner {
   const bool scan_moved_;
   std::vector<EntryKey> keys_;
   std::unordered_map<Fid, Object, FidHash> bodies_;
+  ScanDebts debts_{index_};  // asked before anything is detached
   std::unordered_set<Fid, FidHash> owed_;  // directories that a scan has yet to read
   std::unordered_map<uint64_t, Fid> by_ino_;
 };

@@ -45,7 +45,6 @@ class Surveyor {
 
   Result<Survey> run(const DirtySet& dirty, const std::vector<Fid>& scans) {
     scanning_ = !scans.empty();
-    TRY_ASSIGN(scans_owed_, index_.any_scan_owed());
     for (const auto& [fid, bits] : dirty.objects) {
       survey_.looked_at.insert(Index::retry_key(fid));
       TRY_ASSIGN(bool is_known, known(fid));
@@ -137,6 +136,10 @@ class Surveyor {
     if (old == fid) {
       TRY_ASSIGN(std::optional<Object> object, index_.object(fid));
       if (!object) return Error(Code::corrupt, "index: entry without its object " + to_string(fid));
+      if (object->hollow) {
+        doubt = kDirtyScan;
+        if (object->type == FileType::directory) scans_.push_back(fid);
+      }
       bool same = object->ctime == attributes.ctime && (!doubt || object->data_ctime == object->ctime);
       if (!same) survey_.objects[fid] |= kDirtyAttributes | doubt;
       return ok();
@@ -151,11 +154,8 @@ class Surveyor {
       if (is_dir) new_dirs_.push_back(fid);
       return ok();
     }
-    // What a scan owes to it where it was, is owed where it comes out.
-    if (scans_owed_) {
-      TRY_ASSIGN(bool owed, index_.owes_scan(fid));
-      if (owed) doubt = kDirtyScan;
-    }
+    TRY_ASSIGN(bool owed, debts_.owed(fid));
+    if (owed) doubt = kDirtyScan;
     links_to_check_.push_back(fid);
     survey_.objects[fid] |= kDirtyAttributes | doubt;
     if (!is_dir) return ok();
@@ -344,7 +344,7 @@ class Surveyor {
     survey_.objects[fid] |= kDirtyScan;
     bool is_dir = object->type == FileType::directory;
     // Once a batch: directories that change places could send the scan round in a ring.
-    if (is_dir && owed_.insert(fid).second) scans_.push_back(fid);
+    if (is_dir && doubted_.insert(fid).second) scans_.push_back(fid);
     return ok();
   }
 
@@ -377,9 +377,9 @@ class Surveyor {
   std::deque<Fid> new_dirs_;
   std::deque<Fid> scans_;
   std::vector<Fid> links_to_check_;
-  std::unordered_set<Fid, FidHash> owed_;
+  std::unordered_set<Fid, FidHash> doubted_;
+  ScanDebts debts_{index_};
   bool scanning_ = false;
-  bool scans_owed_ = false;
 };
 
 }  // namespace
