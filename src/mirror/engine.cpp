@@ -69,9 +69,24 @@ Status Engine::start() {
     cursor_ = std::min(cursor_, feed_->last_index());
     durable_ = std::min(durable_, cursor_);
     TRY(feed_->start_after(cursor_));
+    TRY(shorten_park(feed_->last_index()));
   }
   last_durable_ms_ = hooks_.monotonic_ms();
   return update_progress();
+}
+
+// What was parked until a record that the log has lost waits for the last one that there is.
+Status Engine::shorten_park(uint64_t last_index) {
+  std::vector<Object> late;
+  TRY(index_.list(kParkFid, "", [&](const std::string&, const Entry&, const Object* object) {
+    if (object && object->parked_until > last_index) late.push_back(*object);
+    return true;
+  }));
+  for (Object& object : late) {
+    object.parked_until = last_index;
+    TRY(index_.put(object));
+  }
+  return late.empty() ? ok() : store_.write(index_.take_batch(), Durable::no);
 }
 
 // The root stands in the index from the beginning; a first start scans it.
@@ -146,7 +161,7 @@ Status Engine::set_filter(const std::string& text) {
 
 Status Engine::repair(const std::vector<std::string>& paths) {
   TRY(open_target());
-  TRY_ASSIGN(Intent intent, intent_of_paths(paths, index_, source_.root(), hooks_.exclude));
+  TRY_ASSIGN(Intent intent, intent_of_paths(paths, index_, *target_, source_.root(), hooks_.exclude));
   StoreBatch batch;
   batch.items.push_back({batch_key(batch_ + 1), intent.encode()});
   TRY(store_.write(batch, Durable::yes));
@@ -389,21 +404,41 @@ void Engine::note_trouble(const std::string& key, int sys_errno, const std::stri
   index_.put_retry(key, retry);
 }
 
+// A trouble is over, or gives way to another reason to look again. If it was a directory's, it may
+// have been that the directory could not be read, and a look at its attributes does not read it.
+Status Engine::end_trouble(const std::string& key, const Survey& survey) {
+  TRY_ASSIGN(std::optional<Retry> old, index_.retry(key));
+  if (!old) return ok();
+  index_.remove_retry(key);
+  Index::RetrySubject subject = Index::parse_retry_key(key);
+  if (old->text.empty() || subject.is_entry) return ok();
+  TRY_ASSIGN(std::optional<Object> object, index_.object(subject.object));
+  if (!object || object->type != FileType::directory) return ok();
+  bool was_read = std::find(survey.scanned.begin(), survey.scanned.end(), subject.object) != survey.scanned.end();
+  if (!was_read) index_.add_scan(subject.object, ScanMode::deep);
+  return ok();
+}
+
+// It changed while it was read: nothing is wrong with it.
+Status Engine::look_again(const std::string& key, const Survey& survey) {
+  TRY_ASSIGN(std::optional<Retry> old, index_.retry(key));
+  if (old && !old->text.empty()) TRY(end_trouble(key, survey));
+  note_trouble(key, 0, "");
+  return ok();
+}
+
 Status Engine::finish_batch(const Survey& survey, const ApplyResult& applied) {
   std::unordered_set<std::string> bad;
   for (const Trouble& trouble : survey.troubles) bad.insert(trouble.retry_key);
   for (const Trouble& trouble : applied.troubles) bad.insert(trouble.retry_key);
   for (const std::string& key : applied.again) bad.insert(key);
-  for (const std::string& key : survey.looked_at) {
-    if (bad.count(key)) continue;
-    TRY_ASSIGN(std::optional<Retry> old, index_.retry(key));
-    if (old) index_.remove_retry(key);
-  }
-  for (const std::string& key : applied.again) note_trouble(key, 0, "");
+  for (const Fid& dir : survey.scanned) index_.remove_scan(dir);
+  for (const std::string& key : survey.looked_at)
+    if (!bad.count(key)) TRY(end_trouble(key, survey));
+  for (const std::string& key : applied.again) TRY(look_again(key, survey));
   for (const Trouble& trouble : survey.troubles) note_trouble(trouble.retry_key, trouble.sys_errno, trouble.text);
   for (const Trouble& trouble : applied.troubles) note_trouble(trouble.retry_key, trouble.sys_errno, trouble.text);
 
-  for (const Fid& dir : survey.scanned) index_.remove_scan(dir);
   for (const auto& [dir, mode] : survey.scans) {
     TRY_ASSIGN(std::optional<Object> object, index_.object(dir));
     if (object) index_.add_scan(dir, mode);

@@ -92,6 +92,7 @@ class Engine {
   Status open_target();
   Status recover();
   Status init_root();
+  Status shorten_park(uint64_t last_index);
   Result<uint64_t> meta_number(const std::string& name);
   void put_number(const std::string& name, uint64_t value);
 
@@ -104,6 +105,8 @@ class Engine {
   Status check_deletions(const Plan& plan);
   Status begin_batch(const Plan& plan);
   Status finish_batch(const Survey& survey, const ApplyResult& applied);
+  Status end_trouble(const std::string& key, const Survey& survey);
+  Status look_again(const std::string& key, const Survey& survey);
   void note_trouble(const std::string& key, int sys_errno, const std::string& text);
   Status make_durable();
   Status update_progress();

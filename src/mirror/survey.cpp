@@ -145,20 +145,41 @@ class Surveyor {
     // While a scan is under way an object may move from where it has not been to where it has.
     if (scanning_) doubt = kDirtyScan;
     TRY_ASSIGN(bool is_known, known(fid));
-    if (is_known) {
-      links_to_check_.push_back(fid);
-      survey_.objects[fid] |= kDirtyAttributes | doubt;
+    bool is_dir = attributes.type == FileType::directory;
+    if (is_dir) new_home_[fid] = key;
+    if (!is_known) {
+      if (is_dir) new_dirs_.push_back(fid);
+      return ok();
     }
-    if (attributes.type != FileType::directory) return ok();
-    new_home_[fid] = key;
-    if (!is_known) new_dirs_.push_back(fid);
-    if (is_known) {
-      TRY_ASSIGN(std::optional<Object> object, index_.object(fid));
-      if (doubt || object->hollow) scans_.emplace_back(fid, ScanMode::deep);
-    }
+    TRY_ASSIGN(bool unread, left_unread(fid));
+    if (unread) doubt = kDirtyScan;
+    links_to_check_.push_back(fid);
+    survey_.objects[fid] |= kDirtyAttributes | doubt;
+    if (!is_dir) return ok();
+    if (doubt) scans_.emplace_back(fid, ScanMode::deep);
     // Filters look at paths: below a directory that moved every decision may be another one.
-    if (is_known && exclude_) survey_.scans.emplace_back(fid, ScanMode::deep);
+    if (exclude_) survey_.scans.emplace_back(fid, ScanMode::deep);
     return ok();
+  }
+
+  // It comes from the park, from a directory (or is one) that a scan has passed by meanwhile.
+  Result<bool> left_unread(const Fid& fid) {
+    std::vector<Fid> way;
+    bool unread = false;
+    for (Fid at = fid; at != source_.root() && way.size() < 100000;) {
+      auto known_answer = unread_.find(at);
+      if (known_answer != unread_.end()) {
+        unread = known_answer->second;
+        break;
+      }
+      way.push_back(at);
+      TRY_ASSIGN(std::optional<Object> object, index_.object(at));
+      unread = object && object->hollow;
+      if (!object || unread || object->home.parent == kParkFid) break;
+      at = object->home.parent;
+    }
+    for (const Fid& at : way) unread_[at] = unread;
+    return unread;
   }
 
   // An object that appeared somewhere may have left the places where the index has it, even when no
@@ -370,6 +391,7 @@ class Surveyor {
   std::unordered_set<EntryKey, EntryKeyHash> looked_;
   std::unordered_map<Fid, bool, FidHash> known_;
   std::unordered_map<Fid, EntryKey, FidHash> new_home_;
+  std::unordered_map<Fid, bool, FidHash> unread_;
   std::deque<Fid> new_dirs_;
   std::deque<std::pair<Fid, ScanMode>> scans_;
   std::vector<Fid> links_to_check_;

@@ -49,6 +49,7 @@ struct Run {
   Pool pool{0};
   std::unique_ptr<Engine> engine;
   int crashes = 0;
+  bool tampered = false;
 
   explicit Run(uint64_t seed) : world(seed) {}
 
@@ -64,6 +65,7 @@ struct Run {
       return world.log.size();
     };
     hooks.now_s = [this] { return world.now_s; };
+    hooks.exclude = world.exclude;
     hooks.monotonic_ms = [this] { return world.now_s * 1000; };
     if (kTrace) hooks.planned = print_plan;
     EngineOptions options;
@@ -71,13 +73,18 @@ struct Run {
     options.boot_id = world.boot;
     engine = std::make_unique<Engine>(*store, *source, feed.get(), pool, std::move(hooks), options);
   }
+  Status start_engine() {
+    boot_engine();
+    TRY(engine->start());
+    return engine->set_filter(world.filter_text);
+  }
 
   // One step of the mirror, started anew after a crash or an error.
   void step() {
     try {
       if (!engine) {
-        boot_engine();
-        if (!engine->start()) engine.reset();
+        if (world.filters && world.pick(4) == 0) world.pick_filter();
+        if (!start_engine()) engine.reset();
         return;
       }
       world.now_s += static_cast<int64_t>(world.pick(8));
@@ -99,6 +106,26 @@ struct Run {
     }
   }
 
+  std::string difference_now(std::string* path = nullptr) {
+    return compare(world.fs, world.source_root, world.target, SimFs::kRoot, world.exclude, tampered, path);
+  }
+
+  // Somebody wrote to the target: what verify tells is repaired, one path after the other.
+  std::string tamper_and_repair() {
+    tampered = true;
+    for (uint64_t i = 1 + world.pick(5); i > 0; --i) world.tamper();
+    std::string path;
+    std::string difference;
+    for (int tries = 0; tries < 50; ++tries) {
+      difference = difference_now(&path);
+      if (difference.empty()) return "";
+      if (kTrace) std::printf("repair %s\n", difference.c_str());
+      if (Status repaired = engine->repair({path}); !repaired) return "repair: " + repaired.error().text();
+      settle();
+    }
+    return "not repaired: " + difference;
+  }
+
   // Nothing goes wrong any more, nothing changes: it must become equal. "" or what is wrong.
   std::string settle() {
     world.faults = {};
@@ -106,10 +133,8 @@ struct Run {
       world.drain();
       world.commit_log();
       world.now_s += 400;
-      if (!engine) {
-        boot_engine();
-        if (Status started = engine->start(); !started) return "start: " + started.error().text();
-      }
+      if (!engine)
+        if (Status started = start_engine(); !started) return "start: " + started.error().text();
       Result<bool> worked = engine->step();
       if (!worked) return "step: " + worked.error().text();
       Progress progress = engine->progress();
@@ -125,7 +150,7 @@ struct Run {
         }), "only shows");
       if (*worked || !progress.settled) continue;
       if (progress.troubles) continue;
-      std::string difference = compare(world.fs, world.source_root, world.target, SimFs::kRoot);
+      std::string difference = difference_now();
       if (difference.empty() && progress.parked > 0) continue;  // what is parked must go in the end
       if (!difference.empty() && kTrace) {
         dump("source", world.fs, world.source_root, "");
@@ -137,15 +162,16 @@ struct Run {
   }
 };
 
-// REEL_SIM_ONLY=cstm keeps of the faults crashes, source errors, target errors, moves under the feet.
-void keep_only(Faults& faults) {
+// REEL_SIM_ONLY=cstmf keeps crashes, source errors, target errors, moves under the feet, filters.
+bool is_kept(char what) {
   const char* text = std::getenv("REEL_SIM_ONLY");
-  if (!text) return;
-  std::string kept = text;
-  if (kept.find('c') == std::string::npos) faults.crash = 0;
-  if (kept.find('s') == std::string::npos) faults.source_error = 0;
-  if (kept.find('t') == std::string::npos) faults.target_error = 0;
-  if (kept.find('m') == std::string::npos) faults.move_under_feet = 0;
+  return !text || std::string(text).find(what) != std::string::npos;
+}
+void keep_only(Faults& faults) {
+  if (!is_kept('c')) faults.crash = 0;
+  if (!is_kept('s')) faults.source_error = 0;
+  if (!is_kept('t')) faults.target_error = 0;
+  if (!is_kept('m')) faults.move_under_feet = 0;
 }
 
 struct Options {
@@ -158,6 +184,8 @@ std::string run_seed(uint64_t seed, const Options& options) {
   World& world = run.world;
   world.canary_drop_record = options.canary_records;
   world.canary_forget_intents = options.canary_intents;
+  world.filters = seed % 3 == 0 && is_kept('f');
+  if (world.filters) world.pick_filter();
   for (uint64_t i = world.pick(60); i > 0; --i) world.random_change();
   world.queue.clear();
   world.gap("first start");
@@ -176,7 +204,8 @@ std::string run_seed(uint64_t seed, const Options& options) {
     if (world.pick(2)) world.commit_log();
     run.step();
   }
-  return run.settle();
+  std::string difference = run.settle();
+  return difference.empty() && seed % 4 == 0 ? run.tamper_and_repair() : difference;
 }
 
 uint64_t from_environment(const char* name, uint64_t otherwise) {

@@ -201,6 +201,52 @@ void World::change_something() {
   emit(type, ino, dir ? ino : node.parent, "");
 }
 
+// Rules on a name wherever it is, on directories of that name, on a path from the top, on a path's end.
+void World::pick_filter() {
+  uint64_t kind = pick(6);
+  std::string name = random_name();
+  std::string path = random_name() + "/" + name;
+  filter_text = std::to_string(kind) + path;
+  if (kind > 3) {
+    exclude = {};
+    filter_text.clear();
+    return;
+  }
+  exclude = [=](const std::string& at, bool is_dir) {
+    bool same_name = at.substr(at.rfind('/') + 1) == name;
+    if (kind == 0) return same_name;
+    if (kind == 1) return same_name && is_dir;
+    return kind == 2 ? at == path : at == path || at.ends_with("/" + path);
+  };
+}
+
+void World::tamper() {
+  std::vector<uint64_t> dirs{SimFs::kRoot};
+  std::vector<std::pair<uint64_t, std::string>> names;
+  for (size_t i = 0; i < dirs.size(); ++i)
+    for (const auto& [name, ino] : target.find(dirs[i])->entries) {
+      if (i == 0 && name == ".reel") continue;
+      names.emplace_back(dirs[i], name);
+      if (target.find(ino)->type == FileType::directory) dirs.push_back(ino);
+    }
+  uint64_t to = dirs[pick(dirs.size())];
+  uint64_t ino = 0;
+  if (names.empty() || pick(4) == 0) {
+    target.create(to, random_name(), pick(2) ? FileType::directory : FileType::regular, 0600, &ino);
+    return;
+  }
+  const auto& [dir, name] = names[pick(names.size())];
+  ino = target.find(dir)->entries[name];
+  bool is_dir = target.find(ino)->type == FileType::directory;
+  switch (pick(5)) {
+    case 0: is_dir ? target.rmdir(dir, name) : target.unlink(dir, name); return;
+    case 1: target.rename(dir, name, to, random_name(), true); return;
+    case 2: target.find(ino)->mode ^= 1; return;
+    case 3: target.link(ino, to, random_name()); return;
+    default: if (target.find(ino)->type == FileType::regular) target.write(ino, "somebody's"); return;
+  }
+}
+
 void World::maybe_crash() {
   if (faults.crash > 0 && chance() < faults.crash) throw Crash{};
 }

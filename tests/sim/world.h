@@ -44,9 +44,14 @@ class World {
   void process_died();   // perhaps with the holder
   void machine_died();
   void maybe_crash();
+  void pick_filter();    // another one, or none
+  void tamper();         // one operation of somebody who writes to the target
 
   std::mt19937_64 random;
   Faults faults;
+  bool filters = false;       // a restart may come with another filter
+  mirror::ExcludeFn exclude;  // the mirror's filter; its text says whether it is another one
+  std::string filter_text;
 
   SimFs fs;               // holds the source's directory and one beside it
   uint64_t source_root = 0;
