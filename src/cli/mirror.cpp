@@ -89,15 +89,25 @@ void catch_signals() {
   ::signal(SIGPIPE, SIG_IGN);
 }
 
+// With the path in it absolute and free of symlinks: "recorded:/srv/recording".
+Result<std::string> source_of(const std::string& argument) {
+  std::string kind;
+  for (const char* prefix : {"recorded:"})
+    if (argument.starts_with(prefix)) kind = prefix;
+  std::string path = argument.substr(kind.size());
+  char* resolved = ::realpath(path.c_str(), nullptr);
+  if (!resolved) return Error::from_errno(errno, "source " + path);
+  path = resolved;
+  std::free(resolved);
+  struct stat found;
+  if (::stat(path.c_str(), &found) != 0) return Error::from_errno(errno, "source " + path);
+  if (!S_ISDIR(found.st_mode)) return Error(Code::invalid, "source " + path + " is not a directory");
+  return kind + path;
+}
+
 Result<service::MirrorOptions> options_of(const MirrorArguments& arguments, const CLI::App& verb) {
   service::MirrorOptions options;
-  char* source = ::realpath(arguments.source.c_str(), nullptr);
-  if (!source) return Error::from_errno(errno, "source " + arguments.source);
-  options.source = source;
-  std::free(source);
-  struct stat found;
-  if (::stat(options.source.c_str(), &found) != 0) return Error::from_errno(errno, "source " + options.source);
-  if (!S_ISDIR(found.st_mode)) return Error(Code::invalid, "source " + options.source + " is not a directory");
+  TRY_ASSIGN(options.source, source_of(arguments.source));
   options.targets = arguments.targets;
   options.state_dir = arguments.state;
   std::string name = arguments.name.empty() ? service::name_of_source(options.source) : arguments.name;

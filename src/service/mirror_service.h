@@ -16,7 +16,7 @@ namespace reel::service {
 struct MirrorReport;
 
 struct MirrorOptions {
-  std::string source;
+  std::string source;     // as open_origin() takes it
   std::vector<std::string> targets;
   std::string state_dir;  // resolved, never empty
   bool once = false;      // scan, bring up to date, end
@@ -54,7 +54,7 @@ struct TargetReport {
 struct MirrorReport {
   std::string source, state_dir;
   bool running = false;
-  uint64_t log_index = 0;
+  log::Position log_end;
   int64_t now_s = 0;
   std::vector<TargetReport> targets;
 };

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/origin.h"
+
+#include "mirror/posix_source.h"
+#include "service/origin_kinds.h"
+
+namespace reel::service {
+namespace {
+
+constexpr const char* kStream = "local";
+
+class LocalInflow final : public Inflow {
+ public:
+  LocalInflow(std::unique_ptr<log::Writer> writer, std::unique_ptr<source::Source> source)
+      : writer_(std::move(writer)), source_(std::move(source)) {}
+
+  const std::vector<std::string>& streams() const override { return streams_; }
+  uint64_t last(const std::string&) const override { return writer_->last_index(); }
+  uint64_t released(const std::string&) const override { return writer_->durable_index(); }
+  Result<log::Position> barrier() override {
+    TRY_ASSIGN(uint64_t index, source_->barrier());
+    return log::Position(kStream, index);
+  }
+  Status health() override { return source_->health(); }
+
+ private:
+  const std::vector<std::string> streams_{kStream};
+  std::unique_ptr<log::Writer> writer_;  // outlives the source, which writes to it
+  std::unique_ptr<source::Source> source_;
+};
+
+// A directory of this machine.
+class LocalOrigin final : public Origin {
+ public:
+  LocalOrigin(std::string path, OriginOptions options) : path_(std::move(path)), options_(std::move(options)) {}
+
+  const std::string& path() const override { return path_; }
+  Result<SourceIdentity> identify() override { return identify_source(path_); }
+  Result<std::unique_ptr<mirror::SourceTree>> open_tree(Locator locator) override {
+    mirror::PosixSource::Options options;
+    options.hidden = options_.state_dir;
+    TRY_ASSIGN(std::unique_ptr<mirror::PosixSource> tree, mirror::PosixSource::open(path_, options));
+    // Without handles (no privilege) objects are found by the names that the index has.
+    tree->set_locator(std::move(locator));
+    return std::unique_ptr<mirror::SourceTree>(std::move(tree));
+  }
+  Result<std::vector<std::string>> streams() override { return std::vector<std::string>{kStream}; }
+  Result<std::unique_ptr<Inflow>> fill(const std::string& log_dir) override {
+    TRY_ASSIGN(std::unique_ptr<log::Writer> writer, log::Writer::open(Env::posix(), log_dir, kStream));
+    source::LocalOptions local;
+    local.state_dir = options_.state_dir;
+    local.hold_seconds = options_.hold_seconds;
+    TRY_ASSIGN(std::unique_ptr<source::Source> source, source::watch_local(path_, *writer, local));
+    return std::unique_ptr<Inflow>(std::make_unique<LocalInflow>(std::move(writer), std::move(source)));
+  }
+
+ private:
+  const std::string path_;
+  const OriginOptions options_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Origin>> open_origin(const std::string& source, const OriginOptions& options) {
+  constexpr std::string_view kRecorded = "recorded:";
+  if (source.starts_with(kRecorded)) return open_recorded_origin(source.substr(kRecorded.size()), options);
+  return std::unique_ptr<Origin>(std::make_unique<LocalOrigin>(source, options));
+}
+
+}  // namespace reel::service

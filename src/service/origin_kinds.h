@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The origins that are not a directory of this machine, one file each.
+#pragma once
+
+#include "service/origin.h"
+
+namespace reel::service {
+
+// origin_recorded.cpp. Errors: not_found, invalid (the manifest), io.
+Result<std::unique_ptr<Origin>> open_recorded_origin(const std::string& dir, const OriginOptions& options);
+
+}  // namespace reel::service
