@@ -67,11 +67,8 @@ class Applier {
     if (to.parent == kParkFid) {
       TRY_ASSIGN(std::optional<Object> object, index_.object(op.fid));
       object->parked_until = context_.park_until;
-      if (context_.scanning) {  // it will not pass here while it is away
-        object->hollow = true;
-        object->ctime = object->data_ctime = Time{};
-      }
       TRY(index_.put(*object));
+      if (context_.scanning) TRY(passed_by(op.fid));
       done(Done::Kind::park, op.type, to, op.from);
       return ok();
     }
@@ -93,9 +90,20 @@ class Applier {
       }
     }
     TRY_ASSIGN(bool is_lost, lost(op.fid, op.from));
-    if (!is_lost) trouble(Index::retry_key(op.from), op.from, "cannot be moved", status.error());
+    if (!is_lost) {
+      trouble(Index::retry_key(op.from), op.from, "cannot be moved", status.error());
+      if (context_.scanning) TRY(passed_by(op.fid));
+    }
     if (op.to.parent != kParkFid) again(op.to);
     return ok();
+  }
+
+  // It is away from where the scan would have read it.
+  Status passed_by(const Fid& fid) {
+    TRY_ASSIGN(std::optional<Object> object, index_.object(fid));
+    object->hollow = true;
+    object->ctime = object->data_ctime = Time{};
+    return index_.put(*object);
   }
 
   Status place(const Op& op) {

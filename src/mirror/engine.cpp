@@ -120,7 +120,7 @@ Status Engine::init_root() {
   object.fid = source_.root();
   object.type = FileType::directory;
   TRY(index_.put(object));
-  index_.add_scan(source_.root(), ScanMode::deep);
+  index_.add_scan(source_.root());
   index_.put_meta("boot", options_.boot_id);
   return store_.write(index_.take_batch(), Durable::yes);
 }
@@ -150,13 +150,15 @@ Status Engine::recover() {
     std::move(intent.keys.begin(), intent.keys.end(), std::back_inserter(all.keys));
     std::move(intent.objects.begin(), intent.objects.end(), std::back_inserter(all.objects));
   }
-  if (!intents.empty()) TRY(relearn(all, index_, *target_, source_.root(), feed_ ? batch_ + 1 : 0));
+  if (!intents.empty()) TRY(relearn(all, index_, *target_, source_.root(), relearn_options()));
   if (index_.pending_rows() == 0) return ok();
   // What was begun is known again; its intent goes with the next durable point.
   begin_numbered_batch(feed_ ? feed_->last() : log::Position());
   kill_point("recover.commit");
   return store_.write(index_.take_batch(), Durable::yes);
 }
+
+RelearnOptions Engine::relearn_options() { return {feed_ ? batch_ + 1 : 0, hooks_.exclude != nullptr}; }
 
 Status Engine::adopt() {
   TRY(open_target());
@@ -183,7 +185,7 @@ Status Engine::repair(const std::vector<std::string>& paths) {
   StoreBatch batch;
   batch.items.push_back({numbered_row('I', batch_ + 1), intent.encode()});
   TRY(store_.write(batch, Durable::yes));
-  Status learned = relearn(intent, index_, *target_, source_.root(), feed_ ? batch_ + 1 : 0);
+  Status learned = relearn(intent, index_, *target_, source_.root(), relearn_options());
   if (!learned) {
     index_.drop();
     return learned;
@@ -198,7 +200,7 @@ Status Engine::repair(const std::vector<std::string>& paths) {
 
 // The root, and what is parked: it may come back.
 Status Engine::scan_everything() {
-  index_.add_scan(source_.root(), ScanMode::deep);
+  index_.add_scan(source_.root());
   std::vector<Fid> parked;
   TRY(index_.list(kParkFid, "", [&](const std::string&, const Entry& entry, const Object*) {
     if (entry.type == FileType::directory)
@@ -207,7 +209,7 @@ Status Engine::scan_everything() {
       dirty_.objects[entry.fid] |= kDirtyAttributes | kDirtyData | kDirtyDoubt;
     return true;
   }));
-  for (const Fid& dir : parked) index_.add_scan(dir, ScanMode::deep);
+  for (const Fid& dir : parked) index_.add_scan(dir);
   return ok();
 }
 
@@ -238,7 +240,7 @@ Status Engine::take_gaps() {
   for (const Fid& gap : dirty_.gaps) {
     TRY_ASSIGN(std::optional<Object> object, index_.object(gap));
     if (object)
-      index_.add_scan(gap, ScanMode::deep);
+      index_.add_scan(gap);
     else
       TRY(scan_everything());
   }
@@ -250,7 +252,7 @@ Status Engine::take_retries() {
   if (now < next_retry_s_) return ok();
   next_retry_s_ = INT64_MAX;
   size_t taken = 0;
-  std::vector<Fid> in_trouble;
+  std::vector<Fid> objects;
   TRY(index_.retries([&](const std::string& key, const Retry& retry) {
     if (retry.next_s > now) {
       next_retry_s_ = std::min(next_retry_s_, retry.next_s);
@@ -264,14 +266,12 @@ Status Engine::take_retries() {
     if (subject.is_entry)
       dirty_.entries.insert(subject.entry);
     else
-      dirty_.objects[subject.object] |= kDirtyAttributes | kDirtyData | kDirtyDoubt;
-    if (!subject.is_entry && !retry.text.empty()) in_trouble.push_back(subject.object);
+      objects.push_back(subject.object);
     return true;
   }));
-  // A directory in trouble may be one that could not be read.
-  for (const Fid& fid : in_trouble) {
-    TRY_ASSIGN(std::optional<Object> object, index_.object(fid));
-    if (object && object->type == FileType::directory) index_.add_scan(fid, ScanMode::deep);
+  for (const Fid& fid : objects) {
+    dirty_.objects[fid] |= kDirtyAttributes | kDirtyData | kDirtyDoubt;
+    TRY(index_.wake_scan(fid));
   }
   return ok();
 }
@@ -352,7 +352,7 @@ Result<bool> Engine::step() {
   return false;
 }
 
-Result<bool> Engine::run_batch(std::vector<std::pair<Fid, ScanMode>> scans) {
+Result<bool> Engine::run_batch(std::vector<Fid> scans) {
   bool scanning = !scans.empty();
   {
     std::lock_guard lock(progress_mutex_);
@@ -427,27 +427,21 @@ void Engine::note_trouble(const std::string& key, int sys_errno, const std::stri
   index_.put_retry(key, retry);
 }
 
-// A trouble is over, or gives way to another reason to look again. If it was a directory's, it may
-// have been that the directory could not be read, and a look at its attributes does not read it.
-Status Engine::end_trouble(const std::string& key, const Survey& survey) {
+// It was looked at and is well; but a look at a directory's attributes does not read it.
+Status Engine::end_retry(const std::string& key) {
   TRY_ASSIGN(std::optional<Retry> old, index_.retry(key));
   if (!old) return ok();
   index_.remove_retry(key);
   Index::RetrySubject subject = Index::parse_retry_key(key);
-  if (old->text.empty() || subject.is_entry) return ok();
-  TRY_ASSIGN(std::optional<Object> object, index_.object(subject.object));
-  if (!object || object->type != FileType::directory) return ok();
-  bool was_read = std::find(survey.scanned.begin(), survey.scanned.end(), subject.object) != survey.scanned.end();
-  if (!was_read) index_.add_scan(subject.object, ScanMode::deep);
-  return ok();
+  return subject.is_entry ? ok() : index_.wake_scan(subject.object);
 }
 
-// It changed while it was read: nothing is wrong with it.
-Status Engine::look_again(const std::string& key, const Survey& survey) {
-  TRY_ASSIGN(std::optional<Retry> old, index_.retry(key));
-  if (old && !old->text.empty()) TRY(end_trouble(key, survey));
-  note_trouble(key, 0, "");
-  return ok();
+Status Engine::end_scan(const Fid& dir) {
+  index_.remove_scan(dir);
+  TRY_ASSIGN(std::optional<Object> object, index_.object(dir));
+  if (!object || !object->hollow || object->home.parent == kParkFid) return ok();
+  object->hollow = false;
+  return index_.put(*object);
 }
 
 Status Engine::finish_batch(const Survey& survey, const ApplyResult& applied) {
@@ -455,16 +449,20 @@ Status Engine::finish_batch(const Survey& survey, const ApplyResult& applied) {
   for (const Trouble& trouble : survey.troubles) bad.insert(trouble.retry_key);
   for (const Trouble& trouble : applied.troubles) bad.insert(trouble.retry_key);
   for (const std::string& key : applied.again) bad.insert(key);
-  for (const Fid& dir : survey.scanned) index_.remove_scan(dir);
+  for (const Fid& dir : survey.scanned) TRY(end_scan(dir));
   for (const std::string& key : survey.looked_at)
-    if (!bad.count(key)) TRY(end_trouble(key, survey));
-  for (const std::string& key : applied.again) TRY(look_again(key, survey));
+    if (!bad.count(key)) TRY(end_retry(key));
+  for (const std::string& key : applied.again) note_trouble(key, 0, "");
   for (const Trouble& trouble : survey.troubles) note_trouble(trouble.retry_key, trouble.sys_errno, trouble.text);
   for (const Trouble& trouble : applied.troubles) note_trouble(trouble.retry_key, trouble.sys_errno, trouble.text);
 
-  for (const auto& [dir, mode] : survey.scans) {
+  for (const Fid& dir : survey.scans) {
     TRY_ASSIGN(std::optional<Object> object, index_.object(dir));
-    if (object) index_.add_scan(dir, mode);
+    if (object) index_.add_scan(dir);
+  }
+  for (const Fid& dir : survey.unread) {
+    TRY_ASSIGN(std::optional<Object> object, index_.object(dir));
+    if (object) index_.defer_scan(dir);
   }
   cursor_ = reached_;
   counters_.records += dirty_.records;

@@ -96,6 +96,7 @@ class Engine {
  private:
   Status open_target();
   Status recover();
+  RelearnOptions relearn_options();
   Status init_root();
   Status load_progress();
   Status upgrade();
@@ -108,12 +109,12 @@ class Engine {
   Status scan_everything();
   Status take_retries();
   Status reap(Survey& survey);
-  Result<bool> run_batch(std::vector<std::pair<Fid, ScanMode>> scans);
+  Result<bool> run_batch(std::vector<Fid> scans);
   Status check_deletions(const Plan& plan);
   Status begin_batch(const Plan& plan);
   Status finish_batch(const Survey& survey, const ApplyResult& applied);
-  Status end_trouble(const std::string& key, const Survey& survey);
-  Status look_again(const std::string& key, const Survey& survey);
+  Status end_retry(const std::string& key);
+  Status end_scan(const Fid& dir);
   void note_trouble(const std::string& key, int sys_errno, const std::string& text);
   Status make_durable();
   Status update_progress();

@@ -8,7 +8,7 @@
 //   'E' parent name   the entry: child FID, type; and, in the object's home entry, the object itself
 //   'O' fid           where the object's home entry is: parent, name
 //   'L' fid parent name   further hard links of the object (beside home)
-//   'S' fid           directory to be scanned; value = ScanMode
+//   'S' fid           directory to be scanned with all below it; value "w": waits for its 'R' row
 //   'R' key           to be looked at again: an object ("o" fid) or an entry ("e" parent name)
 //   'I' number        a batch that was begun: what it may touch on the target
 //   'B' number        a barrier (barriers.h)
@@ -59,12 +59,7 @@ struct Object {
   Time mtime;
   uint64_t size = 0;
   uint64_t parked_until = 0;  // only in the park: goes when this barrier has been passed (barriers.h)
-  bool hollow = false;        // in the park, and what is in it is not what it was: read it on its return
-};
-
-enum class ScanMode : uint8_t {
-  shallow = 0,  // entries that differ; known sub-directories are not entered
-  deep = 1,     // the same, and every sub-directory too (after a gap)
+  bool hollow = false;        // a scan passed it by while it was away, or its parts are going: read it on its return
 };
 
 struct Retry {
@@ -101,9 +96,14 @@ class Index {
   // The entry moved, with the object's body if it was home.
   Status move_link(const Fid& fid, const EntryKey& from, const EntryKey& to);
 
-  void add_scan(const Fid& dir, ScanMode mode);
+  // The directory and everything below it is to be compared.
+  void add_scan(const Fid& dir);
   void remove_scan(const Fid& dir);
-  Result<std::vector<std::pair<Fid, ScanMode>>> scans(size_t at_most) const;
+  // It could not be read: it is scanned when its retry falls due, which wakes it.
+  void defer_scan(const Fid& dir);
+  Status wake_scan(const Fid& dir);
+  Result<std::vector<Fid>> scans(size_t at_most) const;  // without those that wait
+  Result<bool> has_scan(const Fid& dir) const;           // one that waits, too
 
   static std::string retry_key(const Fid& object) ;
   static std::string retry_key(const EntryKey& entry);
@@ -139,6 +139,18 @@ class Index {
 
   Store& store_;
   std::map<std::string, std::optional<std::string>, std::less<>> pending_;
+};
+
+// Whether an object, or a directory that it lies in, is still to be scanned or was passed by: what comes
+// out of there is owed a scan wherever it goes. Answers are kept: for as long as the index does not change.
+class ScanDebts {
+ public:
+  explicit ScanDebts(const Index& index) : index_(index) {}
+  Result<bool> owed(const Fid& fid);
+
+ private:
+  const Index& index_;
+  std::unordered_map<Fid, bool, FidHash> answers_;
 };
 
 }  // namespace reel::mirror

@@ -25,7 +25,6 @@ struct KnownEntry {
 // What reading one directory found out.
 struct Delta {
   Fid dir;
-  ScanMode mode = ScanMode::shallow;
   struct Found {
     std::string name;
     Fid old_fid, new_fid;
@@ -44,7 +43,7 @@ class Surveyor {
            const SurveyLimits& limits)
       : index_(index), source_(source), pool_(pool), exclude_(exclude), limits_(limits) {}
 
-  Result<Survey> run(const DirtySet& dirty, const std::vector<std::pair<Fid, ScanMode>>& scans) {
+  Result<Survey> run(const DirtySet& dirty, const std::vector<Fid>& scans) {
     scanning_ = !scans.empty();
     for (const auto& [fid, bits] : dirty.objects) {
       survey_.looked_at.insert(Index::retry_key(fid));
@@ -52,15 +51,15 @@ class Surveyor {
       if (is_known) survey_.objects[fid] |= bits;
     }
     for (const EntryKey& key : dirty.entries) TRY(look(key));
-    for (const auto& scan : scans) scans_.push_back(scan);
+    scans_.insert(scans_.end(), scans.begin(), scans.end());
     for (;;) {
       TRY(look_at_links());
       if (new_dirs_.empty() && scans_.empty()) break;
       if (full()) break;
       TRY(scan_round());
     }
-    for (const Fid& dir : new_dirs_) survey_.scans.emplace_back(dir, ScanMode::deep);
-    for (const auto& scan : scans_) survey_.scans.push_back(scan);
+    survey_.scans.insert(survey_.scans.end(), new_dirs_.begin(), new_dirs_.end());
+    survey_.scans.insert(survey_.scans.end(), scans_.begin(), scans_.end());
     TRY(check_alive());
     return std::move(survey_);
   }
@@ -137,6 +136,10 @@ class Surveyor {
     if (old == fid) {
       TRY_ASSIGN(std::optional<Object> object, index_.object(fid));
       if (!object) return Error(Code::corrupt, "index: entry without its object " + to_string(fid));
+      if (object->hollow) {
+        doubt = kDirtyScan;
+        if (object->type == FileType::directory) scans_.push_back(fid);
+      }
       bool same = object->ctime == attributes.ctime && (!doubt || object->data_ctime == object->ctime);
       if (!same) survey_.objects[fid] |= kDirtyAttributes | doubt;
       return ok();
@@ -151,35 +154,15 @@ class Surveyor {
       if (is_dir) new_dirs_.push_back(fid);
       return ok();
     }
-    TRY_ASSIGN(bool unread, left_unread(fid));
-    if (unread) doubt = kDirtyScan;
+    TRY_ASSIGN(bool owed, debts_.owed(fid));
+    if (owed) doubt = kDirtyScan;
     links_to_check_.push_back(fid);
     survey_.objects[fid] |= kDirtyAttributes | doubt;
     if (!is_dir) return ok();
-    if (doubt) scans_.emplace_back(fid, ScanMode::deep);
+    if (doubt) scans_.push_back(fid);
     // Filters look at paths: below a directory that moved every decision may be another one.
-    if (exclude_) survey_.scans.emplace_back(fid, ScanMode::deep);
+    if (exclude_) survey_.scans.push_back(fid);
     return ok();
-  }
-
-  // It comes from the park, from a directory (or is one) that a scan has passed by meanwhile.
-  Result<bool> left_unread(const Fid& fid) {
-    std::vector<Fid> way;
-    bool unread = false;
-    for (Fid at = fid; at != source_.root() && way.size() < 100000;) {
-      auto known_answer = unread_.find(at);
-      if (known_answer != unread_.end()) {
-        unread = known_answer->second;
-        break;
-      }
-      way.push_back(at);
-      TRY_ASSIGN(std::optional<Object> object, index_.object(at));
-      unread = object && object->hollow;
-      if (!object || unread || object->home.parent == kParkFid) break;
-      at = object->home.parent;
-    }
-    for (const Fid& at : way) unread_[at] = unread;
-    return unread;
   }
 
   // An object that appeared somewhere may have left the places where the index has it, even when no
@@ -198,19 +181,17 @@ class Surveyor {
   // their place is in this batch's changes, so what is in them may follow.
   Status scan_round() {
     std::vector<Delta> round;
-    auto take = [&](const Fid& dir, ScanMode mode) {
+    auto take = [&](const Fid& dir) {
       round.emplace_back();
       round.back().dir = dir;
-      round.back().mode = mode;
     };
-    for (; round.size() < kScanRound && !new_dirs_.empty(); new_dirs_.pop_front())
-      take(new_dirs_.front(), ScanMode::deep);
+    for (; round.size() < kScanRound && !new_dirs_.empty(); new_dirs_.pop_front()) take(new_dirs_.front());
     for (; round.size() < kScanRound && !scans_.empty(); scans_.pop_front()) {
-      TRY_ASSIGN(bool is_known, known(scans_.front().first));
+      TRY_ASSIGN(bool is_known, known(scans_.front()));
       if (is_known)
-        take(scans_.front().first, scans_.front().second);
+        take(scans_.front());
       else
-        survey_.scanned.push_back(scans_.front().first);
+        survey_.scanned.push_back(scans_.front());
     }
     if (round.empty()) return ok();
     size_t room = limits_.changes - survey_.changes.size() - survey_.objects.size();
@@ -309,20 +290,23 @@ class Surveyor {
     bool full_stop = !delta.status && delta.status.error().code() == Code::cancelled;
     if (!delta.status && !full_stop) {
       // Gone meanwhile: its own entry says so sooner or later. Anything else is trouble.
-      survey_.scanned.push_back(delta.dir);
-      if (delta.status.error().code() == Code::not_found) return scan_orphans(delta);
+      if (delta.status.error().code() == Code::not_found) {
+        survey_.scanned.push_back(delta.dir);
+        return scan_orphans(delta);
+      }
       if (delta.status.error().code() == Code::corrupt) return std::move(delta.status);
       TRY_ASSIGN(std::string path, path_of(delta.dir, ""));
       survey_.troubles.push_back({Index::retry_key(delta.dir), delta.status.error().sys_errno(),
                                   path + ": cannot be read: " + delta.status.error().text()});
-      return ok();  // the retry scans it again
+      survey_.unread.push_back(delta.dir);
+      return ok();
     }
     for (Delta::Found& found : delta.changes) {
       EntryKey key{delta.dir, std::move(found.name)};
       if (!looked_.insert(key).second) {
         // A record has led here already; but only a scan doubts everything below.
-        TRY(doubt_below(found.new_fid, delta.mode));
-        TRY(doubt_below(found.old_fid, delta.mode));  // it may have left between the two looks
+        TRY(doubt_below(found.new_fid));
+        TRY(doubt_below(found.old_fid));  // it may have left between the two looks
         continue;
       }
       if (found.new_fid.is_zero())
@@ -334,12 +318,11 @@ class Surveyor {
     TRY_ASSIGN(bool is_known, known(delta.dir));
     if (is_known) survey_.objects[delta.dir] |= kDirtyAttributes;
     if (!delta.complete) {
-      survey_.scans.emplace_back(delta.dir, delta.mode);
+      survey_.scans.push_back(delta.dir);
       return ok();
     }
     survey_.scanned.push_back(delta.dir);
-    if (delta.mode == ScanMode::deep)
-      for (const Fid& dir : delta.known_dirs) scans_.emplace_back(dir, ScanMode::deep);
+    scans_.insert(scans_.end(), delta.known_dirs.begin(), delta.known_dirs.end());
     return ok();
   }
 
@@ -347,21 +330,21 @@ class Surveyor {
   Status scan_orphans(const Delta& delta) {
     return index_.list(delta.dir, "", [&](const std::string&, const Entry& entry, const Object*) {
       if (entry.type == FileType::directory)
-        scans_.emplace_back(entry.fid, delta.mode);
+        scans_.push_back(entry.fid);
       else
         survey_.objects[entry.fid] |= kDirtyScan;
       return true;
     });
   }
 
-  Status doubt_below(const Fid& fid, ScanMode mode) {
+  Status doubt_below(const Fid& fid) {
     if (fid.is_zero()) return ok();
     TRY_ASSIGN(std::optional<Object> object, index_.object(fid));
     if (!object) return ok();
     survey_.objects[fid] |= kDirtyScan;
     bool is_dir = object->type == FileType::directory;
     // Once a batch: directories that change places could send the scan round in a ring.
-    if (is_dir && mode == ScanMode::deep && owed_.insert(fid).second) scans_.emplace_back(fid, mode);
+    if (is_dir && doubted_.insert(fid).second) scans_.push_back(fid);
     return ok();
   }
 
@@ -391,17 +374,17 @@ class Surveyor {
   std::unordered_set<EntryKey, EntryKeyHash> looked_;
   std::unordered_map<Fid, bool, FidHash> known_;
   std::unordered_map<Fid, EntryKey, FidHash> new_home_;
-  std::unordered_map<Fid, bool, FidHash> unread_;
   std::deque<Fid> new_dirs_;
-  std::deque<std::pair<Fid, ScanMode>> scans_;
+  std::deque<Fid> scans_;
   std::vector<Fid> links_to_check_;
-  std::unordered_set<Fid, FidHash> owed_;
+  std::unordered_set<Fid, FidHash> doubted_;
+  ScanDebts debts_{index_};
   bool scanning_ = false;
 };
 
 }  // namespace
 
-Result<Survey> survey(const DirtySet& dirty, const std::vector<std::pair<Fid, ScanMode>>& scans,
+Result<Survey> survey(const DirtySet& dirty, const std::vector<Fid>& scans,
                       const Index& index, SourceTree& source, Pool& pool, const ExcludeFn& exclude,
                       const SurveyLimits& limits) {
   return Surveyor(index, source, pool, exclude, limits).run(dirty, scans);

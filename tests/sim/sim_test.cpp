@@ -91,8 +91,8 @@ struct Run {
       Result<bool> worked = engine->step();
       if (kTrace) {
         std::printf("after: scans %llu\n", static_cast<unsigned long long>(engine->progress().scans_pending));
-        if (Result<std::vector<std::pair<Fid, ScanMode>>> scans = engine->index().scans(100); scans)
-          for (const auto& [dir, mode] : *scans) std::printf("    scan %s\n", to_string(dir).c_str());
+        if (Result<std::vector<Fid>> scans = engine->index().scans(100); scans)
+          for (const Fid& dir : *scans) std::printf("    scan %s\n", to_string(dir).c_str());
         if (!worked) std::printf("step: %s\n", worked.error().text().c_str());
         for (const std::string& text : engine->progress().trouble_texts) std::printf("  trouble %s\n", text.c_str());
       }
