@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "recorded/recording.h"
+#include "recorded/replayed_tree.h"
 
 namespace reel::recorded {
 namespace {
@@ -127,6 +128,47 @@ TEST_F(Recorded, EveryCutInTwoEndsEqual) {
       }
       ASSERT_EQ(mirror->settle(), "");
       mirror->restart();
+      show_all(*mirror, recording);
+      expect_equal(*mirror);
+    }
+  }
+}
+
+// The source as it was: what has not happened yet cannot be read ahead of the records.
+TEST_F(Recorded, TheReplayedRecordsAreTheManifest) {
+  for (const Recording& recording : recordings()) {
+    SCOPED_TRACE(recording.name);
+    Mirror mirror(recording, scratch_ / "replay");
+    fs::remove_all(scratch_ / "replay");
+    ReplayedTree tree(recording, mirror.final_tree());
+    while (tree.advance()) continue;
+    EXPECT_EQ(tree.difference(), "");
+  }
+}
+
+TEST_F(Recorded, FollowingTheSourceAsItMovesOnEndsEqual) {
+  std::mt19937_64 random(mirror::test::seed());
+  for (const Recording& recording : recordings()) {
+    SCOPED_TRACE(recording.name);
+    for (int round = 0; round < (recording.record_count() > 5000 ? 1 : 5); ++round) {
+      std::unique_ptr<Mirror> mirror = settled_before(recording);
+      mirror->feed.order = &random;
+      ReplayedTree tree(recording, mirror->final_tree());
+      mirror->show(tree);
+      size_t stride = 1 + random() % (recording.record_count() / 20);
+      for (bool more = true; more;) {
+        for (size_t i = 1 + random() % stride; i > 0 && more; --i) more = tree.advance();
+        // Of each stream some of what happened is in the log; the barrier brings the rest.
+        for (size_t i = 0; i < recording.streams.size(); ++i) {
+          size_t& visible = mirror->feed.visible[i];
+          visible += random() % (tree.done_of(i) - visible + 1);
+        }
+        mirror->at_barrier = [&] {
+          for (size_t i = 0; i < recording.streams.size(); ++i) mirror->feed.visible[i] = tree.done_of(i);
+        };
+        ASSERT_EQ(mirror->step(), "");
+        if (random() % 8 == 0) mirror->restart();
+      }
       show_all(*mirror, recording);
       expect_equal(*mirror);
     }

@@ -284,13 +284,22 @@ void Mirror::restart() {
     TRY_ASSIGN(std::unique_ptr<PosixTarget> target, PosixTarget::open(target_path_));
     return std::unique_ptr<TargetTree>(std::move(target));
   };
-  hooks.barrier = [this]() -> Result<log::Position> { return feed.last(); };
+  hooks.barrier = [this]() -> Result<log::Position> {
+    if (at_barrier) at_barrier();
+    return feed.last();
+  };
   hooks.now_s = [this] { return now_s_; };
   hooks.monotonic_ms = [this] { return now_s_ * 1000; };
   EngineOptions options;
   options.boot_id = "boot";
   engine_ = std::make_unique<Engine>(*store_, *tree_, &feed, pool_, std::move(hooks), options);
   if (Status started = engine_->start(); !started) throw std::runtime_error(started.error().text());
+}
+
+std::string Mirror::step() {
+  now_s_ += 400;
+  Result<bool> worked = engine_->step();
+  return worked ? "" : worked.error().text();
 }
 
 std::string Mirror::settle() {

@@ -78,13 +78,18 @@ class Mirror {
   Mirror(const Recording& recording, const std::string& base);
 
   void show_final() { now_ = final_.get(); }
+  void show(mirror::SourceTree& tree) { now_ = &tree; }
+  mirror::SourceTree& final_tree() { return *final_; }
   // A new engine on what the store and the target have.
   void restart();
   // Steps until it is settled; "" or what went wrong.
   std::string settle();
+  // One step; "" or what went wrong.
+  std::string step();
 
   std::vector<std::string> differences();
   RecordedFeed feed;
+  std::function<void()> at_barrier;  // called when the engine takes one
   const std::string& target() const { return target_path_; }
   mirror::Engine& engine() { return *engine_; }
   uint64_t directories_scanned = 0;  // after show_final()

@@ -68,7 +68,9 @@ class SimSource : public SourceTree {
   }
   Result<std::string> read(File& file) {
     TRY_ASSIGN(Node * node, look(static_cast<SimFile&>(file).fid));
-    return node->data;
+    std::string data = node->data;
+    if (world_.after_read) world_.after_read();
+    return data;
   }
 
  private:

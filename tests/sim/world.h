@@ -74,6 +74,8 @@ class World {
   std::map<std::string, std::string> rows, rows_durable;
   std::vector<mirror::StoreBatch> since_durable;
 
+  std::function<void()> after_read;  // called when contents were read and not yet written; may be empty
+
   bool canary_drop_record = false;  // a bug on purpose: the simulation must find it
   bool canary_forget_intents = false;
 
