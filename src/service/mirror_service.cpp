@@ -9,6 +9,7 @@
 #include "service/control.h"
 #include "service/origin.h"
 #include "service/repair_request.h"
+#include "service/rsync_status.h"
 #include "service/report_text.h"
 #include "service/scratch.h"
 #include "service/target_runner.h"
@@ -37,9 +38,10 @@ class Service {
   explicit Service(const MirrorOptions& options) : options_(options) {}
 
   Result<MirrorReport> run(const std::function<Stop()>& stop) {
-    OriginOptions origin{options_.state_dir, options_.hold_seconds, options_.note};
+    OriginOptions origin{options_.state_dir, options_.hold_seconds, options_.recall, options_.note};
     TRY_ASSIGN(origin_, open_origin(options_.source, origin));
     for (const std::string& target : options_.targets) TRY(check_places(origin_->path(), target, state_path()));
+    if (!options_.status_log.empty()) TRY(read_rsync_status(options_.status_log, origin_->path(), options_.targets));
     TRY(open_state());
     TRY(prepare_targets());
     bool takes_records = origin_->is_recorded() && !options_.dry_run && !options_.repair;

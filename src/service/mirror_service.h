@@ -26,6 +26,8 @@ struct MirrorOptions {
   uint64_t bytes_per_second = 0;  // 0: no limit
   uint64_t max_delete = UINT64_MAX;
   int hold_seconds = 600;
+  bool recall = false;       // see OriginOptions
+  std::string status_log;    // of the lustre_rsync whose mirror is taken over; empty: none
   mirror::ExcludeFn exclude;
   std::string filter_text;  // the same filter, the same text
   // Not a run of its own but a repair: only what is at these paths of the one target is looked at.

@@ -8,6 +8,8 @@ namespace reel::service {
 namespace {
 
 constexpr const char* kStream = "local";
+constexpr const char* kRecorded = "recorded:";
+constexpr const char* kLustre = "lustre:";
 
 class LocalInflow final : public Inflow {
  public:
@@ -61,10 +63,18 @@ class LocalOrigin final : public Origin {
 
 }  // namespace
 
+std::string kind_of_source(const std::string& source) {
+  for (const char* kind : {kRecorded, kLustre})
+    if (source.starts_with(kind)) return kind;
+  return "";
+}
+
 Result<std::unique_ptr<Origin>> open_origin(const std::string& source, const OriginOptions& options) {
-  constexpr std::string_view kRecorded = "recorded:";
-  if (source.starts_with(kRecorded)) return open_recorded_origin(source.substr(kRecorded.size()), options);
-  return std::unique_ptr<Origin>(std::make_unique<LocalOrigin>(source, options));
+  std::string kind = kind_of_source(source);
+  std::string path = source.substr(kind.size());
+  if (kind == kRecorded) return open_recorded_origin(path, options);
+  if (kind == kLustre) return open_lustre_origin(path, options);
+  return std::unique_ptr<Origin>(std::make_unique<LocalOrigin>(path, options));
 }
 
 }  // namespace reel::service

@@ -18,6 +18,7 @@ namespace reel::service {
 struct OriginOptions {
   std::string state_dir;   // hidden from the mirror where it lies inside the source
   int hold_seconds = 600;  // directories: see source::LocalOptions
+  bool recall = false;     // Lustre: contents that are only in the HSM archive are read
   std::function<void(const std::string&)> note;  // for people; may be empty
 };
 
@@ -40,9 +41,13 @@ class Origin {
   virtual Result<std::unique_ptr<Inflow>> fill(const std::string& log_dir) = 0;
   // True: the records are all there already, so that --once takes them, too.
   virtual bool is_recorded() const { return false; }
+  // Threads that are worth having although they only wait: questions to a server that are on their way.
+  virtual unsigned questions() const { return 1; }
 };
 
-// SOURCE as it is given: DIR, or recorded:DIR. Errors: those of the origin.
+// SOURCE as it is given: DIR, recorded:DIR or lustre:MOUNT. Errors: those of the origin.
+// "recorded:", "lustre:", or "" for a directory.
+std::string kind_of_source(const std::string& source);
 Result<std::unique_ptr<Origin>> open_origin(const std::string& source, const OriginOptions& options);
 
 }  // namespace reel::service

@@ -2,6 +2,7 @@
 #include "service/rsync_status.h"
 
 #include <algorithm>
+#include <limits>
 #include <filesystem>
 
 #include "base/codec.h"

@@ -48,7 +48,7 @@ Status TargetRunner::build() {
   }));
   TRY(open_store());
   unsigned jobs = options.jobs ? options.jobs : std::max(1u, std::thread::hardware_concurrency());
-  pool_ = std::make_unique<Pool>(jobs - 1);
+  pool_ = std::make_unique<Pool>(std::max(jobs, setup_.origin->questions()) - 1);
   throttle_ = std::make_unique<mirror::Throttle>(options.bytes_per_second);
   if (setup_.inflow) {
     feed_ = make_log_feed(setup_.log_dir, *setup_.inflow);

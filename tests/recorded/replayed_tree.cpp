@@ -21,6 +21,9 @@ class ReplayedFile final : public PosixFile {
 
 // Which objects a record says something about; directories because of the names in them.
 std::vector<Fid> touched_by(const Record& record) {
+  // Opening and reading change nothing.
+  for (RecordType type : {RecordType::open, RecordType::nopen, RecordType::gxatr, RecordType::atime})
+    if (record.type == type) return {};
   bool names = record.type <= RecordType::renme || record.type == RecordType::migrt;
   if (!names) return {record.target};
   return {record.target, record.source, record.parent, record.source_parent};
