@@ -23,6 +23,7 @@ namespace {
 
 using namespace reel;
 using namespace reel::mirror;
+using File = reel::mirror::File;  // not that of base/env.h
 
 constexpr size_t kBatch = 50000;  // changes, as in EngineOptions
 constexpr unsigned kQuestions = 64;
@@ -47,10 +48,13 @@ int decode_fold(uint64_t count, const std::vector<std::string>& files) {
   uint64_t batches = 0, entries = 0, objects = 0, done = 0;
   double cpu = cpu_seconds();
   DirtySet dirty;
-  while (done < count) {
+  for (uint64_t round = 0; done < count; ++round) {
     for (size_t at = 0; at < bytes.size() && done < count; ++done) {
       Record record;
       at += must(log::decode_lustre(bytes.data() + at, bytes.size() - at, record));
+      // Each time round they are other objects.
+      for (Fid* fid : {&record.target, &record.parent, &record.source, &record.source_parent})
+        if (!fid->is_zero()) fid->seq += round << 32;
       fold(record, dirty);
       if (dirty.size() < kBatch && dirty.records < kBatch) continue;
       ++batches;

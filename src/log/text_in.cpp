@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstring>
 
 #include "base/json.h"
 #include "log/block_shape.h"
@@ -60,7 +59,7 @@ class Cursor {
 template <size_t N>
 std::string_view fill(std::array<char, N>& field, std::string_view text) {
   field.fill(0);
-  std::memcpy(field.data(), text.data(), std::min(text.size(), N - 1));
+  std::copy_n(text.begin(), std::min(text.size(), N - 1), field.begin());
   return {field.data(), N};
 }
 
