@@ -43,7 +43,7 @@ struct ApplyContext {
   DoneFn done;             // may be empty
   bool records_follow;     // a change after this moment has a record that will come
   bool scanning;           // a scan is under way
-  uint64_t park_until;     // log index at which what is parked now may go
+  uint64_t park_until;     // the barrier after which what is parked now may go
   const std::atomic<bool>* stop = nullptr;  // true: what is not begun yet becomes `again`
 };
 

@@ -17,29 +17,54 @@ constexpr size_t kReapPerBatch = 20000;
 constexpr int64_t kRetryMaxSeconds = 300;
 constexpr uint32_t kImmediateTries = 3;   // of an object that changes while it is read
 
-std::string batch_key(uint64_t number) {
-  std::string key = "I";
-  for (int shift = 56; shift >= 0; shift -= 8) key.push_back(static_cast<char>(number >> shift));
-  return key;
-}
-uint64_t batch_number(std::string_view key) {
-  uint64_t number = 0;
-  for (size_t i = 1; i < 9 && i < key.size(); ++i) number = number << 8 | static_cast<uint8_t>(key[i]);
-  return number;
-}
-
 }  // namespace
 
 Engine::Engine(Store& store, SourceTree& source, Feed* feed, Pool& pool, EngineHooks hooks,
                EngineOptions options)
     : store_(store), source_(source), feed_(feed), pool_(pool), hooks_(std::move(hooks)),
-      options_(std::move(options)), index_(store) {}
+      options_(std::move(options)), index_(store), barriers_(index_) {}
 
-Result<uint64_t> Engine::meta_number(const std::string& name) {
-  TRY_ASSIGN(std::optional<std::string> text, index_.meta(name));
-  return text ? std::stoull(*text) : uint64_t{0};
+Status Engine::load_progress() {
+  for (auto [name, position] : {std::pair("cursor", &cursor_), std::pair("durable", &durable_)}) {
+    TRY_ASSIGN(std::optional<std::string> text, index_.meta(name));
+    TRY_ASSIGN(*position, log::Position::parse(text.value_or("")));
+  }
+  TRY_ASSIGN(std::optional<std::string> batch, index_.meta("batch"));
+  batch_ = batch ? std::strtoull(batch->c_str(), nullptr, 10) : 0;
+  return barriers_.load();
 }
-void Engine::put_number(const std::string& name, uint64_t value) { index_.put_meta(name, std::to_string(value)); }
+void Engine::put_progress() {
+  barriers_.retire(cursor_);
+  index_.put_meta("cursor", cursor_.text());
+  index_.put_meta("batch", std::to_string(batch_));
+}
+
+// In an index of version 1 what is parked waits for an index of the one stream that there was.
+Status Engine::upgrade() {
+  TRY_ASSIGN(std::optional<std::string> text, index_.meta("cursor"));
+  if (!text || text->find('=') != std::string::npos || text->empty()) return ok();
+  std::vector<Object> parked;
+  uint64_t latest = 0;
+  TRY(index_.list(kParkFid, "", [&](const std::string&, const Entry&, const Object* object) {
+    if (object) parked.push_back(*object);
+    if (object) latest = std::max(latest, object->parked_until);
+    return true;
+  }));
+  begin_numbered_batch(log::Position("local", latest));
+  for (Object& object : parked) {
+    object.parked_until = batch_;
+    TRY(index_.put(object));
+  }
+  index_.put_meta("durable", durable_.text());
+  return store_.write(index_.take_batch(), Durable::yes);
+}
+
+// A batch without records of its own, and the barrier for what is parked in it.
+void Engine::begin_numbered_batch(const log::Position& barrier) {
+  ++batch_;
+  barriers_.add(batch_, barrier);
+  put_progress();
+}
 
 Status Engine::open_target() {
   if (target_) return ok();
@@ -56,38 +81,32 @@ void Engine::release_target() {
 Status Engine::start() {
   index_.drop();
   dirty_ = {};
-  TRY_ASSIGN(cursor_, meta_number("cursor"));
-  TRY_ASSIGN(durable_, meta_number("durable"));
-  TRY_ASSIGN(batch_, meta_number("batch"));
+  TRY(load_progress());
   removed_before_ = counters_.removed;
   looked_ = false;
   next_retry_s_ = 0;
   TRY(open_target());
   TRY(init_root());
+  TRY(upgrade());
   TRY(recover());
-  // A log that ends before our cursor lost its end with the machine; what comes next is a GAP.
-  if (feed_) {
-    cursor_ = std::min(cursor_, feed_->last_index());
-    durable_ = std::min(durable_, cursor_);
-    TRY(feed_->start_after(cursor_));
-    TRY(shorten_park(feed_->last_index()));
-  }
+  TRY(find_place());
   last_durable_ms_ = hooks_.monotonic_ms();
   return update_progress();
 }
 
-// What was parked until a record that the log has lost waits for the last one that there is.
-Status Engine::shorten_park(uint64_t last_index) {
-  std::vector<Object> late;
-  TRY(index_.list(kParkFid, "", [&](const std::string&, const Entry&, const Object* object) {
-    if (object && object->parked_until > last_index) late.push_back(*object);
-    return true;
-  }));
-  for (Object& object : late) {
-    object.parked_until = last_index;
-    TRY(index_.put(object));
-  }
-  return late.empty() ? ok() : store_.write(index_.take_batch(), Durable::no);
+// A log that ends before our cursor lost its end with the machine; what comes next is a GAP.
+Status Engine::find_place() {
+  reached_ = cursor_;
+  if (!feed_) return ok();
+  log::Position end = feed_->last();
+  bool changed = cursor_.limit(end);
+  changed |= durable_.limit(end);
+  changed |= barriers_.limit(end);
+  reached_ = cursor_;
+  TRY(feed_->start_after(cursor_));
+  if (!changed) return ok();
+  put_progress();
+  return store_.write(index_.take_batch(), Durable::no);
 }
 
 // The root stands in the index from the beginning; a first start scans it.
@@ -116,7 +135,7 @@ Status Engine::recover() {
   TRY(index_.scan_raw("I", [&](std::string_view key, std::string_view value) {
     any = true;
     // Applied batches need not be looked at when only the process died: the page cache lived on.
-    if (batch_number(key) <= batch_ && !machine_crashed) return true;
+    if (number_of_row(key) <= batch_ && !machine_crashed) return true;
     Result<Intent> intent = Intent::decode(value);
     if (intent)
       intents.push_back(*std::move(intent));
@@ -135,13 +154,12 @@ Status Engine::recover() {
   if (!intents.empty()) TRY(relearn(all, index_, *target_, source_.root(), relearn_options()));
   if (index_.pending_rows() == 0) return ok();
   // What was begun is known again; its intent goes with the next durable point.
-  ++batch_;
-  put_number("batch", batch_);
+  begin_numbered_batch(feed_ ? feed_->last() : log::Position());
   kill_point("recover.commit");
   return store_.write(index_.take_batch(), Durable::yes);
 }
 
-RelearnOptions Engine::relearn_options() { return {feed_ ? feed_->last_index() : 0, hooks_.exclude != nullptr}; }
+RelearnOptions Engine::relearn_options() { return {feed_ ? batch_ + 1 : 0, hooks_.exclude != nullptr}; }
 
 Status Engine::adopt() {
   TRY(open_target());
@@ -167,7 +185,7 @@ Status Engine::repair(const std::vector<std::string>& paths) {
   TRY(open_target());
   TRY_ASSIGN(Intent intent, intent_of_paths(paths, index_, *target_, source_.root(), hooks_.exclude));
   StoreBatch batch;
-  batch.items.push_back({batch_key(batch_ + 1), intent.encode()});
+  batch.items.push_back({numbered_row('I', batch_ + 1), intent.encode()});
   kill_point("repair.intent");
   TRY(store_.write(batch, Durable::yes));
   Status learned = relearn(intent, index_, *target_, source_.root(), relearn_options());
@@ -175,8 +193,7 @@ Status Engine::repair(const std::vector<std::string>& paths) {
     index_.drop();
     return learned;
   }
-  ++batch_;
-  put_number("batch", batch_);
+  begin_numbered_batch(feed_ ? feed_->last() : log::Position());
   next_retry_s_ = 0;
   undurable_ = true;
   dirs_ = std::make_unique<TargetDirs>(*target_, index_, source_.root());  // directories may have moved
@@ -203,8 +220,11 @@ Status Engine::scan_everything() {
 Status Engine::fill_from_feed() {
   if (!feed_) return ok();
   Record record;
+  const std::vector<std::string>& streams = feed_->streams();
+  std::vector<uint64_t> last(streams.size());
   while (dirty_.size() < options_.batch_changes) {
-    Result<bool> more = feed_->next(record);
+    size_t stream = 0;
+    Result<bool> more = feed_->next(record, stream);
     if (more.is(Code::corrupt)) {
       // Damage in the log: what it said is lost, so anything may have changed.
       dirty_.gaps.push_back(Fid{});
@@ -213,7 +233,10 @@ Status Engine::fill_from_feed() {
     TRY_ASSIGN(bool got, std::move(more));
     if (!got) break;
     fold(record, dirty_);
+    last[stream] = record.index;
   }
+  for (size_t i = 0; i < last.size(); ++i)
+    if (last[i] != 0) reached_.set(streams[i], last[i]);
   return ok();
 }
 
@@ -271,7 +294,7 @@ Status Engine::reap(Survey& survey) {
     if (placed.count(entry.fid)) return true;
     if (!object)  // its home is elsewhere: this name is one too many
       survey.changes.push_back({{kParkFid, name}, entry.fid, Fid{}, FileType::regular});
-    else if (object->parked_until <= cursor_)
+    else if (barriers_.passed(object->parked_until))
       due.push_back(*object);
     return due.size() < kReapPerBatch;
   }));
@@ -313,7 +336,7 @@ Result<bool> Engine::step() {
   TRY_ASSIGN(auto scans, index_.scans(kScansPerBatch));
   bool parked = false;
   TRY(index_.list(kParkFid, "", [&](const std::string&, const Entry&, const Object* object) {
-    parked = !object || object->parked_until <= cursor_;
+    parked = !object || barriers_.passed(object->parked_until);
     return !parked;
   }));
   if (!dirty_.empty() || !scans.empty() || parked) {
@@ -321,10 +344,10 @@ Result<bool> Engine::step() {
     if (!done) index_.drop();
     return done;
   }
-  if (dirty_.last_index > cursor_) {  // records that say nothing to a mirror
-    cursor_ = dirty_.last_index;
+  if (reached_ != cursor_) {  // records that say nothing to a mirror
+    cursor_ = reached_;
     dirty_ = {};
-    put_number("cursor", cursor_);
+    put_progress();
     TRY(store_.write(index_.take_batch(), Durable::no));
     undurable_ = true;
   }
@@ -350,14 +373,15 @@ Result<bool> Engine::run_batch(std::vector<Fid> scans) {
   TRY(check_deletions(plan));
   bool parks = std::any_of(plan.moves.begin(), plan.moves.end(),
                            [](const Op& op) { return op.to.parent == kParkFid; });
-  uint64_t park_until = 0;
-  if (parks && hooks_.barrier) {
-    TRY_ASSIGN(park_until, hooks_.barrier());
+  bool wait_for_records = parks && hooks_.barrier;
+  if (wait_for_records) {
+    TRY_ASSIGN(log::Position end, hooks_.barrier());
+    barriers_.add(batch_ + 1, end);
   }
   TRY(begin_batch(plan));
   counters_.planned += plan.size();
   ApplyContext context{index_, source_, *target_, *dirs_, pool_, counters_, hooks_.done,
-                       feed_ != nullptr, scanning, park_until, hooks_.stop};
+                       feed_ != nullptr, scanning, wait_for_records ? batch_ + 1 : 0, hooks_.stop};
   TRY_ASSIGN(ApplyResult applied, apply(plan, context));
   counters_.applied = counters_.planned.load();
   TRY(finish_batch(found, applied));
@@ -382,7 +406,7 @@ Status Engine::check_deletions(const Plan& plan) {
 Status Engine::begin_batch(const Plan& plan) {
   if (plan.size() == 0) return ok();
   StoreBatch batch;
-  batch.items.push_back({batch_key(batch_ + 1), Intent::of(plan, index_).encode()});
+  batch.items.push_back({numbered_row('I', batch_ + 1), Intent::of(plan, index_).encode()});
   kill_point("intent.before");
   TRY(store_.write(batch, Durable::yes));
   kill_point("intent.after");
@@ -457,13 +481,12 @@ Status Engine::finish_batch(const Survey& survey, const ApplyResult& applied) {
     TRY_ASSIGN(std::optional<Object> object, index_.object(dir));
     if (object) index_.defer_scan(dir);
   }
-  cursor_ = std::max(cursor_, dirty_.last_index);
+  cursor_ = reached_;
   counters_.records += dirty_.records;
   counters_.scanned += survey.scanned.size();
   ++counters_.batches;
   ++batch_;
-  put_number("cursor", cursor_);
-  put_number("batch", batch_);
+  put_progress();
   kill_point("commit.before");
   TRY(store_.write(index_.take_batch(), Durable::no));
   kill_point("commit.after");
@@ -477,7 +500,6 @@ Status Engine::finish_batch(const Survey& survey, const ApplyResult& applied) {
 }
 
 Status Engine::make_durable() {
-  uint64_t cursor = cursor_;
   kill_point("durable.sync");
   // When the disk refuses something the kernel may drop it, and the next sync succeeds without it. So until
   // this one has succeeded it counts as a crash of the machine: all since the last durable point is in doubt.
@@ -491,14 +513,14 @@ Status Engine::make_durable() {
     return true;
   }));
   for (const std::string& key : intents) index_.put_raw(key, std::nullopt);
-  put_number("durable", cursor);
+  index_.put_meta("durable", cursor_.text());
   index_.put_meta("boot", options_.boot_id);
   TRY(store_.write(index_.take_batch(), Durable::yes));
   kill_point("durable.after");
   undurable_ = false;
-  durable_ = cursor;
+  durable_ = cursor_;
   last_durable_ms_ = hooks_.monotonic_ms();
-  if (hooks_.clear && cursor > 0) TRY(hooks_.clear(cursor));
+  if (hooks_.clear) TRY(hooks_.clear(cursor_));
   return ok();
 }
 

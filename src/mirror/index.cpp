@@ -126,6 +126,13 @@ EntryKey decode_home(std::string_view value) {
 
 }  // namespace
 
+std::string numbered_row(char table, uint64_t number) {
+  std::string key(1, table);
+  append_be(key, number, 8);
+  return key;
+}
+uint64_t number_of_row(std::string_view key) { return key.size() < 9 ? 0 : load_be(key, 1, 8); }
+
 Result<std::optional<std::string>> Index::get(const std::string& key) const {
   auto found = pending_.find(key);
   if (found != pending_.end()) return found->second;

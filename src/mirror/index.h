@@ -11,6 +11,7 @@
 //   'S' fid           directory to be scanned with all below it; value "w": waits for its 'R' row
 //   'R' key           to be looked at again: an object ("o" fid) or an entry ("e" parent name)
 //   'I' number        a batch that was begun: what it may touch on the target
+//   'B' number        a barrier (barriers.h)
 //   'M' name          cursor, identities, counters
 // The root's home is the entry "" of the zero FID; what is parked has its home in kParkFid.
 //
@@ -42,6 +43,10 @@ struct EntryKeyHash {
   }
 };
 
+// The key of a row that has a number, and the number in it.
+std::string numbered_row(char table, uint64_t number);
+uint64_t number_of_row(std::string_view key);
+
 inline constexpr Fid kParkFid{0, 0, 1};  // the pseudo directory ".reel/park" of the target
 
 struct Object {
@@ -53,7 +58,7 @@ struct Object {
   Time ctime, data_ctime;
   Time mtime;
   uint64_t size = 0;
-  uint64_t parked_until = 0;  // only in the park: goes when the cursor has passed this index
+  uint64_t parked_until = 0;  // only in the park: goes when this barrier has been passed (barriers.h)
   bool hollow = false;        // a scan passed it by while it was away, or its parts are going: read it on its return
 };
 
@@ -117,7 +122,7 @@ class Index {
   void put_meta(const std::string& name, const std::string& value);
   Result<std::optional<std::string>> meta(const std::string& name) const;
 
-  void put_raw(const std::string& key, std::optional<std::string> value);  // intent rows
+  void put_raw(const std::string& key, std::optional<std::string> value);  // rows with numbers
   Status scan_raw(const std::string& prefix,
                   const std::function<bool(std::string_view, std::string_view)>& each) const;
 

@@ -50,7 +50,7 @@ class Surveyor {
       TRY_ASSIGN(bool is_known, known(fid));
       if (is_known) survey_.objects[fid] |= bits;
     }
-    for (const EntryKey& key : dirty.entries) TRY(look(key));
+    TRY(look_at({dirty.entries.begin(), dirty.entries.end()}));
     scans_.insert(scans_.end(), scans.begin(), scans.end());
     for (;;) {
       TRY(look_at_links());
@@ -107,15 +107,31 @@ class Surveyor {
     return dir == source_.root() && name == kPrivateName;
   }
 
-  Status look(const EntryKey& key) {
+  // Asks the source for all these entries; many at a time, since each may be a round trip to a server.
+  Status look_at(const std::vector<EntryKey>& keys) {
+    std::vector<const EntryKey*> wanted;
+    for (const EntryKey& key : keys) {
+      TRY_ASSIGN(bool wants, is_wanted(key));
+      if (wants) wanted.push_back(&key);
+    }
+    std::vector<std::optional<Result<SourceEntry>>> found(wanted.size());
+    pool_.run(wanted.size(), [&](size_t i) { found[i].emplace(source_.lookup(wanted[i]->parent, wanted[i]->name)); });
+    for (size_t i = 0; i < wanted.size(); ++i) TRY(take(*wanted[i], *std::move(found[i])));
+    return ok();
+  }
+
+  Result<bool> is_wanted(const EntryKey& key) {
     survey_.looked_at.insert(Index::retry_key(key));
-    if (is_private(key.parent, key.name)) return ok();
+    if (is_private(key.parent, key.name)) return false;
     TRY_ASSIGN(bool in_scope, known(key.parent));
     // Unknown parents lie outside the source or are new; the new ones are read whole.
-    if (!in_scope || key.parent == kParkFid) return ok();
-    if (!looked_.insert(key).second) return ok();
+    if (!in_scope || key.parent == kParkFid) return false;
+    return looked_.insert(key).second;
+  }
+
+  // What the source has at an entry.
+  Status take(const EntryKey& key, Result<SourceEntry> found) {
     TRY_ASSIGN(std::optional<Entry> old, index_.entry(key));
-    Result<SourceEntry> found = source_.lookup(key.parent, key.name);
     if (!found && found.error().code() != Code::not_found) {
       TRY_ASSIGN(std::string path, path_of(key.parent, key.name));
       survey_.troubles.push_back({Index::retry_key(key), found.error().sys_errno(),
@@ -169,10 +185,12 @@ class Surveyor {
   // record of this batch says so.
   Status look_at_links() {
     while (!links_to_check_.empty()) {
-      Fid fid = links_to_check_.back();
-      links_to_check_.pop_back();
-      TRY_ASSIGN(std::vector<EntryKey> links, index_.links(fid));
-      for (const EntryKey& key : links) TRY(look(key));
+      std::vector<EntryKey> keys;
+      for (const Fid& fid : std::exchange(links_to_check_, {})) {
+        TRY_ASSIGN(std::vector<EntryKey> links, index_.links(fid));
+        keys.insert(keys.end(), links.begin(), links.end());
+      }
+      TRY(look_at(keys));
     }
     return ok();
   }
@@ -355,13 +373,16 @@ class Surveyor {
     for (const Change& change : survey_.changes)
       if (!change.old_fid.is_zero()) ++lost[change.old_fid];
     for (const Change& change : survey_.changes) lost.erase(change.new_fid);
+    std::vector<Fid> nameless;
     for (const auto& [fid, names] : lost) {
       TRY_ASSIGN(std::vector<EntryKey> links, index_.links(fid));
-      if (links.size() > names) continue;
-      Result<Attributes> attributes = source_.stat(fid);
-      // When in doubt (any error but "gone") it stays alive: the park can wait, a copy costs more.
-      if (!attributes.is(Code::not_found)) survey_.alive.insert(fid);
+      if (links.size() <= names) nameless.push_back(fid);
     }
+    std::vector<char> is_gone(nameless.size());
+    pool_.run(nameless.size(), [&](size_t i) { is_gone[i] = source_.stat(nameless[i]).is(Code::not_found); });
+    // When in doubt (any error but "gone") it stays alive: the park can wait, a copy costs more.
+    for (size_t i = 0; i < nameless.size(); ++i)
+      if (!is_gone[i]) survey_.alive.insert(nameless[i]);
     return ok();
   }
 

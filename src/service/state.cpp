@@ -200,11 +200,12 @@ Result<std::unique_ptr<State>> State::open(const std::string& dir, const std::st
   if (lock.is(Code::busy))
     return Error(Code::busy, "state " + dir + " is in use by another reel; stop that one first");
   TRY_ASSIGN(state->lock_, std::move(lock));
-  if (!is_new) return state;
-  TRY(make_dirs(env, dir + "/targets"));
+  if (!is_new && how == Open::existing) return state;
+  if (is_new) TRY(make_dirs(env, dir + "/targets"));
   Lines lines{{"version", std::to_string(kStateVersion)}, {"path", source_path},
               {"root", to_string(identity.root)}, {"fs", identity.file_system}, {"born", identity.born}};
-  TRY(replace_file(env, dir, file, format_lines(lines)));
+  std::string wanted = format_lines(lines);
+  if (is_new || parse_lines(*text)["version"] != lines["version"]) TRY(replace_file(env, dir, file, wanted));
   return state;
 }
 

@@ -22,7 +22,8 @@
 
 namespace reel::service {
 
-inline constexpr int kStateVersion = 1;
+// 2: indexes know several streams, and barriers. Version 1 is brought up to date when it is opened.
+inline constexpr int kStateVersion = 2;
 
 // Where a source's state lies unless told: /var/lib/reel/NAME as root, else ~/.local/state/reel/NAME.
 std::string default_state_base();

@@ -59,10 +59,10 @@ struct Run {
     feed = sim_feed(world);
     EngineHooks hooks;
     hooks.open_target = [this]() -> Result<std::unique_ptr<TargetTree>> { return sim_target(world); };
-    hooks.barrier = [this]() -> Result<uint64_t> {
+    hooks.barrier = [this]() -> Result<log::Position> {
       world.drain();
       world.commit_log();
-      return world.log.size();
+      return world.log_end();
     };
     hooks.now_s = [this] { return world.now_s; };
     hooks.exclude = world.exclude;
@@ -139,8 +139,8 @@ struct Run {
       if (!worked) return "step: " + worked.error().text();
       Progress progress = engine->progress();
       if (kTrace)
-        std::printf("settling: cursor %llu, scans %llu, retries %llu, parked %llu, troubles %llu\n",
-                    static_cast<unsigned long long>(progress.cursor), static_cast<unsigned long long>(progress.scans_pending),
+        std::printf("settling: cursor %s, scans %llu, retries %llu, parked %llu, troubles %llu\n",
+                    progress.cursor.text().c_str(), static_cast<unsigned long long>(progress.scans_pending),
                     static_cast<unsigned long long>(progress.retries_pending),
                     static_cast<unsigned long long>(progress.parked), static_cast<unsigned long long>(progress.troubles));
       if (kTrace && progress.parked)
@@ -177,6 +177,7 @@ void keep_only(Faults& faults) {
 struct Options {
   bool faults = true;
   bool canary_records = false, canary_intents = false;
+  bool several_streams = false;  // 2 to 4, records spread over them, read in any order between them
 };
 
 std::string run_seed(uint64_t seed, const Options& options) {
@@ -184,6 +185,7 @@ std::string run_seed(uint64_t seed, const Options& options) {
   World& world = run.world;
   world.canary_drop_record = options.canary_records;
   world.canary_forget_intents = options.canary_intents;
+  if (options.several_streams) world.split_log(2 + seed % 3);
   world.filters = seed % 3 == 0 && is_kept('f');
   if (world.filters) world.pick_filter();
   for (uint64_t i = world.pick(60); i > 0; --i) world.random_change();
@@ -213,19 +215,20 @@ uint64_t from_environment(const char* name, uint64_t otherwise) {
   return text ? std::strtoull(text, nullptr, 10) : otherwise;
 }
 
-TEST(Simulation, EndsEqualWhateverHappens) {
+void run_seeds(const Options& options, uint64_t usual_count) {
   if (uint64_t seed = from_environment("REEL_SIM_SEED", 0)) {
-    EXPECT_EQ(run_seed(seed, {}), "");
+    EXPECT_EQ(run_seed(seed, options), "");
     return;
   }
-  uint64_t count = from_environment("REEL_SIM_SEEDS", 10000);
+  uint64_t count = from_environment("REEL_SIM_SEEDS", usual_count);
   auto begin = std::chrono::steady_clock::now();
   int failures = 0;
   for (uint64_t seed = 1; seed <= count && failures < 5; ++seed) {
-    std::string difference = run_seed(seed, {});
+    std::string difference = run_seed(seed, options);
     if (difference.empty()) continue;
     ++failures;
-    ADD_FAILURE() << difference << "\nagain: REEL_SIM_SEED=" << seed << " sim_test";
+    std::string name = ::testing::UnitTest::GetInstance()->current_test_info()->name();
+    ADD_FAILURE() << difference << "\nagain: REEL_SIM_SEED=" << seed << " sim_test --gtest_filter=*" << name;
   }
   double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   std::printf("%llu seeds, %.0f a minute\n", static_cast<unsigned long long>(count), static_cast<double>(count) * 60 / seconds);
@@ -252,6 +255,14 @@ TEST(Simulation, DirectoriesInsideEachOtherAreUntangled) {
   record.name = record.source_name = "outer";
   world.queue.push_back(record);
   EXPECT_EQ(run.settle(), "");
+}
+
+TEST(Simulation, EndsEqualWhateverHappens) { run_seeds({}, 10000); }
+
+TEST(Simulation, SeveralStreamsEndEqualWhateverHappens) {
+  Options options;
+  options.several_streams = true;
+  run_seeds(options, 5000);
 }
 
 // The simulation must be able to see: bugs put in on purpose are found.

@@ -75,9 +75,25 @@ void World::emit_rename(uint64_t object, uint64_t from, const std::string& from_
 
 void World::drain() {
   for (; !queue.empty(); queue.pop_front()) {
-    log.push_back(std::move(queue.front()));
-    log.back().record.index = log.size();
+    Stream& stream = streams[streams.size() > 1 ? pick(streams.size()) : 0];
+    stream.log.push_back(std::move(queue.front()));
+    stream.log.back().record.index = stream.log.size();
   }
+}
+
+void World::commit_log() {
+  for (Stream& stream : streams) stream.durable = stream.log.size();
+}
+
+log::Position World::log_end() const {
+  log::Position end;
+  for (const Stream& stream : streams) end.set(stream.name, stream.log.size());
+  return end;
+}
+
+void World::split_log(size_t count) {
+  streams.clear();
+  for (size_t i = 0; i < count; ++i) streams.push_back({"mdt" + std::to_string(i), {}, 0});
 }
 
 std::vector<uint64_t> World::all(FileType type) const {
@@ -280,10 +296,16 @@ void World::machine_died() {
   rows_durable = rows;
   since_durable.clear();
   queue.clear();
-  log.resize(log_durable + pick(log.size() - log_durable + 1));
+  for (Stream& stream : streams) stream.log.resize(stream.durable + pick(stream.log.size() - stream.durable + 1));
   boot += "+";
-  gap("reboot");
-  drain();
+  // A stream may begin again at an index that it had before: each has to say so.
+  for (Stream& stream : streams) {
+    OwnedRecord record;
+    record.record.type = RecordType::gap;
+    record.name = "reboot";
+    stream.log.push_back(std::move(record));
+    stream.log.back().record.index = stream.log.size();
+  }
   commit_log();
 }
 

@@ -39,7 +39,9 @@ class World {
 
   void random_change();  // one operation of a user on the source's file system
   void drain();          // queue → log
-  void commit_log() { log_durable = log.size(); }
+  void commit_log();
+  log::Position log_end() const;
+  void split_log(size_t streams);  // before anything is in it
   void gap(const char* why);
   void process_died();   // perhaps with the holder
   void machine_died();
@@ -57,8 +59,13 @@ class World {
   SimFs fs;               // holds the source's directory and one beside it
   uint64_t source_root = 0;
   std::deque<OwnedRecord> queue;
-  std::vector<OwnedRecord> log;  // index = position + 1
-  size_t log_durable = 0;        // records that a crash of the machine leaves
+  // One stream, or several: then each record lands in any of them, as with several MDTs.
+  struct Stream {
+    std::string name;
+    std::vector<OwnedRecord> log;  // index = position + 1
+    size_t durable = 0;            // records that a crash of the machine leaves
+  };
+  std::vector<Stream> streams{{"local", {}, 0}};
   int64_t now_s = 1000000;
   std::string boot = "boot-1";
 
@@ -67,6 +74,8 @@ class World {
 
   std::map<std::string, std::string> rows, rows_durable;
   std::vector<mirror::StoreBatch> since_durable;
+
+  std::function<void()> after_read;  // called when contents were read and not yet written; may be empty
 
   bool canary_drop_record = false;  // a bug on purpose: the simulation must find it
   bool canary_forget_intents = false;
