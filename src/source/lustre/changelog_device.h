@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "reel/record.h"
 #include "reel/result.h"
 
 namespace reel::source::lustre {
@@ -87,6 +88,9 @@ class Mdt {
   // when it cannot be known (users registered without name and mask, and old servers).
   virtual Status check_user(const MdtUser& user) = 0;
   virtual Result<Fence> fence() = 0;
+  // What fence() changes to have something to commit; zero when it changes nothing. Its records mean
+  // nothing to anybody.
+  virtual Fid fence_object() const = 0;
   // What can be asked now. An unreachable server is an empty view, not an error.
   virtual MdtView view() = 0;
 };

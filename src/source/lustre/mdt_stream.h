@@ -42,10 +42,10 @@ class MdtStream {
   static Result<std::unique_ptr<MdtStream>> open(Mdt& mdt, const MdtUser& user, const LustreOptions& options, Env& env);
   virtual ~MdtStream() = default;
 
-  // One pass. When it returns `worked` or `idle`, and `complete()` is true, everything that was in the
-  // MDT's log before the call is released.
-  virtual Step step() = 0;
-  virtual bool complete() const = 0;
+  // One pass. `ticket` is any number that never falls; once served() has reached it, everything that
+  // was in the MDT's log before the first step with that ticket is released, and our user was there.
+  virtual Step step(uint64_t ticket) = 0;
+  virtual uint64_t served() const = 0;
   // Any thread.
   virtual StreamState state() const = 0;
   virtual std::optional<Error> error() const = 0;

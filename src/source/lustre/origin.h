@@ -6,6 +6,7 @@
 //   reel-origin 1
 //   mdt lustre-MDT0001
 //   user cl3-reel
+//   incarnation 7               of the MDT when it was last looked at; 0: not known
 //   owes_gap 0
 //   from 35 offset 0            from stream index 35 on, MDT index = stream index - offset
 //
@@ -27,6 +28,7 @@ struct Origin {
     int64_t offset = 0;  // stream index - MDT index
   };
   std::string mdt, user;
+  uint64_t incarnation = 0;
   bool owes_gap = false;    // a GAP has to come before the next record is believed
   std::vector<Span> spans;  // by `from`
 
