@@ -64,6 +64,7 @@ struct MdtView {
   std::optional<uint64_t> mask;          // types that are logged
   std::optional<std::vector<MdtUser>> users;
   std::optional<bool> audit;             // false: some nodemap has audit_mode off
+  std::optional<uint64_t> evicted;       // clients that were missing when the MDT recovered last
 };
 
 enum class Fence {

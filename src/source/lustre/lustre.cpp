@@ -163,6 +163,7 @@ const char* to_string(EventKind kind) {
     case EventKind::user_lost: return "user lost";
     case EventKind::mask_lacks: return "mask lacks types";
     case EventKind::audit_off: return "audit off";
+    case EventKind::mdt_restarted: return "MDT restarted";
     case EventKind::open_logged: return "OPEN is logged";
     case EventKind::not_verified: return "not verified";
     case EventKind::no_fence: return "no fence";

@@ -30,6 +30,7 @@ enum class EventKind {
   user_lost,         // GAP, END: evicted, deregistered, or given to somebody else
   mask_lacks,        // GAP, END: types that a mirror needs are not logged
   audit_off,         // GAP, END: clients of some nodemap are not logged
+  mdt_restarted,     // GAP: and clients were missing at its recovery: what they had done was undone
   open_logged,       // GAP: OPEN is logged, so closes of a user are told only with his last one
   not_verified,      // mask and users cannot be asked for (lctl on the MDS is not reachable)
   no_fence,          // waits instead of forcing commits

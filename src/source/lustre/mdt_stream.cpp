@@ -53,6 +53,7 @@ class Stream final : public MdtStream {
   Result<Step> pass(uint64_t ticket);
   Result<Step> look();
   Result<std::optional<Step>> check_view(const MdtView& view);
+  Status check_restart(const MdtView& view);
   Result<std::optional<Step>> check_user(const MdtView& view);
   Result<Step> settle();
   size_t believable(Fence fence);
@@ -95,6 +96,7 @@ class Stream final : public MdtStream {
   uint64_t clears_ = 0, last_clear_ms_ = 0;
   bool looked_ = false;
   uint64_t last_look_ms_ = 0;
+  bool undone_ = false;         // the MDT has lost records that we had read
   bool gone_ = false, was_gone_ = false, open_logged_ = false;
   int changed_in_a_row_ = 0;
   uint32_t told_ = 0;           // bit per EventKind of tell_once
@@ -215,6 +217,8 @@ void Stream::reread(const std::string& why) {
   tell(EventKind::tail_changed, why + "; it is read again");
   tail_.drop();
   marks_.clear();
+  undone_ = true;
+  looked_ = false;
 }
 
 // How many of the chunks a crash of the MDT can no longer change.
@@ -361,11 +365,11 @@ Result<Step> Stream::serve_marks() {
   bool wanted = !marks_.empty() && marks_.front().mdt_index <= position_ && marks_.front().ticket > served_ &&
                 marks_.front().clears == clears_;
   bool due = now_ms() - last_clear_ms_ >= static_cast<uint64_t>(options_.clear_s) * 1000;
+  if (wanted) {
+    TRY_ASSIGN(Step looked, look());
+    if (looked != Step::worked || !gap_.empty()) return looked;
+  }
   if (position_ == 0) {  // the MDT has nothing to clear
-    if (wanted) {
-      TRY_ASSIGN(Step looked, look());
-      if (looked != Step::worked || !gap_.empty()) return looked;
-    }
     if (at_end_) released_ = writer_->last_index();
   } else if (released_ != writer_->last_index() || wanted || due) {
     TRY_ASSIGN(Step cleared, clear());
@@ -393,11 +397,23 @@ Result<Step> Stream::look() {
   looked_ = true;
   was_gone_ = false;
   last_look_ms_ = now_ms();
-  if (view.incarnation && origin_.incarnation != *view.incarnation) {
-    origin_.incarnation = *view.incarnation;
-    TRY(save_origin());
-  }
+  TRY(check_restart(view));
   return Step::worked;
+}
+
+// What was not committed when the MDT went down is done again by the clients, as far as they are still
+// there; the rest is undone, and nothing tells of it. Somebody may have seen it.
+Status Stream::check_restart(const MdtView& view) {
+  bool restarted = view.incarnation ? origin_.incarnation != 0 && origin_.incarnation != *view.incarnation : undone_;
+  // What the server tells is of its last recovery.
+  bool once = view.incarnation && *view.incarnation == origin_.incarnation + 1;
+  bool nobody_missing = once && view.evicted && *view.evicted == 0;
+  bool is_new = view.incarnation && origin_.incarnation != *view.incarnation;
+  undone_ = false;
+  if (is_new) origin_.incarnation = *view.incarnation;
+  if (restarted && !nobody_missing && gap_.empty())
+    return owe_gap(EventKind::mdt_restarted, "the MDT was restarted; what clients that did not come back had done was undone");
+  return is_new ? save_origin() : ok();
 }
 
 // nullopt: nothing is wrong.
@@ -477,7 +493,7 @@ Status Stream::owe_gap(EventKind kind, const std::string& why) {
 Result<Step> Stream::index_back(const std::string& why) {
   TRY(owe_gap(EventKind::index_back, why));
   position_ = 0;
-  at_end_ = false;
+  at_end_ = cleared_once_ = false;
   tail_.start(0, 0, true);
   marks_.clear();
   looked_ = false;

@@ -62,6 +62,7 @@ class ViewParser {
   }
   MdtView finish() {
     if (nodemap_active_ && !*nodemap_active_) view_.audit = true;  // without nodemaps all are logged
+    if (!recovered_) view_.evicted.reset();
     if (users_bad_) view_.users.reset();
     return std::move(view_);
   }
@@ -70,6 +71,7 @@ class ViewParser {
   void value(const std::string& text) {
     if (name_ == "mdd." + mdt_ + ".changelog_users") users(text);
     else if (name_ == "mdd." + mdt_ + ".changelog_current_mask") mask(text);
+    else if (name_ == "mdt." + mdt_ + ".recovery_status") recovery(text);
     else if (name_ == "nodemap.active") nodemap_active_ = text != "0";
     else if (name_.starts_with("nodemap.") && name_.ends_with(".audit_mode")) audit(text);
     else if (name_.starts_with("mdc." + mdt_ + "-mdc-") && name_.ends_with(".import")) import(text);
@@ -96,6 +98,11 @@ class ViewParser {
     if (text != "0" && text != "1") return;
     view_.audit = view_.audit.value_or(true) && text == "1";
   }
+  void recovery(const std::string& text) {
+    uint64_t number = 0;
+    if (text.starts_with("status:")) recovered_ = text.ends_with("COMPLETE");
+    if (text.starts_with("evicted_clients:") && whole_number(trimmed(text.substr(16)), number)) view_.evicted = number;
+  }
   void import(const std::string& text) {
     uint64_t number = 0;
     if (text.starts_with("instance:") && whole_number(trimmed(text.substr(9)), number)) view_.incarnation = number;
@@ -105,7 +112,7 @@ class ViewParser {
   std::string name_;
   MdtView view_;
   std::optional<bool> nodemap_active_;
-  bool users_bad_ = false;
+  bool users_bad_ = false, recovered_ = false;
 };
 
 // What the list says for this MDT; the whole of it when it is not a list.

@@ -10,7 +10,7 @@
 namespace reel::source::lustre {
 
 // `text`: of mdd.MDT.changelog_users, mdd.MDT.changelog_current_mask, nodemap.active,
-// nodemap.*.audit_mode, mdc.MDT-mdc-*.import, any of them, with their names (not `-n`), in any order.
+// nodemap.*.audit_mode, mdt.MDT.recovery_status, mdc.MDT-mdc-*.import, any of them, with their names (not `-n`), in any order.
 // What is not understood is as good as not there.
 MdtView parse_view(const std::string& text, const std::string& mdt);
 

@@ -82,7 +82,7 @@ class MountedMdt final : public Mdt {
   MdtView view() override {
     if (lctl_.empty()) return {};
     std::string mdd = "'mdd." + name_ + ".changelog_users' 'mdd." + name_ + ".changelog_current_mask'";
-    std::string text = output_of(lctl_ + " get_param " + mdd + " nodemap.active 'nodemap.*.audit_mode'");
+    std::string text = output_of(lctl_ + " get_param " + mdd + " 'mdt." + name_ + ".recovery_status' nodemap.active 'nodemap.*.audit_mode'");
     // How often the MDT has been mounted is known to us, its clients.
     text += output_of("lctl get_param 'mdc." + name_ + "-mdc-*.import'");
     return parse_view(text, name_);

@@ -52,6 +52,7 @@ void Tail::drop() {
   any_first_ = settled_any_first_;
   seek_to_ = 0;
   worthwhile_ = false;
+  other_tries_ = 0;
   hole_ = Hole{};
 }
 
@@ -211,7 +212,8 @@ Tail::Took Tail::take(const char* bytes, size_t size) {
       return bad_record("index " + std::to_string(record.index) + " comes after " + std::to_string(last_));
     if (known) {
       bool other = record.index == last_ && last_sum_ != 0 && raw_sum(bytes + at, *decoded) != last_sum_;
-      if (other) return Took::reused;
+      if (other) return ++other_tries_ < kBadTries ? Took::again : Took::reused;
+      if (record.index == last_) other_tries_ = 0;
       at += *decoded;
       run = at;
       continue;

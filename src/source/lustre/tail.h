@@ -100,7 +100,7 @@ class Tail {
   uint64_t last_worthwhile_ = 0, ticket_ = 0;
   Hole hole_;
   uint64_t bad_at_ = 0;
-  int bad_tries_ = 0, bad_in_a_row_ = 0;
+  int bad_tries_ = 0, bad_in_a_row_ = 0, other_tries_ = 0;
   std::string why_;
 };
 
