@@ -43,7 +43,7 @@ SimPlan random_plan(log::Random& random) {
   plan.bad_bytes = !mostly(4);
   plan.open_logged = !mostly(6);
   plan.named = mostly(4);
-  plan.has_view = mostly(3);
+  plan.has_view = mostly(3) || !plan.named;
   plan.can_fence = mostly(4);
   return plan;
 }

@@ -125,8 +125,9 @@ void ModelFs::emit(unsigned mdt, Record record, const Who& by) {
   if (!log.logs(record.type)) return;
   (void)by;
   log.append(record);
+  // Remembered in the memory of the MDT that wrote the record: no other knows.
   auto target = inodes_.find(record.target);
-  if (target != inodes_.end()) target->second.recorded_ns = clock_.tick();
+  if (target != inodes_.end() && target->second.mdt == mdt) target->second.recorded_ns = clock_.tick();
   if (!record.parent.is_zero()) stale_parent_ = record.parent;
 }
 

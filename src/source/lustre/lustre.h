@@ -26,7 +26,7 @@ enum class EventKind {
   index_back,        // GAP: the MDT's log begins again, or holds something else than it did
   undecodable,       // GAP: one record that cannot be read as a record
   cleared_by_other,  // GAP: somebody cleared records in our user's name
-  user_unverified,   // GAP: a user without a name cannot be told from another after a restart of the MDT
+  user_unverified,   // GAP: a user without a name cannot be told from another after a restart of the MDT.
   user_lost,         // GAP, END: evicted, deregistered, or given to somebody else
   mask_lacks,        // GAP, END: types that a mirror needs are not logged
   audit_off,         // GAP, END: clients of some nodemap are not logged

@@ -434,10 +434,13 @@ Result<std::optional<Step>> Stream::check_user(const MdtView& view) {
       TRY_ASSIGN(Step ended, end(EventKind::user_lost, Code::gap, "there is no user " + user_.text() + ": evicted, or never registered"));
       return std::optional(ended);
     }
-    if (!there && !there.is(Code::unsupported)) return std::optional(away(there.error()));
+    if (there.is(Code::unsupported))
+      return std::optional(away(Error(Code::unsupported, "nobody can tell whether user " + user_.text() +
+                                                             " is still registered: register one with a name, or let reel ask the MDS (lctl)")));
+    if (!there) return std::optional(away(there.error()));
   }
   // Ids are given out again after a restart of the MDT; without a name nobody can tell.
-  bool certain = view.users || !user_.name.empty();
+  bool certain = !user_.name.empty();
   bool restarted = view.incarnation ? *view.incarnation != origin_.incarnation : was_gone_ || !looked_;
   if (!certain && restarted && gap_.empty())
     TRY(owe_gap(EventKind::user_unverified, "the MDT may have been restarted, and user " + user_.text() + ", who has no name, be another"));

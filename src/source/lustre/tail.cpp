@@ -70,6 +70,8 @@ void Tail::forget(size_t count) {
   worthwhile_ = false;
 }
 
+bool Tail::worthwhile() const { return worthwhile_ || chunks_.size() >= kBatchesKept; }
+
 size_t Tail::aged(int64_t age_ms) const {
   int64_t now = now_ms();
   auto young = std::find_if(chunks_.begin(), chunks_.end(), [&](const Chunk& c) { return now - c.read_ms < age_ms; });

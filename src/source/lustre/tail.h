@@ -54,7 +54,8 @@ class Tail {
   bool waits_for_hole() const { return hole_.at != 0; }
 
   const std::deque<Chunk>& chunks() const { return chunks_; }
-  bool worthwhile() const { return worthwhile_; }  // they hold more than records of our own fences
+  // They hold more than records of our own fences (each of which makes another one), or are too many.
+  bool worthwhile() const;
   void forget(size_t count);  // chunks from the front: they are in our log
   void drop();                // all of them: to be read anew
   void close() { device_.reset(); }
