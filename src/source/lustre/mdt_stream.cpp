@@ -61,6 +61,7 @@ class Stream final : public MdtStream {
   Status append_chunk(const Chunk& chunk);
   Status append_gap(const std::string& why, uint64_t next);
   Result<Step> clear();
+  Result<Step> catch_up();
   Result<Step> serve_marks();
 
   // what goes wrong
@@ -92,7 +93,8 @@ class Stream final : public MdtStream {
   uint64_t position_ = 0;       // MDT index of the last record in our log
   uint64_t released_ = 0;
   bool at_end_ = false;         // the last look at the MDT's log came to its end
-  bool cleared_once_ = false;   // a clear has succeeded in this run
+  bool catching_up_ = false;    // our user may be younger than our position
+  bool take_all_ = false;       // also what is not worthwhile
   uint64_t clears_ = 0, last_clear_ms_ = 0;
   bool looked_ = false;
   uint64_t last_look_ms_ = 0;
@@ -161,6 +163,7 @@ Status Stream::start() {
   position_ = origin_.mdt_index(writer_->last_index());
   TRY_ASSIGN(uint64_t sum, sum_of_last());
   tail_.start(position_, sum, !why.empty());
+  catching_up_ = !why.empty();
   if (why.empty()) {
     tell(EventKind::started, "goes on behind index " + std::to_string(position_));
   } else {
@@ -235,7 +238,9 @@ size_t Stream::believable(Fence fence) {
 Result<Step> Stream::settle() {
   size_t count = 0;
   bool hole = tail_.waits_for_hole();
-  if (tail_.worthwhile() || hole || (!gap_.empty() && !tail_.chunks().empty())) {
+  bool all = take_all_ || !gap_.empty();
+  take_all_ = false;
+  if (tail_.worthwhile() || hole || (all && !tail_.chunks().empty())) {
     Result<Fence> fence = mdt_.fence();
     if (!fence) return away(fence.error());
     count = believable(*fence);
@@ -307,7 +312,7 @@ Status Stream::append(size_t chunks) {
   if (chunks > 0) position_ = tail_.chunks()[chunks - 1].last;
   tail_.forget(chunks);
   if (!gap_.empty()) {  // there was no record to put it before
-    position_ = std::max(position_, known_index_);
+    if (chunks == 0) position_ = std::max(position_, known_index_);
     TRY(append_gap(gap_, position_ + 1));
     gap_.clear();
     if (tail_.chunks().empty()) tail_.settle_at(position_);
@@ -331,7 +336,7 @@ Result<Step> Stream::clear() {
   Status done = mdt_.clear(user_.id, position_);
   if (done) {
     kill_point("lustre.cleared");
-    cleared_once_ = true;
+    catching_up_ = false;
     ++clears_;
     last_clear_ms_ = now_ms();
     released_ = writer_->last_index();
@@ -350,13 +355,25 @@ Result<Step> Stream::clear() {
     return end(EventKind::user_lost, Code::gap, "there is no user " + user_.text() + " any more: evicted, or deregistered");
   }
   if (!there && !there.is(Code::unsupported)) return away(there.error());
-  // A new user is not given what is older than he is; it may be there all the same, for others.
-  if (!cleared_once_ && !at_end_) return Step::worked;
+  if (catching_up_) return catch_up();
   if (there.is(Code::unsupported))
     return end(EventKind::user_lost, Code::gap, "the user " + user_.text() + " cannot clear index " + std::to_string(position_) +
                                                     ": evicted, or given to somebody else");
   return end(EventKind::cleared_by_other, Code::gap, "somebody has cleared behind index " + std::to_string(position_) +
                                                          " in the name of " + user_.text());
+}
+
+// A new user owns nothing that is older than he is, and cannot clear it; what is there of it, others hold.
+Result<Step> Stream::catch_up() {
+  if (!at_end_) return Step::worked;
+  if (!tail_.chunks().empty()) {
+    take_all_ = true;
+    return Step::worked;
+  }
+  Result<Fence> fence = mdt_.fence();  // makes a record
+  if (!fence) return away(fence.error());
+  if (*fence == Fence::committed) return Step::idle;
+  return away(Error(Code::not_found, "there is no record yet that user " + user_.text() + " could clear"));
 }
 
 // Releases what is in our log, and serves the tickets whose end it has reached, with our user still there.
@@ -384,11 +401,13 @@ Result<Step> Stream::serve_marks() {
 
 Result<Step> Stream::look() {
   MdtView view = mdt_.view();
-  if (!gap_.empty() && position_ == 0 && view.current_index) {
+  if (!gap_.empty() && view.current_index) {
     // What has an index by now is in the log, or was cleared, when it is opened next: see to it that it is written.
     Result<Fence> fence = mdt_.fence();
     if (!fence) return away(fence.error());
-    known_index_ = *view.current_index;
+    MdtView after = mdt_.view();
+    bool same = after.current_index && *after.current_index >= *view.current_index && after.incarnation == view.incarnation;
+    known_index_ = same ? *view.current_index : 0;
   }
   TRY_ASSIGN(std::optional<Step> user, check_user(view));
   if (user) return *user;
@@ -496,7 +515,8 @@ Status Stream::owe_gap(EventKind kind, const std::string& why) {
 Result<Step> Stream::index_back(const std::string& why) {
   TRY(owe_gap(EventKind::index_back, why));
   position_ = 0;
-  at_end_ = cleared_once_ = false;
+  at_end_ = false;
+  catching_up_ = true;
   tail_.start(0, 0, true);
   marks_.clear();
   looked_ = false;
