@@ -84,7 +84,7 @@ SimWorld::SimWorld(uint64_t seed, SimPlan plan)
       follow.mdt->tamper = [this](std::string& bytes) {
         if (quiet_ || bytes.empty() || random_.below(30) != 0) return;
         size_t at = random_.below(bytes.size());
-        if (random_.below(2) == 0) bytes.resize(at);
+        if (random_.below(2) == 0) bytes.resize(bytes.size() - 1 - random_.below(60));  // within the last record
         else bytes[at] = static_cast<char>(bytes[at] ^ (1 << random_.below(8)));
       };
   }
@@ -190,7 +190,7 @@ void SimWorld::step(size_t which) {
   // The admin makes it right, and starts again.
   ModelLog& log = fs_.log(follow.mdt->index());
   log.set_audit(true);
-  log.set_server_mask(1);
+  log.forget_types(0);
   consume(follow);
   if (error.code() == Code::gap) new_user(follow);
   follow.stream.reset();
@@ -251,8 +251,9 @@ void SimWorld::disturb_admin(Follow& follow) {
       break;
     case 1:
       if (!plan_.has_view) break;
-      trace("audit off at " + log.name());
-      log.set_audit(false);
+      trace("audit off, or CLOSE not logged, at " + log.name());
+      if (random_.below(2) == 0) log.set_audit(false);
+      else log.forget_types(mask_bit(RecordType::close));
       break;
     case 2:
       trace("somebody clears for us at " + log.name());

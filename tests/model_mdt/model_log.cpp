@@ -71,7 +71,7 @@ uint64_t ModelLog::effective_mask() const {
   bool minimal = state_.server_mask == mask_bit(RecordType::mark);
   uint64_t mask = state_.server_mask;
   for (const LogUser& u : state_.users) mask |= u.mask ? *u.mask : minimal ? kMaskDefaultLustre : 0;
-  return mask;
+  return mask & ~forgotten_;
 }
 
 bool ModelLog::logs(RecordType type) const {

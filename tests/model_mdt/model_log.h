@@ -52,6 +52,8 @@ class ModelLog {
   size_t collect_garbage(uint64_t idle_ns);
   // The log files are removed, and all users.
   void wipe();
+  // What a restart can do to the effective mask, until it is set anew (study, B.1).
+  void forget_types(uint64_t mask) { forgotten_ = mask; }
   void set_audit(bool on) { audit_ = on; }
 
   // --- what a consumer does: 0 or an errno ---
@@ -99,7 +101,7 @@ class ModelLog {
   const std::string name_;
   ModelClock& clock_;
   State state_, committed_;
-  uint64_t incarnation_ = 1, evicted_ = 0;
+  uint64_t incarnation_ = 1, evicted_ = 0, forgotten_ = 0;
   bool audit_ = true, hold_ = false, lose_ = false;
 };
 

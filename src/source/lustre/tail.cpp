@@ -99,6 +99,7 @@ Result<Tail::Filled> Tail::fill(uint64_t ticket) {
     Result<size_t> got = device_->read(buffer_.data(), buffer_.size());
     if (!got && (got.error().sys_errno() == EAGAIN || got.error().sys_errno() == EINTR)) continue;
     if (!got) return std::move(got).error();
+    if (*got == 0 && ready.readable) return Error(Code::io, mdt_.name() + " has records and gives none", EIO);
     if (*got == 0) {
       device_.reset();
       return Filled::end;
