@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <thread>
 
-#include "base/kill_point.h"
 #include "service/control.h"
 #include "service/origin.h"
 #include "service/repair_request.h"
