@@ -9,12 +9,13 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "reel/result.h"
 
 namespace reel {
+
+struct JsonMember;
 
 struct Json {
   enum class Kind { null, boolean, number, string, array, object };
@@ -23,13 +24,18 @@ struct Json {
   std::string text;                                   // string: its bytes; number: as it is written
   bool truth = false;                                 // boolean
   std::vector<Json> items;                            // array
-  std::vector<std::pair<std::string, Json>> members;  // object, in the order of the text
+  std::vector<JsonMember> members;                    // object, in the order of the text
 
   // The member of this name (the first of several), null when this is no object or has none.
   const Json* find(std::string_view name) const;
   // A number without fraction that fits, else nullopt.
   std::optional<uint64_t> as_unsigned() const;
   std::optional<int64_t> as_signed() const;
+};
+
+struct JsonMember {
+  std::string name;
+  Json value;
 };
 
 // Blanks around the document are skipped. Errors: invalid (says at which byte).

@@ -70,7 +70,7 @@ TEST(TextIn, WhatLfsPrintedOfEveryRecordingReadsBack) {
     }
   }
   std::printf("%zu recordings read back, %zu with names that split their line\n", read, split);
-  EXPECT_GT(read, 2u);
+  EXPECT_GE(read, 1u);
 }
 
 TEST(TextIn, EveryRecordingGoesThroughJson) {

@@ -130,7 +130,7 @@ const std::vector<Recording>& recordings() {
   static const std::vector<Recording> all = [] {
     std::vector<Recording> found;
     fs::path root = ::reel::recordings::full_set();
-    if (root.empty()) return found;
+    if (root.empty()) root = ::reel::recordings::corpus();
     for (const fs::path& path : ::reel::recordings::files_under(root, "after.jsonl")) found.push_back(load(path.parent_path()));
     return found;
   }();

@@ -35,7 +35,7 @@ struct Recording {
   size_t record_count() const;
 };
 
-// All that are installed. Empty: none is, and a test skips.
+// The full set where it is installed, else those of the corpus.
 const std::vector<Recording>& recordings();
 // Makes DIR/after.jsonl and DIR/tree of it.
 void lay_out(const Recording& recording, const std::string& dir);
