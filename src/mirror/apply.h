@@ -50,6 +50,9 @@ struct ApplyContext {
 struct ApplyResult {
   std::vector<Trouble> troubles;
   std::vector<std::string> again;  // retry keys: nothing wrong, but it changed meanwhile
+  // Of these, directories that would come to lie inside themselves. The source has no such thing, so the
+  // index has a directory of the way there where the source has it no more.
+  std::vector<std::string> ringed;
 };
 
 // Drops everything below `dir` (not itself) from the index.

@@ -83,6 +83,7 @@ Status Engine::start() {
   dirty_ = {};
   TRY(load_progress());
   removed_before_ = counters_.removed;
+  looked_ = false;
   next_retry_s_ = 0;
   TRY(open_target());
   TRY(init_root());
@@ -169,7 +170,8 @@ Status Engine::adopt() {
 
 Status Engine::request_scan() {
   TRY(scan_everything());
-  return store_.write(index_.take_batch(), Durable::no);
+  TRY(store_.write(index_.take_batch(), Durable::no));
+  return update_progress();
 }
 
 Status Engine::set_filter(const std::string& text) {
@@ -184,6 +186,7 @@ Status Engine::repair(const std::vector<std::string>& paths) {
   TRY_ASSIGN(Intent intent, intent_of_paths(paths, index_, *target_, source_.root(), hooks_.exclude));
   StoreBatch batch;
   batch.items.push_back({numbered_row('I', batch_ + 1), intent.encode()});
+  kill_point("repair.intent");
   TRY(store_.write(batch, Durable::yes));
   Status learned = relearn(intent, index_, *target_, source_.root(), relearn_options());
   if (!learned) {
@@ -194,6 +197,7 @@ Status Engine::repair(const std::vector<std::string>& paths) {
   next_retry_s_ = 0;
   undurable_ = true;
   dirs_ = std::make_unique<TargetDirs>(*target_, index_, source_.root());  // directories may have moved
+  kill_point("repair.commit");
   TRY(store_.write(index_.take_batch(), Durable::yes));
   return update_progress();
 }
@@ -348,6 +352,7 @@ Result<bool> Engine::step() {
     undurable_ = true;
   }
   if (undurable_) TRY(make_durable());
+  looked_ = true;
   TRY(update_progress());
   return false;
 }
@@ -427,6 +432,17 @@ void Engine::note_trouble(const std::string& key, int sys_errno, const std::stri
   index_.put_retry(key, retry);
 }
 
+// Two moments that the survey saw make a ring for a batch or two. One that stays means that the index is
+// wrong about a directory of which no record tells: doubt, so everything is compared.
+Status Engine::break_rings(const std::vector<std::string>& ringed) {
+  for (const std::string& key : ringed) {
+    TRY_ASSIGN(std::optional<Retry> retry, index_.retry(key));
+    bool stays = retry && retry->tries > kImmediateTries && (retry->tries & (retry->tries - 1)) == 0;
+    if (stays) index_.add_scan(source_.root());
+  }
+  return ok();
+}
+
 // It was looked at and is well; but a look at a directory's attributes does not read it.
 Status Engine::end_retry(const std::string& key) {
   TRY_ASSIGN(std::optional<Retry> old, index_.retry(key));
@@ -453,6 +469,7 @@ Status Engine::finish_batch(const Survey& survey, const ApplyResult& applied) {
   for (const std::string& key : survey.looked_at)
     if (!bad.count(key)) TRY(end_retry(key));
   for (const std::string& key : applied.again) note_trouble(key, 0, "");
+  TRY(break_rings(applied.ringed));
   for (const Trouble& trouble : survey.troubles) note_trouble(trouble.retry_key, trouble.sys_errno, trouble.text);
   for (const Trouble& trouble : applied.troubles) note_trouble(trouble.retry_key, trouble.sys_errno, trouble.text);
 
@@ -484,6 +501,10 @@ Status Engine::finish_batch(const Survey& survey, const ApplyResult& applied) {
 
 Status Engine::make_durable() {
   kill_point("durable.sync");
+  // When the disk refuses something the kernel may drop it, and the next sync succeeds without it. So until
+  // this one has succeeded it counts as a crash of the machine: all since the last durable point is in doubt.
+  index_.put_meta("boot", "");
+  TRY(store_.write(index_.take_batch(), Durable::no));
   TRY(target_->sync());
   kill_point("durable.synced");
   std::vector<std::string> intents;
@@ -493,6 +514,7 @@ Status Engine::make_durable() {
   }));
   for (const std::string& key : intents) index_.put_raw(key, std::nullopt);
   index_.put_meta("durable", cursor_.text());
+  index_.put_meta("boot", options_.boot_id);
   TRY(store_.write(index_.take_batch(), Durable::yes));
   kill_point("durable.after");
   undurable_ = false;
@@ -523,7 +545,7 @@ Status Engine::update_progress() {
   progress_.trouble_texts = std::move(texts);
   progress_.parked = parked;
   progress_.problem.clear();
-  progress_.settled = scans.empty() && retries == 0 && !undurable_ && dirty_.empty();
+  progress_.settled = looked_ && scans.empty() && retries == 0 && !undurable_ && dirty_.empty();
   if (progress_.settled) {
     progress_.phase = "idle";
     progress_.settled_s = hooks_.now_s();

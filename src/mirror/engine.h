@@ -114,6 +114,7 @@ class Engine {
   Status begin_batch(const Plan& plan);
   Status finish_batch(const Survey& survey, const ApplyResult& applied);
   Status end_retry(const std::string& key);
+  Status break_rings(const std::vector<std::string>& ringed);
   Status end_scan(const Fid& dir);
   void note_trouble(const std::string& key, int sys_errno, const std::string& text);
   Status make_durable();
@@ -136,6 +137,7 @@ class Engine {
   log::Position reached_;  // the cursor when what is in dirty_ has been applied
   log::Position cursor_, durable_;
   uint64_t batch_ = 0, removed_before_ = 0;
+  bool looked_ = false;            // since start(): there was nothing left to do once
   bool undurable_ = false;         // applied batches wait for a durable point
   int64_t last_durable_ms_ = 0;
   int64_t next_retry_s_ = 0;       // no retry is due before this

@@ -140,7 +140,10 @@ class Service {
       setup.options = &options_;
       setup.target = target;
       setup.state_dir = options_.state_dir;
-      if (!target.state.id.empty()) setup.index_dir = state_->index_dir(target.state);
+      if (!target.state.id.empty()) {
+        setup.index_dir = state_->index_dir(target.state);
+        setup.adopt_mark = state_->adopt_mark(target.state);
+      }
       if (scratch_) setup.scratch_dir = scratch_->dir() + "/" + std::to_string(runners_.size());
       TRY_ASSIGN(setup.boot_id, boot_id());
       setup.origin = origin_.get();

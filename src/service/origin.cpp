@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/origin.h"
 
+#include "base/kill_point.h"
 #include "mirror/posix_source.h"
 #include "service/origin_kinds.h"
 
@@ -48,7 +49,9 @@ class LocalOrigin final : public Origin {
   }
   Result<std::vector<std::string>> streams() override { return std::vector<std::string>{kStream}; }
   Result<std::unique_ptr<Inflow>> fill(const std::string& log_dir) override {
-    TRY_ASSIGN(std::unique_ptr<log::Writer> writer, log::Writer::open(Env::posix(), log_dir, kStream));
+    log::WriterOptions log_options;
+    log_options.segment_bytes = tuned("SEGMENT_BYTES", log_options.segment_bytes);
+    TRY_ASSIGN(std::unique_ptr<log::Writer> writer, log::Writer::open(Env::posix(), log_dir, kStream, log_options));
     source::LocalOptions local;
     local.state_dir = options_.state_dir;
     local.hold_seconds = options_.hold_seconds;

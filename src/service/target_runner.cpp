@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "base/kill_point.h"
 #include "mirror/dry_target.h"
 #include "service/log_feed.h"
 
@@ -23,6 +24,14 @@ int64_t steady_ms() {
   return duration_cast<milliseconds>(steady_clock::now().time_since_epoch()).count();
 }
 int64_t realtime_s() { return static_cast<int64_t>(Env::posix().realtime_ns() / 1000000000u); }
+
+Result<bool> is_there(const std::string& file) {
+  if (file.empty()) return false;
+  Result<std::string> text = read_file(Env::posix(), file);
+  if (text.is(Code::not_found)) return false;
+  TRY(text);
+  return true;
+}
 
 }  // namespace
 
@@ -224,14 +233,24 @@ Status TargetRunner::check_age() {
   return ok();
 }
 
+// Also what an earlier run began and did not finish.
+Status TargetRunner::adopt() {
+  TRY_ASSIGN(bool marked, is_there(setup_.adopt_mark));
+  if (!marked && !setup_.target.adopted) return ok();
+  TRY(engine_->adopt());
+  if (!marked || !setup_.scratch_dir.empty()) return ok();
+  kill_point("adopt.done");
+  return Env::posix().unlink(setup_.adopt_mark);
+}
+
 Status TargetRunner::begin() {
   const MirrorOptions& options = *setup_.options;
   TRY(engine_->start());
   if (setup_.inflow) {
-    Result<std::string> mark = read_file(Env::posix(), setup_.rescan_mark);
-    if (!mark && mark.error().code() != Code::not_found) return std::move(mark).error();
-    if (mark) {
+    TRY_ASSIGN(bool rescan, is_there(setup_.rescan_mark));
+    if (rescan) {
       TRY(engine_->request_scan());
+      kill_point("rescan.requested");
       TRY(Env::posix().unlink(setup_.rescan_mark));
     } else {
       TRY(check_age());
@@ -239,7 +258,7 @@ Status TargetRunner::begin() {
   }
   if (options.repair) return engine_->repair(*options.repair);
   TRY(engine_->set_filter(options.filter_text));
-  if (setup_.target.adopted && !prepared_) TRY(engine_->adopt());
+  if (!prepared_) TRY(adopt());
   prepared_ = true;
   if (options.once) TRY(engine_->request_scan());
   return ok();

@@ -17,6 +17,7 @@ namespace reel::service {
 struct RunnerSetup {
   const MirrorOptions* options = nullptr;
   PreparedTarget target;
+  std::string adopt_mark;            // a file: what the target held before has still to be compared
   std::string rescan_mark;           // a file: the log may have forgotten what this target has not seen
   std::string state_dir;
   std::string index_dir;             // empty: there is none yet, and none may be made
@@ -56,6 +57,7 @@ class TargetRunner {
   Status open_store();
   mirror::EngineHooks hooks();
   Status begin();
+  Status adopt();
   Status check_age();
   Status clear_log(const log::Position& end);
   Status take_repair();

@@ -242,6 +242,29 @@ TEST(Simulation, SeveralStreamsEndEqualWhateverHappens) {
   run_seeds(options, 5000);
 }
 
+// A directory moved into what was its own child, and the record of the child's move got lost: a state that
+// should not be, and the mirror gets out of it by itself.
+TEST(Simulation, DirectoriesInsideEachOtherAreUntangled) {
+  sim::Run run(1);
+  World& world = run.world;
+  uint64_t outer = 0, inner = 0, file = 0;
+  world.fs.create(world.source_root, "outer", FileType::directory, 0755, &outer);
+  world.fs.create(outer, "inner", FileType::directory, 0755, &inner);
+  world.fs.create(inner, "file", FileType::regular, 0644, &file);
+  world.gap("first start");
+  ASSERT_EQ(run.settle(), "");
+  world.fs.rename(outer, "inner", world.source_root, "inner", false);
+  world.fs.rename(world.source_root, "outer", inner, "outer", false);
+  OwnedRecord record;
+  record.record.type = RecordType::renme;
+  record.record.source = world.fs.fid(outer);
+  record.record.source_parent = world.fs.fid(world.source_root);
+  record.record.parent = world.fs.fid(inner);
+  record.name = record.source_name = "outer";
+  world.queue.push_back(record);
+  EXPECT_EQ(run.settle(), "");
+}
+
 // The simulation must be able to see: bugs put in on purpose are found.
 TEST(Simulation, FindsALostRecord) {
   Options options;

@@ -193,6 +193,10 @@ class SimTarget : public TargetTree {
   }
   Status sync() override {
     world_.maybe_crash();
+    if (world_.chance() < world_.faults.target_error) {
+      world_.write_back_failed();
+      return Error::from_errno(EIO, "injected");
+    }
     world_.target_durable = world_.target;
     world_.since_sync.clear();
     world_.maybe_crash();

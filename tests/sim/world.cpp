@@ -275,13 +275,17 @@ void World::process_died() {
   drain();
 }
 
-void World::machine_died() {
+void World::write_back_failed() {
   size_t kept = since_sync.empty() ? 0 : pick(since_sync.size() + 1);
   bool lose_contents = chance() < 0.5;
   target = target_durable;
   for (size_t i = 0; i < kept; ++i) since_sync[i](target, lose_contents && chance() < 0.5);
   target_durable = target;
   since_sync.clear();
+}
+
+void World::machine_died() {
+  write_back_failed();
   size_t written = since_durable.empty() ? 0 : pick(since_durable.size() + 1);
   rows = rows_durable;
   for (size_t i = 0; i < written; ++i)

@@ -45,6 +45,7 @@ class World {
   void gap(const char* why);
   void process_died();   // perhaps with the holder
   void machine_died();
+  void write_back_failed();  // of the target: of what was not synced any part may be gone
   void maybe_crash();
   void pick_filter();    // another one, or none
   void tamper();         // one operation of somebody who writes to the target
