@@ -50,6 +50,7 @@ SimPlan random_plan(log::Random& random) {
 
 SimWorld::SimWorld(uint64_t seed, SimPlan plan)
     : seed_(seed), plan_(plan), random_(seed), env_(seed), fs_(plan.mdts, seed), workload_(fs_, seed) {
+  if (plan.clears_before_commit) env_.lie();
   options_.log_dir = kLog;
   options_.state_dir = "/state";
   options_.batch_bytes = 200 + random_.below(4000);
@@ -110,7 +111,7 @@ void SimWorld::new_user(Follow& follow) {
 
 // Every call of the source to an MDT.
 Status SimWorld::on_call(Follow& follow, const std::string& call) {
-  (void)follow;
+  if (plan_.acts_before_clear && call == "clear") consume(follow);
   fs_.clock().sleep_ms(random_.below(3));
   if (env_.dead()) return Error(Code::io, "the process is dead", EIO);
   if (quiet_) return ok();
@@ -220,6 +221,7 @@ void SimWorld::scan() {
 void SimWorld::consume(Follow& follow) {
   if (!follow.stream) return;
   source::lustre::StreamState state = follow.stream->state();
+  if (plan_.acts_before_clear) state.released = state.last;
   if (state.released <= follow.cursor) return;
   auto reader = log::Reader::open(env_, kLog, state.stream, follow.cursor + 1);
   if (!reader) return complain("reader: " + reader.error().text());
@@ -304,7 +306,6 @@ void SimWorld::disturb() {
 std::string SimWorld::run(int rounds) {
   open_streams();
   if (env_.dead()) restart(false);
-  if (after_start) after_start(*this);
   for (int round = 0; round < rounds && wrong_.empty(); ++round) {
     for (uint64_t n = random_.below(6); n > 0; --n) workload_.step();
     fs_.clock().sleep_ms(random_.below(50));
