@@ -50,7 +50,6 @@ SimPlan random_plan(log::Random& random) {
 
 SimWorld::SimWorld(uint64_t seed, SimPlan plan)
     : seed_(seed), plan_(plan), random_(seed), env_(seed), fs_(plan.mdts, seed), workload_(fs_, seed) {
-  if (plan.clears_before_commit) env_.lie();
   options_.log_dir = kLog;
   options_.state_dir = "/state";
   options_.batch_bytes = 200 + random_.below(4000);
@@ -60,6 +59,7 @@ SimWorld::SimWorld(uint64_t seed, SimPlan plan)
   options_.clear_s = 5;
   options_.writer.segment_bytes = 2000 + random_.below(20000);
   options_.writer.block_bytes = 512;
+  if (plan.clears_before_commit) options_.writer.segment_bytes = 64u << 20;
   options_.event = [this](const source::lustre::SourceEvent& e) {
     seen.insert(e.kind);
     trace("event " + e.mdt + " " + source::lustre::to_string(e.kind) + ": " + e.text);
@@ -221,7 +221,7 @@ void SimWorld::scan() {
 void SimWorld::consume(Follow& follow) {
   if (!follow.stream) return;
   source::lustre::StreamState state = follow.stream->state();
-  if (plan_.acts_before_clear) state.released = state.last;
+  if (plan_.acts_before_clear) state.released = log::current_index(env_, kLog, state.stream) ? *log::current_index(env_, kLog, state.stream) : 0;
   if (state.released <= follow.cursor) return;
   auto reader = log::Reader::open(env_, kLog, state.stream, follow.cursor + 1);
   if (!reader) return complain("reader: " + reader.error().text());
@@ -306,6 +306,7 @@ void SimWorld::disturb() {
 std::string SimWorld::run(int rounds) {
   open_streams();
   if (env_.dead()) restart(false);
+  if (plan_.clears_before_commit) env_.lie();
   for (int round = 0; round < rounds && wrong_.empty(); ++round) {
     for (uint64_t n = random_.below(6); n > 0; --n) workload_.step();
     fs_.clock().sleep_ms(random_.below(50));
