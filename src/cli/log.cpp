@@ -14,6 +14,7 @@
 
 #include "base/env.h"
 #include "cli/cli.h"
+#include "cli/log_lustre.h"
 #include "cli/log_place.h"
 #include "cli/log_verbs.h"
 #include "cli/output.h"
@@ -102,8 +103,26 @@ Status print_records(log::Reader& reader, const PrintOptions& options, uint64_t 
   return output.flush();
 }
 
+constexpr std::string_view kLustre = "lustre:";
+
+// What the MDT itself has; nothing is cleared.
+Result<int> run_print_mdt(const PrintOptions& options, uint64_t mask) {
+  if (!options.user.empty())
+    return Error(Code::invalid, "--user goes with a log of reel, not with a device; START says where to begin");
+  TRY_ASSIGN(std::unique_ptr<log::Reader> reader,
+             open_mdt_reader({options.log.substr(kLustre.size()), options.stream, options.start, options.follow}));
+  if (options.follow) catch_interrupts();
+  bool damaged = false;
+  TRY(print_records(*reader, options, mask, damaged));
+  return damaged ? kFileIo : kOk;
+}
+
 Result<int> run_print(const PrintOptions& options) {
   Env& env = Env::posix();
+  if (options.log.starts_with(kLustre)) {
+    TRY_ASSIGN(uint64_t mask, parse_mask(options.mask, kMaskAll));
+    return run_print_mdt(options, mask);
+  }
   TRY_ASSIGN(LogPlace place, find_log(options.log, options.stream));
   TRY_ASSIGN(uint64_t mask, parse_mask(options.mask, kMaskAll));
   uint64_t start = options.start;
@@ -185,7 +204,7 @@ Result<int> run_import(const ImportOptions& options) {
 void define_log(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<PrintOptions>();
   CLI::App* verb = app.add_subcommand("log", "print the records of a log as `lfs changelog` does");
-  verb->add_option("LOG", options->log, "log directory, or a state directory of reel")->required();
+  verb->add_option("LOG", options->log, "log directory, a state directory of reel, or lustre:MOUNT")->required();
   verb->add_option("START", options->start, "first index");
   verb->add_option("END", options->end, "last index");
   verb->add_flag("--follow,-f", options->follow, "go on with what comes, until Ctrl-C");

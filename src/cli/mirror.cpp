@@ -31,7 +31,8 @@ struct MirrorArguments {
   std::string source;
   std::vector<std::string> targets;
   std::string state, name, bwlimit;
-  std::string max_delete, status_log;
+  std::string max_delete, status_log, user;
+  std::vector<std::string> mdts;
   int hold_seconds = 600;
   unsigned jobs = 0;
   bool once = false, adopt = false, recall = false, dry_run = false, itemize = false, progress = false, stats = false, json = false;
@@ -122,6 +123,8 @@ Result<service::MirrorOptions> options_of(const MirrorArguments& arguments, cons
   options.adopt = adopts ? service::Adopt::yes : service::Adopt::no;
   options.status_log = arguments.status_log;
   options.recall = arguments.recall;
+  options.user = arguments.user;
+  options.mdts = arguments.mdts;
   options.jobs = arguments.jobs;
   options.hold_seconds = arguments.hold_seconds;
   if (!arguments.bwlimit.empty()) {
@@ -216,6 +219,9 @@ void define_mirror(CLI::App& app, int& exit_code) {
   verb->add_flag("--adopt", a.adopt, "make a mirror of a TARGET that holds something already: what differs is overwritten or removed");
   verb->add_option("--adopt-statuslog", a.status_log, "take over the mirror of a lustre_rsync with this status log, as --adopt does")
       ->type_name("FILE");
+  verb->add_option("--user", a.user, "Lustre: the registered changelog user, cl1 or cl1-NAME; of several MDTs MDT0000:cl1,MDT0001:cl2")
+      ->type_name("USER");
+  verb->add_option("--mdt", a.mdts, "Lustre: its MDTs, all of them, to be sure that there are no others")->type_name("MDT")->delimiter(',');
   verb->add_flag("--recall", a.recall, "Lustre: read files that are only in the HSM archive, which brings them back");
   verb->add_flag("-n,--dry-run", a.dry_run, "show what --once would do, change nothing");
   verb->add_flag("-v,--verbose", a.verbose, "print each path that is changed");

@@ -38,7 +38,7 @@ class Service {
   explicit Service(const MirrorOptions& options) : options_(options) {}
 
   Result<MirrorReport> run(const std::function<Stop()>& stop) {
-    OriginOptions origin{options_.state_dir, options_.hold_seconds, options_.recall, options_.note};
+    OriginOptions origin{options_.state_dir, options_.hold_seconds, options_.recall, options_.user, options_.mdts, options_.note};
     TRY_ASSIGN(origin_, open_origin(options_.source, origin));
     for (const std::string& target : options_.targets) TRY(check_places(origin_->path(), target, state_path()));
     if (!options_.status_log.empty()) TRY(read_rsync_status(options_.status_log, origin_->path(), options_.targets));

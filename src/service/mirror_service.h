@@ -26,7 +26,9 @@ struct MirrorOptions {
   uint64_t bytes_per_second = 0;  // 0: no limit
   uint64_t max_delete = UINT64_MAX;
   int hold_seconds = 600;
-  bool recall = false;       // see OriginOptions
+  bool recall = false;       // this and the next two: see OriginOptions
+  std::string user;
+  std::vector<std::string> mdts;
   std::string status_log;    // of the lustre_rsync whose mirror is taken over; empty: none
   mirror::ExcludeFn exclude;
   std::string filter_text;  // the same filter, the same text

@@ -118,6 +118,9 @@ class Recorded(MirrorCase):
         self.assertEqual(got[0], 11, got)
         self.assertIn("there is no Lustre", got[2])
         self.assertFalse(os.path.exists(self.target))
+        got = self.reel("log", "lustre:" + self.source)
+        self.assertEqual(got[0], 11, got)
+        self.assertIn("not on a Lustre", got[2])
 
 
 class StatusLog(MirrorCase):

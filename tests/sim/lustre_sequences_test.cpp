@@ -164,9 +164,12 @@ TEST(LustreSequence, D7_AFailedWriteIsNotInSync) {
     ASSERT_EQ(player.settle(), "");
     player.lustre.run("create f text; create g text");
     player.lustre.world.faults.target_error = 1;
-    ASSERT_TRUE(player.engine->step());
-    EXPECT_GT(player.engine->progress().troubles + player.engine->progress().retries_pending, 0u);
+    // Told as an error of the step (the disk refuses to keep what there is) or as objects in trouble.
+    Result<bool> stepped = player.engine->step();
+    Progress progress = player.engine->progress();
+    EXPECT_TRUE(!stepped || progress.troubles + progress.retries_pending > 0);
     player.lustre.world.faults = {};
+    if (!stepped) player.start();
     EXPECT_EQ(player.settle(), "") << "seed " << seed;
   }
 }
