@@ -19,6 +19,7 @@
 #include "cli/output.h"
 #include "log/lustre_wire.h"
 #include "log/text.h"
+#include "trace/text.h"
 
 namespace reel::cli {
 namespace {
@@ -46,7 +47,14 @@ bool wait_for_news() {
 
 using Print = std::function<Status(const Record&, std::string&)>;
 
-Print printer(const std::string& format) {
+Print printer(const std::string& format, const trace::TraceText* texts) {
+  if (texts && format != "lustre") {
+    bool json = format == "json";
+    return [texts, json](const Record& record, std::string& out) {
+      json ? texts->append_json(record, out) : texts->append_line(record, out);
+      return ok();
+    };
+  }
   if (format == "lustre") return log::encode_lustre;
   if (format == "json") {
     return [](const Record& record, std::string& out) {
@@ -68,8 +76,8 @@ struct PrintOptions {
 
 // Prints what is there; then, if wanted, what comes. Damage is told on stderr and gone around.
 Status print_records(log::Reader& reader, const PrintOptions& options, uint64_t mask,
-                     bool& damaged) {
-  Print print = printer(options.json ? "json" : options.format);
+                     uint64_t start, trace::TraceText* texts, bool& damaged) {
+  Print print = printer(options.json ? "json" : options.format, texts);
   Output output;
   Record record;
   while (!interrupted) {
@@ -87,6 +95,8 @@ Status print_records(log::Reader& reader, const PrintOptions& options, uint64_t 
       if (!options.follow || !wait_for_news()) break;
       continue;
     }
+    if (texts) texts->note(record);
+    if (record.index < start) continue;
     if (static_cast<uint32_t>(record.type) < 64 ? (mask & mask_bit(record.type)) == 0
                                                 : mask != kMaskAll)
       continue;
@@ -112,11 +122,14 @@ Result<int> run_print(const PrintOptions& options) {
     mask &= user.mask == 0 ? kMaskDefaultLustre | ~kMaskAllLustre : user.mask;
     start = std::max(start, user.cleared + 1);
   }
+  // The names in a trace stand before the calls that use them: it is read from its beginning.
+  trace::TraceText texts;
+  bool is_trace = place.stream == trace::kStream;
   TRY_ASSIGN(std::unique_ptr<log::Reader> reader,
-             log::Reader::open(env, place.dir, place.stream, start));
+             log::Reader::open(env, place.dir, place.stream, is_trace ? 1 : start));
   if (options.follow) catch_interrupts();
   bool damaged = false;
-  TRY(print_records(*reader, options, mask, damaged));
+  TRY(print_records(*reader, options, mask, start, is_trace ? &texts : nullptr, damaged));
   return damaged ? kFileIo : kOk;
 }
 

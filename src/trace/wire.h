@@ -61,6 +61,7 @@ inline constexpr uint32_t kPending = 1u << 31;
 // Ops beyond trace::Op, for the collector alone.
 inline constexpr uint16_t kOpHello = 1000;    // a program with the recorder in it begins: path = its file
 inline constexpr uint16_t kOpExecTry = 1001;  // an exec is about to happen: path, args
+inline constexpr uint16_t kOpUnseen = 1002;   // fd was opened where the recorder does not look: path, flags, object
 
 // 64 bytes, then parts.
 struct Event {

@@ -181,6 +181,7 @@ Status Assembler::take(uint32_t number, const Raw& raw) {
   at.process->last_ns = std::max(at.process->last_ns, in_real_time(raw.event.exit_ns));
   if (raw.event.op == wire::kOpHello) return hello(at, raw);
   if (raw.event.op == wire::kOpExecTry) return exec_tried(at, raw);
+  if (raw.event.op == wire::kOpUnseen) return unseen(at, raw);
   if (!op_name(raw.op())) return ok();
   Event event;
   std::string full, full2;

@@ -70,6 +70,7 @@ class Assembler {
   Status base_event(ThreadState& at, const Raw& raw, Event& event, std::string& full, std::string& full2);
   Status name_paths(ThreadState& at, const Raw& raw, Event& event, std::string& full, std::string& full2);
   Status hello(ThreadState& at, const Raw& raw);
+  Status unseen(ThreadState& at, const Raw& raw);
   Status exec_tried(ThreadState& at, const Raw& raw);
   Status compute(ThreadState& at, const Raw& raw);
   Status complete(ThreadState& at, const Raw& raw, Event& event, const std::string& full,

@@ -292,6 +292,18 @@ Status Assembler::hello(ThreadState& at, const Raw& raw) {
   return ok();
 }
 
+// A descriptor that libc opened within itself: it was opened some time before this.
+Status Assembler::unseen(ThreadState& at, const Raw& raw) {
+  if (at.process->table.find(raw.event.fd) || !raw.path.starts_with('/')) return ok();
+  Raw call = raw;
+  call.event.op = static_cast<uint16_t>(Op::open);
+  call.event.result = raw.event.fd;
+  call.event.fd = -1;
+  call.event.flags |= O_CLOEXEC;
+  call.event.exit_ns = call.event.enter_ns;
+  return take(at.thread.number, call);
+}
+
 Status Assembler::exec_tried(ThreadState& at, const Raw& raw) {
   Process& process = *at.process;
   Event event;

@@ -199,6 +199,42 @@ bool gap_cpu(uint64_t enter, uint64_t& cpu) {
   return true;
 }
 
+// The descriptors that were seen to be opened; of those above it is not asked.
+constexpr int kSeenFds = 1024;
+uint64_t seen_fds[kSeenFds / 64];
+
+bool is_seen(int fd) {
+  return fd < 0 || fd >= kSeenFds || (__atomic_load_n(&seen_fds[fd / 64], __ATOMIC_RELAXED) >> (fd % 64) & 1) != 0;
+}
+
+void see(int fd, bool open) {
+  if (fd < 0 || fd >= kSeenFds) return;
+  uint64_t bit = 1ull << (fd % 64);
+  if (open)
+    __atomic_or_fetch(&seen_fds[fd / 64], bit, __ATOMIC_RELAXED);
+  else
+    __atomic_and_fetch(&seen_fds[fd / 64], ~bit, __ATOMIC_RELAXED);
+}
+
+void note_descriptors(uint16_t op, long result, int fd, int fd2) {
+  if (op > static_cast<uint16_t>(Op::other_fd)) return;
+  switch (static_cast<Op>(op)) {
+    case Op::close:
+      see(fd, false);
+      return;
+    case Op::fcntl:
+    case Op::connect:
+      return;
+    case Op::pipe:
+    case Op::socketpair:
+      see(fd, true);
+      see(fd2, true);
+      return;
+    default:
+      if (result >= 0) see(fd2, true);
+  }
+}
+
 void note_exit(uint64_t enter, uint64_t exit) {
   thread.last_exit = exit;
   if (exit - enter < process().control->gap_ns) return;
@@ -271,6 +307,36 @@ void Call::finish(long result, uint64_t exit_ns) {
     __atomic_store_n(&event->size, size, __ATOMIC_RELEASE);
   }
   note_exit(enter_, exit_ns);
+  note_descriptors(op_, result, fd, fd2);
+  errno = error;
+}
+
+void tell_unseen(int fd) {
+  if (is_seen(fd)) return;
+  int error = errno;
+  Call call(Op::none);
+  if (call.on()) {
+    char link[32] = "/proc/self/fd/";
+    char* at = link + 14;
+    if (fd >= 1000) *at++ = static_cast<char>('0' + fd / 1000);
+    if (fd >= 100) *at++ = static_cast<char>('0' + fd / 100 % 10);
+    if (fd >= 10) *at++ = static_cast<char>('0' + fd / 10 % 10);
+    *at++ = static_cast<char>('0' + fd % 10);
+    *at = '\0';
+    char path[wire::kMaxPath];
+    long size = kernel(SYS_readlink, reinterpret_cast<long>(link), reinterpret_cast<long>(path), sizeof path - 1);
+    path[size > 0 ? size : 0] = '\0';
+    wire::Object object;
+    look(fd, "", AT_EMPTY_PATH, object);
+    call.set_op(wire::kOpUnseen);
+    call.fd = fd;
+    call.path(path);
+    call.object = &object;
+    long flags = kernel(SYS_fcntl, fd, F_GETFL);
+    call.flags = static_cast<uint32_t>(flags > 0 ? flags : 0);
+    call.done(0);
+    see(fd, true);
+  }
   errno = error;
 }
 

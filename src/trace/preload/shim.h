@@ -94,6 +94,8 @@ void give_back_rings(const ThreadSlot& slot);
 void end_thread();               // no more events of this thread
 void set_parent(int32_t tid);    // which thread made this one
 
+// libc opens files within itself, too. Before stdio uses a descriptor that was never seen: says what it is.
+void tell_unseen(int fd);
 void patch_stdio();              // stdio's own reads and writes come to us
 const char* own_path();          // of this library
 const char* ring_dir();

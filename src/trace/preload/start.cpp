@@ -73,7 +73,6 @@ void leave(int status, void*) {
 __attribute__((constructor)) void begin() {
   int error = errno;
   if (start_process()) {
-    hello();
     patch_stdio();
     on_exit(leave, nullptr);
   }
@@ -119,6 +118,7 @@ bool start_process() {
   if (!control) return false;
   has_end_key = pthread_key_create(&end_key, thread_ends) == 0;
   __atomic_store_n(&state.control, control, __ATOMIC_RELEASE);
+  hello();  // before any other event: constructors of other libraries may come before ours
   return true;
 }
 

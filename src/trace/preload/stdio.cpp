@@ -34,6 +34,7 @@ CloseFn real_close;
 StatFn real_stat;
 
 ssize_t stdio_read(FILE* file, void* buffer, ssize_t size) {
+  tell_unseen(file->_fileno);
   Call call(Op::read);
   call.fd = file->_fileno;
   call.length = static_cast<uint64_t>(size);
@@ -69,6 +70,7 @@ int stdio_close(FILE* file) {
 }
 
 int stdio_stat(FILE* file, void* answer) {
+  tell_unseen(file->_fileno);
   Call call(Op::stat);
   call.fd = file->_fileno;
   return call.result(real_stat(file, answer));
