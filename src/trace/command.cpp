@@ -28,15 +28,17 @@ Command::Command() {
 
 Command::~Command() {
   ::sigprocmask(SIG_SETMASK, &before_, nullptr);
+  if (failed_ >= 0) ::close(failed_);
 }
 
-Status Command::start(const std::vector<std::string>& arguments, const std::vector<std::string>& environment,
-                      const Prepare& prepare) {
+Status Command::launch(const std::vector<std::string>& arguments, const std::vector<std::string>& environment,
+                       const Prepare& prepare) {
   int failed[2];
   if (::pipe2(failed, O_CLOEXEC) != 0) return Error::from_errno(errno, "pipe");
   std::vector<char*> list;
   for (const std::string& argument : arguments) list.push_back(const_cast<char*>(argument.c_str()));
   list.push_back(nullptr);
+  name_ = arguments[0];
   pid_ = ::fork();
   if (pid_ == 0) {
     ::sigprocmask(SIG_SETMASK, &before_, nullptr);
@@ -47,16 +49,28 @@ Status Command::start(const std::vector<std::string>& arguments, const std::vect
     ssize_t told = ::write(failed[1], &error, sizeof error);
     ::_exit(told > 0 ? 127 : 126);
   }
-  int fork_error = errno;
+  int error = errno;
   ::close(failed[1]);
+  failed_ = failed[0];
+  if (pid_ < 0) return Error::from_errno(error, "fork");
+  return ok();
+}
+
+Status Command::launched() {
   int error = 0;
-  ssize_t got = pid_ < 0 ? 0 : ::read(failed[0], &error, sizeof error);
-  ::close(failed[0]);
-  if (pid_ < 0) return Error::from_errno(fork_error, "fork");
+  ssize_t got = ::read(failed_, &error, sizeof error);
+  ::close(failed_);
+  failed_ = -1;
   if (got != sizeof error) return ok();
   ::waitpid(pid_, nullptr, 0);
   pid_ = -1;
-  return Error::from_errno(error, "run " + arguments[0]);
+  return Error::from_errno(error, "run " + name_);
+}
+
+Status Command::start(const std::vector<std::string>& arguments, const std::vector<std::string>& environment,
+                      const Prepare& prepare) {
+  TRY(launch(arguments, environment, prepare));
+  return launched();
 }
 
 bool Command::reap() {
@@ -68,13 +82,17 @@ bool Command::reap() {
   return true;
 }
 
-Result<bool> Command::wait(int ms) {
-  if (ended_ || reap()) return true;
+void Command::pass_signals(int ms) {
   struct timespec timeout = {ms / 1000, (ms % 1000) * 1'000'000l};
   siginfo_t info;
   int number = ::sigtimedwait(&ours_, &info, &timeout);
   // What the terminal sends goes to the command as well; only what somebody sent to us is passed on.
   if (number > 0 && number != SIGCHLD && info.si_code <= 0) ::kill(pid_, number);
+}
+
+Result<bool> Command::wait(int ms) {
+  if (ended_ || reap()) return true;
+  pass_signals(ms);
   return reap();
 }
 

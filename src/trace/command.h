@@ -28,9 +28,15 @@ class Command {
   // `environment`: entries that are set over reel's own. Errors: not_found, permission, io.
   Status start(const std::vector<std::string>& arguments, const std::vector<std::string>& environment,
                const Prepare& prepare = {});
+  // The two halves of start, for who has to do something between fork and exec: the child exists;
+  // then, whether its exec worked (only once it has tried).
+  Status launch(const std::vector<std::string>& arguments, const std::vector<std::string>& environment,
+                const Prepare& prepare);
+  Status launched();
   pid_t pid() const { return pid_; }
   // Waits up to `ms` for a signal and passes it on. True when the command has ended.
   Result<bool> wait(int ms);
+  void pass_signals(int ms);          // only that, for who waits for processes himself
   int exit_code() const { return exit_code_; }  // 128 + N: by signal N
 
  private:
@@ -39,6 +45,8 @@ class Command {
   pid_t pid_ = -1;
   int exit_code_ = 0;
   bool ended_ = false;
+  int failed_ = -1;  // tells errno when the exec did not work
+  std::string name_;
   sigset_t before_{}, ours_{};
 };
 

@@ -19,6 +19,7 @@
 
 #include "trace/collect/collector.h"
 #include "trace/command.h"
+#include "trace/ptrace/tracer.h"
 
 namespace reel::trace {
 namespace {
@@ -30,6 +31,8 @@ constexpr const char* kNoteName = "recording";
 constexpr const char* kPreloadBlind =
     "programs that are static or run with other rights, system calls not made through libc's functions, what libc does "
     "inside its own functions (stdio's reads and writes are seen, how much readdir read is not), stores through mmap";
+
+constexpr const char* kPtraceBlind = "stores through mmap, what io_uring and aio do behind their submission";
 
 std::string note_path(const std::string& log) {
   return log + "/" + kNoteName;
@@ -61,7 +64,7 @@ Status write_clock(Writer& writer, const char* key, const Clocks& clocks) {
   return writer.fact(key, std::to_string(clocks.monotonic) + " " + std::to_string(clocks.realtime));
 }
 
-Status write_start(Env& env, Writer& writer, const RecordOptions& options, const std::string& recorder,
+Status write_start(Writer& writer, const RecordOptions& options, const std::string& recorder,
                    const Clocks& clocks) {
   struct utsname names;
   ::uname(&names);
@@ -78,7 +81,6 @@ Status write_start(Env& env, Writer& writer, const RecordOptions& options, const
   TRY(writer.fact("kernel", std::string(names.sysname) + " " + names.release));
   TRY(writer.fact("start", std::to_string(clocks.realtime)));
   if (options.filter.active()) TRY(writer.fact("filter", options.filter.text()));
-  static_cast<void>(env);
   return write_clock(writer, "clock.0", clocks);
 }
 
@@ -159,41 +161,92 @@ Status follow(Command& command, Collector& collector, Writer& writer, Assembler&
   return collector.collect(true);
 }
 
-Result<Recorded> record_preload(Env& env, const RecordOptions& options) {
+// What all recorders need.
+struct Session {
+  Session(Env& environment, const RecordOptions& wanted, std::unique_ptr<Writer> to, const Clocks& now)
+      : env(environment),
+        options(wanted),
+        writer(std::move(to)),
+        clocks(now),
+        assembler(*writer, surroundings, wanted.filter, now.realtime - now.monotonic) {
+    inherit_files(assembler);
+  }
+  Env& env;
+  const RecordOptions& options;
+  std::unique_ptr<Writer> writer;
+  Clocks clocks;
+  LiveSurroundings surroundings;
+  Assembler assembler;
+};
+
+Result<int> run_preload(Session& session) {
+  const RecordOptions& options = session.options;
   if (::access(options.preload_library.c_str(), R_OK) != 0)
     return Error::from_errno(errno, "the recorder's library " + options.preload_library);
-  TRY(make_dirs(env, options.log));
-  TRY_ASSIGN(std::unique_ptr<Writer> writer, Writer::open(env, options.log));
-  Clocks clocks = read_clocks(env);
-  TRY(write_start(env, *writer, options, "preload", clocks));
-  TRY(writer->fact("blind", kPreloadBlind));
+  TRY(session.writer->fact("blind", kPreloadBlind));
   TRY_ASSIGN(std::string rings, make_ring_dir(options.log));
   TRY(make_control(rings, options.ring_limit));
-  TRY(write_note(env, options.log, rings, clocks));
-
-  LiveSurroundings surroundings;
-  Assembler assembler(*writer, surroundings, options.filter, clocks.realtime - clocks.monotonic);
-  inherit_files(assembler);
-  TRY_ASSIGN(std::unique_ptr<Collector> collector, Collector::open(rings, assembler, *writer));
+  TRY(write_note(session.env, options.log, rings, session.clocks));
+  TRY_ASSIGN(std::unique_ptr<Collector> collector, Collector::open(rings, session.assembler, *session.writer));
   const char* preload = ::getenv("LD_PRELOAD");
+  std::string list = options.preload_library + (preload && *preload ? std::string(":") + preload : "");
   Command command;
-  Status started = command.start(
-      options.command, {std::string(wire::kEnvDir) + "=" + rings,
-                        "LD_PRELOAD=" + options.preload_library + (preload && *preload ? std::string(":") + preload : "")});
+  Status started =
+      command.start(options.command, {std::string(wire::kEnvDir) + "=" + rings, "LD_PRELOAD=" + list});
   if (!started) {
-    forget_rings(env, options.log, rings);
+    forget_rings(session.env, options.log, rings);
     return std::move(started).error();
   }
-  assembler.begin(command.pid(), std::filesystem::current_path().string());
-  TRY(follow(command, *collector, *writer, assembler));
-  TRY(assembler.finish());
-  if (assembler.thread_count() == 0)
-    TRY(writer->loss({clocks.realtime, 0, 0, options.command[0] + " does not load the recorder (static, or with other rights)"}));
-  TRY(write_end(env, *writer, command.exit_code()));
-  forget_rings(env, options.log, rings);
-  uint64_t events = writer->events();
-  writer.reset();
-  return summary(env, options.log, events, command.exit_code());
+  session.assembler.begin(command.pid(), std::filesystem::current_path().string());
+  TRY(follow(command, *collector, *session.writer, session.assembler));
+  TRY(session.assembler.finish());
+  if (session.assembler.thread_count() == 0)
+    TRY(session.writer->loss({session.clocks.realtime, 0, 0,
+                              options.command[0] + " does not load the recorder (static, or with other rights)"}));
+  forget_rings(session.env, options.log, rings);
+  return command.exit_code();
+}
+
+Result<int> run_ptrace(Session& session) {
+  TRY(session.writer->fact("blind", kPtraceBlind));
+  Tracer tracer(session.assembler);
+  TRY_ASSIGN(int exit_code, tracer.run(session.options.command));
+  if (tracer.saw_other_machine())
+    TRY(session.writer->loss({session.clocks.realtime, 0, 0, "a program for another machine (32 bit) was not followed"}));
+  return exit_code;
+}
+
+const char* name_of(Via via) {
+  switch (via) {
+    case Via::bpf:
+      return "bpf";
+    case Via::ptrace:
+      return "ptrace";
+    case Via::preload:
+    case Via::automatic:
+      break;
+  }
+  return "preload";
+}
+
+// A program that does not load libraries cannot be recorded by one.
+bool is_static(const std::string& program) {
+  std::ifstream file(program, std::ios::binary);
+  Elf64_Ehdr header{};
+  file.read(reinterpret_cast<char*>(&header), sizeof header);
+  if (!file || std::string_view(reinterpret_cast<char*>(header.e_ident), 4) != "\177ELF") return false;
+  for (unsigned i = 0; i < header.e_phnum; ++i) {
+    Elf64_Phdr part{};
+    file.seekg(static_cast<std::streamoff>(header.e_phoff + i * sizeof part));
+    file.read(reinterpret_cast<char*>(&part), sizeof part);
+    if (!file) return false;
+    if (part.p_type == PT_INTERP) return false;
+  }
+  return true;
+}
+
+Via best_for(const std::string& program) {
+  return is_static(program) ? Via::ptrace : Via::preload;
 }
 
 struct Note {
@@ -226,7 +279,17 @@ Result<Recorded> record(Env& env, const RecordOptions& options) {
     return Error(Code::exists, options.log + " holds a trace already; name another directory with -o");
   if (find_program(options.command[0]).empty())
     return Error(Code::not_found, options.command[0] + ": not found in PATH");
-  return record_preload(env, options);
+  Via via = options.via == Via::automatic ? best_for(find_program(options.command[0])) : options.via;
+  if (via == Via::bpf) return Error(Code::unsupported, "--via bpf is not in this build");
+  TRY(make_dirs(env, options.log));
+  TRY_ASSIGN(std::unique_ptr<Writer> writer, Writer::open(env, options.log));
+  Session session(env, options, std::move(writer), read_clocks(env));
+  TRY(write_start(*session.writer, options, name_of(via), session.clocks));
+  TRY_ASSIGN(int exit_code, via == Via::ptrace ? run_ptrace(session) : run_preload(session));
+  TRY(write_end(env, *session.writer, exit_code));
+  uint64_t events = session.writer->events();
+  session.writer.reset();
+  return summary(env, options.log, events, exit_code);
 }
 
 Result<Recorded> recover(Env& env, const std::string& log) {

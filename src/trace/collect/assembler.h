@@ -45,7 +45,7 @@ class Assembler {
   Result<uint32_t> thread(const Origin& origin);
   Status take(uint32_t thread, const Raw& raw);
   // A process is known to have ended: its last word, or that it had none.
-  Status process_ended(int32_t pid);
+  Status process_ended(int32_t pid, int signal = 0);
   // All that is still open is closed in the trace.
   Status finish();
   // What was taken goes to the writer, each thread's in a row.
@@ -69,6 +69,7 @@ class Assembler {
 
   Status base_event(ThreadState& at, const Raw& raw, Event& event, std::string& full, std::string& full2);
   Status name_paths(ThreadState& at, const Raw& raw, Event& event, std::string& full, std::string& full2);
+  void became(ThreadState& at, std::string_view program);
   Status hello(ThreadState& at, const Raw& raw);
   Status unseen(ThreadState& at, const Raw& raw);
   Status exec_tried(ThreadState& at, const Raw& raw);

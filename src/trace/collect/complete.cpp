@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <algorithm>
 
@@ -73,10 +74,18 @@ Status Assembler::complete(ThreadState& at, const Raw& raw, Event& event, const 
       process.exit_thread = event.thread;
       wanted = false;  // it is the last of the process, whatever libc still does
       break;
+    case Op::clone_thread:
+      if (auto made = by_tid_.find(static_cast<int32_t>(event.result)); event.result > 0 && made != by_tid_.end())
+        event.arg = made->second;
+      break;
+    case Op::exec: {
+      TRY_ASSIGN(event.path2, writer_.string(StringKind::arguments, raw.data));
+      if (!event.failed()) became(at, full);
+      break;
+    }
     case Op::fork:
     case Op::vfork:
     case Op::wait:
-    case Op::setid:
       return complete_process(at, event);
     default:
       break;
@@ -233,15 +242,14 @@ bool Assembler::complete_mapping(Process& process, Event& event) {
 Status Assembler::complete_process(ThreadState& at, Event& event) {
   if (event.failed() || event.result == 0) return ok();
   auto pid = static_cast<int32_t>(event.result);
-  if (event.op == Op::setid) return ok();
   if (event.op == Op::wait) {
     auto known = by_pid_.find(pid);
     if (known == by_pid_.end()) return ok();
     event.arg = known->second->number;
     // An end by a signal is known from here; stopped and continued children live on.
     auto status = static_cast<int>(event.mode);
-    if (!WIFSTOPPED(status) && !WIFCONTINUED(status)) return process_ended(pid);
-    return ok();
+    if (WIFSTOPPED(status) || WIFCONTINUED(status)) return ok();
+    return process_ended(pid, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
   }
   std::shared_ptr<Process> child = alive(pid);
   if (child) {
@@ -269,22 +277,26 @@ void Assembler::renamed(const std::string& from, const std::string& to) {
     if (!process->ended) below(process->cwd);
 }
 
+// The process runs another program now.
+void Assembler::became(ThreadState& at, std::string_view program) {
+  size_t slash = program.rfind('/');
+  at.program = program.substr(slash == std::string_view::npos ? 0 : slash + 1);
+  at.process->exec_pending = false;
+  at.process->table.exec();
+  at.process->mappings.clear();
+}
+
 // A program begins: after an exec in a process that is known, or as the first thing seen of one.
 Status Assembler::hello(ThreadState& at, const Raw& raw) {
-  Process& process = *at.process;
-  size_t slash = raw.path.rfind('/');
-  at.program = raw.path.substr(slash == std::string_view::npos ? 0 : slash + 1);
-  Event event = process.exec;
-  if (!process.exec_pending) {
+  Event event = at.process->exec;
+  if (!at.process->exec_pending) {
     event = Event{};
     event.op = Op::exec;
     event.enter_ns = in_real_time(raw.event.enter_ns);
     std::string full = join_path("", raw.path);
     TRY_ASSIGN(event.path, writer_.string(StringKind::path, full));
   }
-  process.exec_pending = false;
-  process.table.exec();
-  process.mappings.clear();
+  became(at, raw.path);
   event.thread = at.thread.number;
   uint64_t now = in_real_time(raw.event.exit_ns);
   event.duration_ns = now > event.enter_ns ? now - event.enter_ns : 0;
@@ -318,7 +330,7 @@ Status Assembler::exec_tried(ThreadState& at, const Raw& raw) {
   return ok();
 }
 
-Status Assembler::process_ended(int32_t pid) {
+Status Assembler::process_ended(int32_t pid, int signal) {
   auto at = by_pid_.find(pid);
   if (at == by_pid_.end() || at->second->ended) return ok();
   Process& process = *at->second;
@@ -336,6 +348,7 @@ Status Assembler::process_ended(int32_t pid) {
   if (process.exit) event = *process.exit;
   event.enter_ns = std::max(event.enter_ns, process.last_ns);
   event.duration_ns = 0;
+  if (signal != 0) event.mode = static_cast<uint64_t>(signal);
   emit(event, "");
   return ok();
 }
