@@ -17,6 +17,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "trace/bpf/bpf_recorder.h"
 #include "trace/collect/collector.h"
 #include "trace/command.h"
 #include "trace/ptrace/tracer.h"
@@ -33,6 +34,8 @@ constexpr const char* kPreloadBlind =
     "inside its own functions (stdio's reads and writes are seen, how much readdir read is not), stores through mmap";
 
 constexpr const char* kPtraceBlind = "stores through mmap, what io_uring and aio do behind their submission";
+
+constexpr const char* kBpfBlind = "stores through mmap, what aio does behind its submission";
 
 std::string note_path(const std::string& log) {
   return log + "/" + kNoteName;
@@ -216,6 +219,17 @@ Result<int> run_ptrace(Session& session) {
   return exit_code;
 }
 
+Result<int> run_with_bpf(Session& session) {
+  TRY(session.writer->fact("blind", kBpfBlind));
+  return run_bpf(session.assembler, *session.writer, session.options.command);
+}
+
+Result<int> run_via(Via via, Session& session) {
+  if (via == Via::bpf) return run_with_bpf(session);
+  if (via == Via::ptrace) return run_ptrace(session);
+  return run_preload(session);
+}
+
 const char* name_of(Via via) {
   switch (via) {
     case Via::bpf:
@@ -246,6 +260,7 @@ bool is_static(const std::string& program) {
 }
 
 Via best_for(const std::string& program) {
+  if (bpf_possible()) return Via::bpf;
   return is_static(program) ? Via::ptrace : Via::preload;
 }
 
@@ -280,12 +295,11 @@ Result<Recorded> record(Env& env, const RecordOptions& options) {
   if (find_program(options.command[0]).empty())
     return Error(Code::not_found, options.command[0] + ": not found in PATH");
   Via via = options.via == Via::automatic ? best_for(find_program(options.command[0])) : options.via;
-  if (via == Via::bpf) return Error(Code::unsupported, "--via bpf is not in this build");
   TRY(make_dirs(env, options.log));
   TRY_ASSIGN(std::unique_ptr<Writer> writer, Writer::open(env, options.log));
   Session session(env, options, std::move(writer), read_clocks(env));
   TRY(write_start(*session.writer, options, name_of(via), session.clocks));
-  TRY_ASSIGN(int exit_code, via == Via::ptrace ? run_ptrace(session) : run_preload(session));
+  TRY_ASSIGN(int exit_code, run_via(via, session));
   TRY(write_end(env, *session.writer, exit_code));
   uint64_t events = session.writer->events();
   session.writer.reset();

@@ -98,7 +98,8 @@ struct Part {
 // What stat said. links 0: there was nothing.
 struct Object {
   uint64_t device, inode;
-  uint64_t generation;  // or the time of birth in nanoseconds; what tells two users of a number apart; 0: not known
+  uint64_t generation;  // what tells two files of one number apart: the time of birth in nanoseconds, or with
+                        // bit 63 the kernel's generation; 0: not known
   uint64_t size, blocks, rdev;
   uint32_t mode, uid, gid, links;
 };

@@ -24,7 +24,7 @@ class Objects {
 
  private:
   struct Known {
-    uint64_t birth = 0;
+    uint64_t birth = 0, kernel_generation = 0;  // what told it apart; 0: not known
     uint32_t generation = 0;
   };
   NewFs new_fs_;
