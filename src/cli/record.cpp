@@ -88,6 +88,7 @@ void define_record(CLI::App& app, int& exit_code) {
   verb->add_option("--user", record.filter.users, "only processes of this user id");
   verb->add_option("--program", record.filter.programs, "only programs whose name matches");
   verb->add_option("--min-size", record.filter.min_bytes, "only reads and writes of at least so many bytes");
+  verb->add_option("--ring-limit", record.ring_limit, "bytes that rings may have which are not collected yet (default 1 GiB); beyond, calls are lost and counted");
   verb->add_flag("--recover", options->recover, "put what a killed recording has left into the log -o");
   verb->add_flag("-q,--quiet", options->quiet, "say nothing at the end");
   verb->callback([options, &exit_code] { exit_code = code_of(run_record(*options)); });
