@@ -84,7 +84,8 @@ Status write_start(Writer& writer, const RecordOptions& options, const std::stri
   TRY(writer.fact("kernel", std::string(names.sysname) + " " + names.release));
   TRY(writer.fact("start", std::to_string(clocks.realtime)));
   if (options.filter.active()) TRY(writer.fact("filter", options.filter.text()));
-  return write_clock(writer, "clock.0", clocks);
+  TRY(write_clock(writer, "clock.0", clocks));
+  return writer.flush();  // whatever happens to reel now, this is known
 }
 
 Status write_end(Env& env, Writer& writer, int exit_code) {
@@ -316,6 +317,8 @@ Result<Recorded> recover(Env& env, const std::string& log) {
   TRY_ASSIGN(std::unique_ptr<Writer> writer, Writer::open(env, log));
   LiveSurroundings surroundings;
   Assembler assembler(*writer, surroundings, Filter{}, note->ahead);
+  TRY_ASSIGN(Trace before, load(env, log));
+  assembler.resume(before);
   TRY_ASSIGN(std::unique_ptr<Collector> collector, Collector::open(note->rings, assembler, *writer));
   collector->control().stopped = 1;
   TRY(collector->collect(false));

@@ -186,7 +186,7 @@ TEST_P(Conformance, AfterTheRightsWereDropped) {
 
 TEST_P(Conformance, WithEveryDescriptorClosed) {
   record("closed");
-  EXPECT_EQ(all_lines(run_), (Lines{"open f", "write f 0+4=4"}));
+  EXPECT_EQ(all_lines(run_), (Lines{"open f", "write f 0+4=4", "close_range f=0"}));
   const Event* all = find(Op::close_range);
   ASSERT_TRUE(all);
   EXPECT_EQ(all->fd.number, 0);

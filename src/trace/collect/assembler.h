@@ -41,6 +41,9 @@ class Assembler {
   void begin(int32_t pid, const std::string& cwd);
   void inherit(int32_t number, std::shared_ptr<OpenFile> file);
 
+  // As if it had taken what is in the trace already: who was there, in which directory, with what open.
+  void resume(const Trace& before);
+
   // The number of the thread that an origin's events belong to; made when it is new.
   Result<uint32_t> thread(const Origin& origin);
   Status take(uint32_t thread, const Raw& raw);
@@ -67,6 +70,8 @@ class Assembler {
   Result<uint32_t> child_of(ThreadState& parent, int32_t pid, uint64_t now, const std::string& name);
   std::shared_ptr<Process> alive(int32_t pid);
 
+  void resume_thread(const Trace& before, const Thread& thread);
+  void resume_event(const Trace& before, const Event& event);
   Status base_event(ThreadState& at, const Raw& raw, Event& event, std::string& full, std::string& full2);
   Status name_paths(ThreadState& at, const Raw& raw, Event& event, std::string& full, std::string& full2);
   void became(ThreadState& at, std::string_view program);
