@@ -58,7 +58,7 @@ int gap_scan(const std::string& source_dir, const std::string& index_dir) {
   Pool pool(std::thread::hardware_concurrency() - 1);
   for (int run = 0; run < 6; ++run) {
     double begin = now(), cpu = cpu_seconds();
-    Survey found = must(survey({}, {{source->root(), ScanMode::deep}}, index, *source, pool, nullptr, {}));
+    Survey found = must(survey({}, {source->root()}, index, *source, pool, nullptr, {}));
     double took = now() - begin;
     cpu = cpu_seconds() - cpu;
     if (run == 0) continue;  // the first one warms up

@@ -15,6 +15,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "base/kill_point.h"
+
 namespace reel {
 namespace {
 
@@ -187,7 +189,10 @@ Status make_dirs(Env& env, const std::string& path) {
     slash = path.find('/', slash + 1);
     std::string directory = path.substr(0, slash);
     TRY_ASSIGN(bool made, env.mkdir(directory));
-    if (made) TRY(env.sync_dir(parent));
+    if (made) {
+      kill_point("mkdir.made");
+      TRY(env.sync_dir(parent));
+    }
     parent = std::move(directory);
   }
   return ok();
@@ -218,8 +223,12 @@ Status replace_file(Env& env, const std::string& dir, const std::string& path,
   TRY_ASSIGN(std::unique_ptr<File> file, env.open(temporary, OpenMode::create));
   TRY(file->append(content.data(), content.size()));
   TRY(file->sync());
+  kill_point("replace.before");
   TRY(env.rename(temporary, path));
-  return env.sync_dir(dir);
+  kill_point("replace.renamed");
+  TRY(env.sync_dir(dir));
+  kill_point("replace.after");
+  return ok();
 }
 
 }  // namespace reel

@@ -13,6 +13,9 @@ namespace {
 constexpr int kTypeIno32Gen = 0x01;
 constexpr int kTypeIno64Gen = 0x81;
 constexpr int kTypeBtrfs = 0x4d;
+constexpr int kTypeLustre = 0x97;
+constexpr uint32_t kLustreFid = 16;          // bytes
+constexpr uint32_t kLustreFidAndParent = 32;
 
 void fill(FileHandle& handle, int type, uint32_t bytes) {
   std::memset(handle.storage, 0, sizeof handle.storage);
@@ -27,7 +30,14 @@ HandleFormat handle_format(int type, uint32_t bytes) {
   if (type == kTypeIno32Gen && bytes == 12) return HandleFormat::tmpfs;
   if (type == kTypeIno64Gen && bytes == 12) return HandleFormat::ino64_gen;
   if (type == kTypeBtrfs && bytes == 20) return HandleFormat::btrfs;
+  if (type == kTypeLustre && (bytes == kLustreFid || bytes == kLustreFidAndParent)) return HandleFormat::lustre;
   return HandleFormat::opaque;
+}
+
+bool is_inode_of(HandleFormat format, const Fid& fid, uint64_t ino) {
+  // Lustre folds a FID into 64 bits.
+  if (format == HandleFormat::lustre) return ino == (fid.seq << 24) + ((fid.seq >> 24) & 0xffffff0000ull) + fid.oid;
+  return ino == fid.seq;
 }
 
 Fid fid_of_handle(int type, const unsigned char* data, uint32_t bytes) {
@@ -41,6 +51,8 @@ Fid fid_of_handle(int type, const unsigned char* data, uint32_t bytes) {
     case HandleFormat::btrfs:
       return {load_le<uint64_t>(data), load_le<uint32_t>(data + 16),
               static_cast<uint32_t>(load_le<uint64_t>(data + 8))};
+    case HandleFormat::lustre:
+      return {load_le<uint64_t>(data), load_le<uint32_t>(data + 8), load_le<uint32_t>(data + 12)};
     case HandleFormat::opaque:
       break;
   }
@@ -72,6 +84,12 @@ std::optional<FileHandle> handle_of_fid(HandleFormat format, const Fid& fid) {
       store_le(data, fid.seq);
       store_le(data + 8, uint64_t{fid.ver});
       store_le(data + 16, fid.oid);
+      return handle;
+    case HandleFormat::lustre:
+      fill(handle, kTypeLustre, kLustreFidAndParent);
+      store_le(data, fid.seq);
+      store_le(data + 8, fid.oid);
+      store_le(data + 12, fid.ver);
       return handle;
     case HandleFormat::opaque:
       break;

@@ -7,6 +7,8 @@
 //   tmpfs           type 0x01, 12 bytes: gen32 ino64 (low word first)
 //   xfs             type 0x81, 12 bytes: ino64 gen32
 //   btrfs           type 0x4d, 20 bytes: objectid64 root64 gen32
+//   Lustre          type 0x97, 16 bytes: its FID {seq64 oid32 ver32}, and then, in 32, the parent's;
+//                   such a FID is taken as it is
 // Any other format (overlay, NFS, ...) is hashed to a FID that cannot be turned back.
 // (Source: name_to_handle_at(2) and the handles that Linux 5.17 to 6.18 produce.)
 #pragma once
@@ -20,7 +22,7 @@
 
 namespace reel {
 
-enum class HandleFormat { ino32_gen, tmpfs, ino64_gen, btrfs, opaque };
+enum class HandleFormat { ino32_gen, tmpfs, ino64_gen, btrfs, lustre, opaque };
 
 struct FileHandle {
   alignas(8) unsigned char storage[sizeof(struct file_handle) + 128];
@@ -33,6 +35,9 @@ HandleFormat handle_format(int type, uint32_t bytes);
 
 // The FID in a handle's bytes (type and bytes as in struct file_handle).
 Fid fid_of_handle(int type, const unsigned char* data, uint32_t bytes);
+
+// Whether an object with this FID has this inode number. Where it does not, they are two objects.
+bool is_inode_of(HandleFormat format, const Fid& fid, uint64_t ino);
 
 // The handle of a FID; nullopt when the format is opaque.
 std::optional<FileHandle> handle_of_fid(HandleFormat format, const Fid& fid);

@@ -2,6 +2,7 @@
 #include "base/kill_point.h"
 
 #ifdef REEL_ASSERTIONS
+#include <atomic>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -26,9 +27,15 @@ Wanted wanted_from_environment() {
 }  // namespace
 
 void kill_point(const char* name) {
-  static Wanted wanted = wanted_from_environment();
+  static const Wanted wanted = wanted_from_environment();
+  static std::atomic<long> left{wanted.passages};
   if (wanted.passages <= 0 || wanted.name != name) return;
-  if (--wanted.passages == 0) std::raise(SIGKILL);
+  if (--left == 0) std::raise(SIGKILL);
+}
+
+uint64_t tuned(const char* name, uint64_t usual) {
+  const char* text = std::getenv((std::string("REEL_TUNE_") + name).c_str());
+  return text ? std::strtoull(text, nullptr, 10) : usual;
 }
 
 }  // namespace reel

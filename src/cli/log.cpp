@@ -14,11 +14,13 @@
 
 #include "base/env.h"
 #include "cli/cli.h"
+#include "cli/log_lustre.h"
 #include "cli/log_place.h"
 #include "cli/log_verbs.h"
 #include "cli/output.h"
 #include "log/lustre_wire.h"
 #include "log/text.h"
+#include "log/text_in.h"
 #include "trace/text.h"
 
 namespace reel::cli {
@@ -111,8 +113,26 @@ Status print_records(log::Reader& reader, const PrintOptions& options, uint64_t 
   return output.flush();
 }
 
+constexpr std::string_view kLustre = "lustre:";
+
+// What the MDT itself has; nothing is cleared.
+Result<int> run_print_mdt(const PrintOptions& options, uint64_t mask) {
+  if (!options.user.empty())
+    return Error(Code::invalid, "--user goes with a log of reel, not with a device; START says where to begin");
+  TRY_ASSIGN(std::unique_ptr<log::Reader> reader,
+             open_mdt_reader({options.log.substr(kLustre.size()), options.stream, options.start, options.follow}));
+  if (options.follow) catch_interrupts();
+  bool damaged = false;
+  TRY(print_records(*reader, options, mask, damaged));
+  return damaged ? kFileIo : kOk;
+}
+
 Result<int> run_print(const PrintOptions& options) {
   Env& env = Env::posix();
+  if (options.log.starts_with(kLustre)) {
+    TRY_ASSIGN(uint64_t mask, parse_mask(options.mask, kMaskAll));
+    return run_print_mdt(options, mask);
+  }
   TRY_ASSIGN(LogPlace place, find_log(options.log, options.stream));
   TRY_ASSIGN(uint64_t mask, parse_mask(options.mask, kMaskAll));
   uint64_t start = options.start;
@@ -149,34 +169,40 @@ std::string stream_name_of(const std::string& file) {
   return name;
 }
 
-// Calls `each` for every record of Lustre's raw bytes.
-Status each_lustre_record(const std::string& bytes,
-                          const std::function<Status(const Record&)>& each) {
-  for (size_t at = 0; at < bytes.size();) {
-    Record record;
-    Result<size_t> size = log::decode_lustre(bytes.data() + at, bytes.size() - at, record);
-    if (!size) return std::move(size).error().with("at byte " + std::to_string(at));
-    TRY(each(record));
-    at += *size;
-  }
-  return ok();
+constexpr size_t kProblemsShown = 20;
+
+// All of a file's lines that cannot be read, as one text.
+Error unreadable(const std::string& file, const std::vector<std::string>& problems) {
+  std::string text = "import " + file + ": nothing was taken";
+  for (size_t i = 0; i < std::min(problems.size(), kProblemsShown); ++i) text += "\n  " + file + ", " + problems[i];
+  if (problems.size() > kProblemsShown)
+    text += "\n  and " + std::to_string(problems.size() - kProblemsShown) + " more";
+  return {Code::corrupt, text};
+}
+
+log::RecordFormat format_of(const std::string& name) {
+  if (name == "lfs") return log::RecordFormat::lfs;
+  return name == "json" ? log::RecordFormat::json : log::RecordFormat::lustre;
 }
 
 Result<int> run_import(const ImportOptions& options) {
   Env& env = Env::posix();
   TRY_ASSIGN(std::string bytes, read_file(env, options.file, std::numeric_limits<size_t>::max()));
+  log::RecordFormat format = format_of(options.format);
   // All of it must be good before any of it is taken.
-  Status readable = each_lustre_record(bytes, [](const Record&) { return ok(); });
-  if (!readable) return std::move(readable).error().with("import " + options.file);
+  std::vector<std::string> problems;
+  TRY(log::each_record(format, bytes, [](const Record&) { return ok(); }, problems));
+  if (!problems.empty()) return unreadable(options.file, problems);
   TRY_ASSIGN(LogPlace place,
              find_or_name_log(options.log, options.stream, stream_name_of(options.file)));
   TRY_ASSIGN(std::unique_ptr<log::Writer> writer, log::Writer::open(env, place.dir, place.stream));
   uint64_t before = writer->last_index(), count = 0;
-  Status taken = each_lustre_record(bytes, [&](const Record& record) -> Status {
+  auto take = [&](const Record& record) -> Status {
     ++count;
     TRY(writer->append(record));
     return ok();
-  });
+  };
+  Status taken = log::each_record(format, bytes, take, problems);
   if (!taken) {
     return std::move(taken).error().with("import " + options.file + " into stream " + place.stream +
                                          ", which has records up to " + std::to_string(before) +
@@ -191,7 +217,7 @@ Result<int> run_import(const ImportOptions& options) {
 void define_log(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<PrintOptions>();
   CLI::App* verb = app.add_subcommand("log", "print the records of a log as `lfs changelog` does");
-  verb->add_option("LOG", options->log, "log directory, or a state directory of reel")->required();
+  verb->add_option("LOG", options->log, "log directory, a state directory of reel, or lustre:MOUNT")->required();
   verb->add_option("START", options->start, "first index");
   verb->add_option("END", options->end, "last index");
   verb->add_flag("--follow,-f", options->follow, "go on with what comes, until Ctrl-C");
@@ -209,9 +235,10 @@ void define_import(CLI::App& app, int& exit_code) {
   CLI::App* verb = app.add_subcommand("import", "put records from a file into a log");
   verb->add_option("FILE", options->file)->required();
   verb->add_option("LOG", options->log, "log directory; made when it is not there")->required();
-  verb->add_option("--format", options->format, "lustre: the bytes read from a changelog device")
+  verb->add_option("--format", options->format,
+                   "lustre (raw bytes of a changelog device), lfs (text of `lfs changelog`) or json")
       ->required()
-      ->check(CLI::IsMember({"lustre"}));
+      ->check(CLI::IsMember({"lustre", "lfs", "json"}));
   verb->add_option("--stream", options->stream,
                    "which stream (default: the only one, or named after FILE)");
   verb->callback([options, &exit_code] { exit_code = code_of(run_import(*options)); });

@@ -16,6 +16,7 @@
 #include "cli/filter_options.h"
 #include "cli/progress.h"
 #include "service/mirror_service.h"
+#include "service/origin.h"
 #include "service/report_text.h"
 
 namespace reel::cli {
@@ -30,10 +31,11 @@ struct MirrorArguments {
   std::string source;
   std::vector<std::string> targets;
   std::string state, name, bwlimit;
-  std::string max_delete;
+  std::string max_delete, status_log, user;
+  std::vector<std::string> mdts;
   int hold_seconds = 600;
   unsigned jobs = 0;
-  bool once = false, adopt = false, dry_run = false, itemize = false, progress = false, stats = false, json = false;
+  bool once = false, adopt = false, recall = false, dry_run = false, itemize = false, progress = false, stats = false, json = false;
   int verbose = 0;
   FilterOptions filters;
 };
@@ -89,15 +91,23 @@ void catch_signals() {
   ::signal(SIGPIPE, SIG_IGN);
 }
 
+// With the path in it absolute and free of symlinks: "recorded:/srv/recording".
+Result<std::string> source_of(const std::string& argument) {
+  std::string kind = service::kind_of_source(argument);
+  std::string path = argument.substr(kind.size());
+  char* resolved = ::realpath(path.c_str(), nullptr);
+  if (!resolved) return Error::from_errno(errno, "source " + path);
+  path = resolved;
+  std::free(resolved);
+  struct stat found;
+  if (::stat(path.c_str(), &found) != 0) return Error::from_errno(errno, "source " + path);
+  if (!S_ISDIR(found.st_mode)) return Error(Code::invalid, "source " + path + " is not a directory");
+  return kind + path;
+}
+
 Result<service::MirrorOptions> options_of(const MirrorArguments& arguments, const CLI::App& verb) {
   service::MirrorOptions options;
-  char* source = ::realpath(arguments.source.c_str(), nullptr);
-  if (!source) return Error::from_errno(errno, "source " + arguments.source);
-  options.source = source;
-  std::free(source);
-  struct stat found;
-  if (::stat(options.source.c_str(), &found) != 0) return Error::from_errno(errno, "source " + options.source);
-  if (!S_ISDIR(found.st_mode)) return Error(Code::invalid, "source " + options.source + " is not a directory");
+  TRY_ASSIGN(options.source, source_of(arguments.source));
   options.targets = arguments.targets;
   options.state_dir = arguments.state;
   std::string name = arguments.name.empty() ? service::name_of_source(options.source) : arguments.name;
@@ -109,7 +119,12 @@ Result<service::MirrorOptions> options_of(const MirrorArguments& arguments, cons
   }
   options.once = arguments.once || arguments.dry_run;
   options.dry_run = arguments.dry_run;
-  options.adopt = arguments.adopt ? service::Adopt::yes : service::Adopt::no;
+  bool adopts = arguments.adopt || !arguments.status_log.empty();
+  options.adopt = adopts ? service::Adopt::yes : service::Adopt::no;
+  options.status_log = arguments.status_log;
+  options.recall = arguments.recall;
+  options.user = arguments.user;
+  options.mdts = arguments.mdts;
   options.jobs = arguments.jobs;
   options.hold_seconds = arguments.hold_seconds;
   if (!arguments.bwlimit.empty()) {
@@ -191,7 +206,7 @@ void define_mirror(CLI::App& app, int& exit_code) {
   auto arguments = std::make_shared<MirrorArguments>();
   CLI::App* verb = app.add_subcommand("mirror", "keep TARGETs exactly equal to SOURCE, until stopped");
   MirrorArguments& a = *arguments;
-  verb->add_option("SOURCE", a.source, "the directory to mirror")->required()->type_name("DIR");
+  verb->add_option("SOURCE", a.source, "the directory to mirror; also lustre:MOUNT, recorded:DIR")->required()->type_name("SOURCE");
   verb->add_option("TARGET", a.targets, "directories to keep equal to it; made when missing")->required()->type_name("DIR");
   verb->footer("Exit codes: 0 done, 1 usage, 11 input or output, 20 interrupted, 23 files kept changing, 24 SOURCE vanished,\n"
                "25 --max-delete, 42 objects in trouble remain, 43 state in use, 44 wrong source or target, 45 newer state.\n\n"
@@ -202,6 +217,12 @@ void define_mirror(CLI::App& app, int& exit_code) {
   verb->add_option("--state", a.state, "where log, indexes and cursors lie (default /var/lib/reel/NAME)")->type_name("DIR");
   verb->add_option("--name", a.name, "NAME of the state (default: made of SOURCE)")->type_name("NAME");
   verb->add_flag("--adopt", a.adopt, "make a mirror of a TARGET that holds something already: what differs is overwritten or removed");
+  verb->add_option("--adopt-statuslog", a.status_log, "take over the mirror of a lustre_rsync with this status log, as --adopt does")
+      ->type_name("FILE");
+  verb->add_option("--user", a.user, "Lustre: the registered changelog user, cl1 or cl1-NAME; of several MDTs MDT0000:cl1,MDT0001:cl2")
+      ->type_name("USER");
+  verb->add_option("--mdt", a.mdts, "Lustre: its MDTs, all of them, to be sure that there are no others")->type_name("MDT")->delimiter(',');
+  verb->add_flag("--recall", a.recall, "Lustre: read files that are only in the HSM archive, which brings them back");
   verb->add_flag("-n,--dry-run", a.dry_run, "show what --once would do, change nothing");
   verb->add_flag("-v,--verbose", a.verbose, "print each path that is changed");
   verb->add_flag("-i,--itemize-changes", a.itemize, "print each change");

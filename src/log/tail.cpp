@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "base/kill_point.h"
+
 #include "log/log.h"
 
 namespace reel::log {
@@ -47,7 +49,9 @@ Status purge_segments(Env& env, const std::string& dir, const std::string& strea
   TRY_ASSIGN(std::vector<SegmentEntry> segments, list_segments(env, dir, stream));
   bool removed = false;
   for (size_t i = 0; i + 1 < segments.size() && segments[i + 1].first_index <= cleared + 1; ++i) {
+    kill_point("log.purge.before");
     Status gone = env.unlink(segments[i].path);
+    kill_point("log.purge.after");
     if (!gone && !gone.is(Code::not_found)) return gone;  // not_found: another process was first
     removed = true;
   }

@@ -6,14 +6,11 @@
 // Reel's I/O records have io=OFFSET+LENGTH r=RESULT d=NANOSECONDS th=THREAD before the p=.
 #include "log/text.h"
 
-#include <arpa/inet.h>
 #include <time.h>
 
 #include <cstdarg>
 #include <cstdio>
 
-#include "base/codec.h"
-#include "log/block.h"
 #include "log/block_shape.h"
 
 namespace reel::log {
@@ -34,27 +31,6 @@ __attribute__((format(printf, 2, 3))) void append_format(std::string& out, const
 unsigned long long wide(uint64_t value) {
   return value;
 }  // what printf's %llu wants
-
-struct Network {
-  uint32_t type;
-  const char* name;
-  bool ip;  // the address is an IPv4 or IPv6 address, else a number
-};
-
-constexpr Network kNetworks[] = {{2, "tcp", true},   {5, "o2ib", true}, {9, "lo", false},
-                                 {13, "gni", false}, {14, "gip", true}, {15, "ptlf", false},
-                                 {16, "kfi", false}, {17, "bxi", false}};
-
-std::string address_text(const Network* network, const unsigned char* address, size_t words) {
-  char text[INET6_ADDRSTRLEN] = "";
-  if (network && network->ip) {
-    ::inet_ntop(words == 4 ? AF_INET6 : AF_INET, address, text, sizeof text);
-    return text;
-  }
-  uint32_t number = ntohl(load_le<uint32_t>(address));
-  std::snprintf(text, sizeof text, network ? "%u" : "%x", number);
-  return text;
-}
 
 void append_extra(const Record& record, std::string& out) {
   append_format(out, " ef=0x%llx", wide(record.extra_flags));
@@ -104,31 +80,6 @@ void append_json_number(const char* name, uint64_t value, std::string& out) {
 
 std::string_view text_of_field(std::string_view field) {
   return field.substr(0, field.find('\0'));
-}
-
-std::string nid_text(std::string_view field, bool big_endian) {
-  if (field.size() < kNidSize) return "";
-  unsigned char address[16] = {};
-  uint32_t type = 0, number = 0;
-  size_t words = 1;
-  if (big_endian) {
-    if (static_cast<unsigned char>(field[0]) >= 12)
-      words = 4;  // the size beyond that of an IPv4 nid
-    type = static_cast<unsigned char>(field[1]);
-    number = ntohs(load_le<uint16_t>(field.data() + 2));
-    std::memcpy(address, field.data() + 4, 16);
-  } else {
-    uint64_t nid = load_le<uint64_t>(field.data());
-    type = static_cast<uint32_t>(nid >> 48);
-    number = static_cast<uint32_t>(nid >> 32) & 0xffff;
-    store_le(address, htonl(static_cast<uint32_t>(nid)));
-  }
-  const Network* network = nullptr;
-  for (const Network& known : kNetworks)
-    if (known.type == type) network = &known;
-  std::string text = address_text(network, address, words) + "@";
-  if (!network) return text + "<" + std::to_string(type) + ":" + std::to_string(number) + ">";
-  return text + network->name + (number == 0 ? "" : std::to_string(number));
 }
 
 void append_lfs_line(const Record& record, std::string& out) {

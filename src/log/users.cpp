@@ -8,6 +8,8 @@
 #include <charconv>
 #include <sstream>
 
+#include "base/kill_point.h"
+
 #include "log/format.h"
 #include "log/log.h"
 #include "log/tail.h"
@@ -214,7 +216,10 @@ class StreamUsers : public Users {
   }
   uint64_t now() { return env_.realtime_ns() / 1'000'000'000u; }
   Status save(const Table& table) {
-    return replace_file(env_, stream_dir(dir_, stream_), users_path(dir_, stream_), encode(table));
+    kill_point("users.before");
+    TRY(replace_file(env_, stream_dir(dir_, stream_), users_path(dir_, stream_), encode(table)));
+    kill_point("users.after");
+    return ok();
   }
   // With the lock held: a user who registers meanwhile starts behind everything that may go.
   Status purge(const Table& table) {

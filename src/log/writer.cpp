@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/codec.h"
+#include "base/kill_point.h"
 #include "log/block.h"
 #include "log/log.h"
 #include "log/segment.h"
@@ -123,7 +124,11 @@ Status StreamWriter::adopt(const SegmentEntry& newest) {
   TRY_ASSIGN(std::unique_ptr<File> file, env_.open(newest.path, OpenMode::append));
   end_ = segment->offset();
   TRY_ASSIGN(uint64_t size, file->size());
-  if (size > end_) TRY(file->truncate(end_));
+  if (size > end_) {
+    kill_point("log.cut.before");
+    TRY(file->truncate(end_));
+    kill_point("log.cut.after");
+  }
   TRY(file->datasync());
   if (segment->header()) file_ = std::move(file);  // else readable, but nothing more is put into it
   return ok();
@@ -239,14 +244,18 @@ Status StreamWriter::write_block() {
   if (encoder_.empty()) return ok();
   if (end_ >= options_.segment_bytes) {
     TRY(sync());
+    kill_point("log.segment.before");
     TRY(new_segment());
+    kill_point("log.segment.after");
   }
   build_block(0);
   return write_out();
 }
 
 Status StreamWriter::write_out() {
+  kill_point("log.append.before");
   Status done = file_->append(out_.data(), out_.size());
+  kill_point("log.append.after");
   if (!done) {
     // Whatever part of it arrived must not stand before the next try.
     Status cut = file_->truncate(end_);
@@ -268,7 +277,9 @@ Status StreamWriter::write_out() {
 Status StreamWriter::sync() {
   if (broken_) return broken_->clone();
   if (dirty_) {
+    kill_point("log.sync.before");
     Status done = file_->datasync();
+    kill_point("log.sync.after");
     if (!done) {
       broken_ =
           done.error().clone().with("the log can not be written any more; close and open it again");
@@ -294,6 +305,7 @@ Status StreamWriter::commit() {
 Status StreamWriter::seal() {
   TRY(commit());
   if (sealed_) return ok();
+  kill_point("log.seal");
   build_block(kBlockSeal);
   TRY(write_out());
   return sync();

@@ -3,6 +3,7 @@
 
 #include <unordered_map>
 
+#include "base/kill_point.h"
 #include "mirror/apply_object.h"
 
 namespace reel::mirror {
@@ -26,6 +27,7 @@ class Adopter {
       TRY(match(dir, todo));
       if (index_.pending_rows() > kRowsPerWrite) TRY(index_.store().write(index_.take_batch(), Durable::no));
     }
+    kill_point("adopt.commit");
     TRY(index_.store().write(index_.take_batch(), Durable::yes));
     return removed_;
   }

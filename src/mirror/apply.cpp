@@ -30,6 +30,10 @@ class Applier {
  private:
   bool stopped() const { return context_.stop && *context_.stop; }
   static Error stopping() { return {Code::cancelled, "stopped"}; }
+  void ringed(const EntryKey& key) {
+    again(key);
+    result_.ringed.push_back(Index::retry_key(key));
+  }
   void again(const EntryKey& key) { result_.again.push_back(Index::retry_key(key)); }
   void trouble(std::string key, const EntryKey& at, const char* what, const Error& error) {
     result_.troubles.push_back({std::move(key), error.sys_errno(), path(at) + ": " + what + ": " + error.text()});
@@ -67,11 +71,8 @@ class Applier {
     if (to.parent == kParkFid) {
       TRY_ASSIGN(std::optional<Object> object, index_.object(op.fid));
       object->parked_until = context_.park_until;
-      if (context_.scanning) {  // it will not pass here while it is away
-        object->hollow = true;
-        object->ctime = object->data_ctime = Time{};
-      }
       TRY(index_.put(*object));
+      if (context_.scanning) TRY(passed_by(op.fid));
       done(Done::Kind::park, op.type, to, op.from);
       return ok();
     }
@@ -86,6 +87,10 @@ class Applier {
     if (status) return moved(op, op.to);
     if (op.to.parent != kParkFid) {
       // The way may be free only after other moves (a directory into what was its own descendant).
+      if (op.from.parent == kParkFid && status.error().sys_errno() == EINVAL) {
+        places_.push_back(op);
+        return ok();
+      }
       EntryKey park{kParkFid, park_name(op.fid)};
       if (rename(op.from, park)) {
         places_.push_back({op.fid, op.type, park, op.to, 0});
@@ -93,9 +98,20 @@ class Applier {
       }
     }
     TRY_ASSIGN(bool is_lost, lost(op.fid, op.from));
-    if (!is_lost) trouble(Index::retry_key(op.from), op.from, "cannot be moved", status.error());
+    if (!is_lost) {
+      trouble(Index::retry_key(op.from), op.from, "cannot be moved", status.error());
+      if (context_.scanning) TRY(passed_by(op.fid));
+    }
     if (op.to.parent != kParkFid) again(op.to);
     return ok();
+  }
+
+  // It is away from where the scan would have read it.
+  Status passed_by(const Fid& fid) {
+    TRY_ASSIGN(std::optional<Object> object, index_.object(fid));
+    object->hollow = true;
+    object->ctime = object->data_ctime = Time{};
+    return index_.put(*object);
   }
 
   Status place(const Op& op) {
@@ -108,8 +124,10 @@ class Applier {
     Status status = occupant ? Status(Error(Code::exists, "the place is still taken"))
                              : rename(op.from, op.to);
     if (status) return moved(op, op.to);
-    if (status.error().sys_errno() == EINVAL || status.is(Code::exists))
-      again(op.to);  // two directories inside each other: the survey saw two moments
+    if (status.error().sys_errno() == EINVAL)
+      ringed(op.to);
+    else if (status.is(Code::exists))
+      again(op.to);  // the survey saw two moments
     else
       trouble(Index::retry_key(op.to), op.to, "cannot be moved into place", status.error());
     return ok();

@@ -43,13 +43,16 @@ struct ApplyContext {
   DoneFn done;             // may be empty
   bool records_follow;     // a change after this moment has a record that will come
   bool scanning;           // a scan is under way
-  uint64_t park_until;     // log index at which what is parked now may go
+  uint64_t park_until;     // the barrier after which what is parked now may go
   const std::atomic<bool>* stop = nullptr;  // true: what is not begun yet becomes `again`
 };
 
 struct ApplyResult {
   std::vector<Trouble> troubles;
   std::vector<std::string> again;  // retry keys: nothing wrong, but it changed meanwhile
+  // Of these, directories that would come to lie inside themselves. The source has no such thing, so the
+  // index has a directory of the way there where the source has it no more.
+  std::vector<std::string> ringed;
 };
 
 // Drops everything below `dir` (not itself) from the index.

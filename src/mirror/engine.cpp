@@ -17,29 +17,54 @@ constexpr size_t kReapPerBatch = 20000;
 constexpr int64_t kRetryMaxSeconds = 300;
 constexpr uint32_t kImmediateTries = 3;   // of an object that changes while it is read
 
-std::string batch_key(uint64_t number) {
-  std::string key = "I";
-  for (int shift = 56; shift >= 0; shift -= 8) key.push_back(static_cast<char>(number >> shift));
-  return key;
-}
-uint64_t batch_number(std::string_view key) {
-  uint64_t number = 0;
-  for (size_t i = 1; i < 9 && i < key.size(); ++i) number = number << 8 | static_cast<uint8_t>(key[i]);
-  return number;
-}
-
 }  // namespace
 
 Engine::Engine(Store& store, SourceTree& source, Feed* feed, Pool& pool, EngineHooks hooks,
                EngineOptions options)
     : store_(store), source_(source), feed_(feed), pool_(pool), hooks_(std::move(hooks)),
-      options_(std::move(options)), index_(store) {}
+      options_(std::move(options)), index_(store), barriers_(index_) {}
 
-Result<uint64_t> Engine::meta_number(const std::string& name) {
-  TRY_ASSIGN(std::optional<std::string> text, index_.meta(name));
-  return text ? std::stoull(*text) : uint64_t{0};
+Status Engine::load_progress() {
+  for (auto [name, position] : {std::pair("cursor", &cursor_), std::pair("durable", &durable_)}) {
+    TRY_ASSIGN(std::optional<std::string> text, index_.meta(name));
+    TRY_ASSIGN(*position, log::Position::parse(text.value_or("")));
+  }
+  TRY_ASSIGN(std::optional<std::string> batch, index_.meta("batch"));
+  batch_ = batch ? std::strtoull(batch->c_str(), nullptr, 10) : 0;
+  return barriers_.load();
 }
-void Engine::put_number(const std::string& name, uint64_t value) { index_.put_meta(name, std::to_string(value)); }
+void Engine::put_progress() {
+  barriers_.retire(cursor_);
+  index_.put_meta("cursor", cursor_.text());
+  index_.put_meta("batch", std::to_string(batch_));
+}
+
+// In an index of version 1 what is parked waits for an index of the one stream that there was.
+Status Engine::upgrade() {
+  TRY_ASSIGN(std::optional<std::string> text, index_.meta("cursor"));
+  if (!text || text->find('=') != std::string::npos || text->empty()) return ok();
+  std::vector<Object> parked;
+  uint64_t latest = 0;
+  TRY(index_.list(kParkFid, "", [&](const std::string&, const Entry&, const Object* object) {
+    if (object) parked.push_back(*object);
+    if (object) latest = std::max(latest, object->parked_until);
+    return true;
+  }));
+  begin_numbered_batch(log::Position("local", latest));
+  for (Object& object : parked) {
+    object.parked_until = batch_;
+    TRY(index_.put(object));
+  }
+  index_.put_meta("durable", durable_.text());
+  return store_.write(index_.take_batch(), Durable::yes);
+}
+
+// A batch without records of its own, and the barrier for what is parked in it.
+void Engine::begin_numbered_batch(const log::Position& barrier) {
+  ++batch_;
+  barriers_.add(batch_, barrier);
+  put_progress();
+}
 
 Status Engine::open_target() {
   if (target_) return ok();
@@ -56,22 +81,32 @@ void Engine::release_target() {
 Status Engine::start() {
   index_.drop();
   dirty_ = {};
-  TRY_ASSIGN(cursor_, meta_number("cursor"));
-  TRY_ASSIGN(durable_, meta_number("durable"));
-  TRY_ASSIGN(batch_, meta_number("batch"));
+  TRY(load_progress());
   removed_before_ = counters_.removed;
+  looked_ = false;
   next_retry_s_ = 0;
   TRY(open_target());
   TRY(init_root());
+  TRY(upgrade());
   TRY(recover());
-  // A log that ends before our cursor lost its end with the machine; what comes next is a GAP.
-  if (feed_) {
-    cursor_ = std::min(cursor_, feed_->last_index());
-    durable_ = std::min(durable_, cursor_);
-    TRY(feed_->start_after(cursor_));
-  }
+  TRY(find_place());
   last_durable_ms_ = hooks_.monotonic_ms();
   return update_progress();
+}
+
+// A log that ends before our cursor lost its end with the machine; what comes next is a GAP.
+Status Engine::find_place() {
+  reached_ = cursor_;
+  if (!feed_) return ok();
+  log::Position end = feed_->last();
+  bool changed = cursor_.limit(end);
+  changed |= durable_.limit(end);
+  changed |= barriers_.limit(end);
+  reached_ = cursor_;
+  TRY(feed_->start_after(cursor_));
+  if (!changed) return ok();
+  put_progress();
+  return store_.write(index_.take_batch(), Durable::no);
 }
 
 // The root stands in the index from the beginning; a first start scans it.
@@ -86,7 +121,7 @@ Status Engine::init_root() {
   object.fid = source_.root();
   object.type = FileType::directory;
   TRY(index_.put(object));
-  index_.add_scan(source_.root(), ScanMode::deep);
+  index_.add_scan(source_.root());
   index_.put_meta("boot", options_.boot_id);
   return store_.write(index_.take_batch(), Durable::yes);
 }
@@ -100,7 +135,7 @@ Status Engine::recover() {
   TRY(index_.scan_raw("I", [&](std::string_view key, std::string_view value) {
     any = true;
     // Applied batches need not be looked at when only the process died: the page cache lived on.
-    if (batch_number(key) <= batch_ && !machine_crashed) return true;
+    if (number_of_row(key) <= batch_ && !machine_crashed) return true;
     Result<Intent> intent = Intent::decode(value);
     if (intent)
       intents.push_back(*std::move(intent));
@@ -116,14 +151,15 @@ Status Engine::recover() {
     std::move(intent.keys.begin(), intent.keys.end(), std::back_inserter(all.keys));
     std::move(intent.objects.begin(), intent.objects.end(), std::back_inserter(all.objects));
   }
-  if (!intents.empty()) TRY(relearn(all, index_, *target_, source_.root(), feed_ ? feed_->last_index() : 0));
+  if (!intents.empty()) TRY(relearn(all, index_, *target_, source_.root(), relearn_options()));
   if (index_.pending_rows() == 0) return ok();
   // What was begun is known again; its intent goes with the next durable point.
-  ++batch_;
-  put_number("batch", batch_);
+  begin_numbered_batch(feed_ ? feed_->last() : log::Position());
   kill_point("recover.commit");
   return store_.write(index_.take_batch(), Durable::yes);
 }
+
+RelearnOptions Engine::relearn_options() { return {feed_ ? batch_ + 1 : 0, hooks_.exclude != nullptr}; }
 
 Status Engine::adopt() {
   TRY(open_target());
@@ -134,7 +170,8 @@ Status Engine::adopt() {
 
 Status Engine::request_scan() {
   TRY(scan_everything());
-  return store_.write(index_.take_batch(), Durable::no);
+  TRY(store_.write(index_.take_batch(), Durable::no));
+  return update_progress();
 }
 
 Status Engine::set_filter(const std::string& text) {
@@ -146,28 +183,28 @@ Status Engine::set_filter(const std::string& text) {
 
 Status Engine::repair(const std::vector<std::string>& paths) {
   TRY(open_target());
-  TRY_ASSIGN(Intent intent, intent_of_paths(paths, index_, source_.root(), hooks_.exclude));
+  TRY_ASSIGN(Intent intent, intent_of_paths(paths, index_, *target_, source_.root(), hooks_.exclude));
   StoreBatch batch;
-  batch.items.push_back({batch_key(batch_ + 1), intent.encode()});
+  batch.items.push_back({numbered_row('I', batch_ + 1), intent.encode()});
+  kill_point("repair.intent");
   TRY(store_.write(batch, Durable::yes));
-  uint64_t park_until = feed_ ? feed_->last_index() : 0;
-  Status learned = relearn(intent, index_, *target_, source_.root(), park_until);
+  Status learned = relearn(intent, index_, *target_, source_.root(), relearn_options());
   if (!learned) {
     index_.drop();
     return learned;
   }
-  ++batch_;
-  put_number("batch", batch_);
+  begin_numbered_batch(feed_ ? feed_->last() : log::Position());
   next_retry_s_ = 0;
   undurable_ = true;
   dirs_ = std::make_unique<TargetDirs>(*target_, index_, source_.root());  // directories may have moved
+  kill_point("repair.commit");
   TRY(store_.write(index_.take_batch(), Durable::yes));
   return update_progress();
 }
 
 // The root, and what is parked: it may come back.
 Status Engine::scan_everything() {
-  index_.add_scan(source_.root(), ScanMode::deep);
+  index_.add_scan(source_.root());
   std::vector<Fid> parked;
   TRY(index_.list(kParkFid, "", [&](const std::string&, const Entry& entry, const Object*) {
     if (entry.type == FileType::directory)
@@ -176,15 +213,18 @@ Status Engine::scan_everything() {
       dirty_.objects[entry.fid] |= kDirtyAttributes | kDirtyData | kDirtyDoubt;
     return true;
   }));
-  for (const Fid& dir : parked) index_.add_scan(dir, ScanMode::deep);
+  for (const Fid& dir : parked) index_.add_scan(dir);
   return ok();
 }
 
 Status Engine::fill_from_feed() {
   if (!feed_) return ok();
   Record record;
+  const std::vector<std::string>& streams = feed_->streams();
+  std::vector<uint64_t> last(streams.size());
   while (dirty_.size() < options_.batch_changes) {
-    Result<bool> more = feed_->next(record);
+    size_t stream = 0;
+    Result<bool> more = feed_->next(record, stream);
     if (more.is(Code::corrupt)) {
       // Damage in the log: what it said is lost, so anything may have changed.
       dirty_.gaps.push_back(Fid{});
@@ -193,7 +233,10 @@ Status Engine::fill_from_feed() {
     TRY_ASSIGN(bool got, std::move(more));
     if (!got) break;
     fold(record, dirty_);
+    last[stream] = record.index;
   }
+  for (size_t i = 0; i < last.size(); ++i)
+    if (last[i] != 0) reached_.set(streams[i], last[i]);
   return ok();
 }
 
@@ -201,7 +244,7 @@ Status Engine::take_gaps() {
   for (const Fid& gap : dirty_.gaps) {
     TRY_ASSIGN(std::optional<Object> object, index_.object(gap));
     if (object)
-      index_.add_scan(gap, ScanMode::deep);
+      index_.add_scan(gap);
     else
       TRY(scan_everything());
   }
@@ -213,7 +256,7 @@ Status Engine::take_retries() {
   if (now < next_retry_s_) return ok();
   next_retry_s_ = INT64_MAX;
   size_t taken = 0;
-  std::vector<Fid> in_trouble;
+  std::vector<Fid> objects;
   TRY(index_.retries([&](const std::string& key, const Retry& retry) {
     if (retry.next_s > now) {
       next_retry_s_ = std::min(next_retry_s_, retry.next_s);
@@ -227,14 +270,12 @@ Status Engine::take_retries() {
     if (subject.is_entry)
       dirty_.entries.insert(subject.entry);
     else
-      dirty_.objects[subject.object] |= kDirtyAttributes | kDirtyData | kDirtyDoubt;
-    if (!subject.is_entry && !retry.text.empty()) in_trouble.push_back(subject.object);
+      objects.push_back(subject.object);
     return true;
   }));
-  // A directory in trouble may be one that could not be read.
-  for (const Fid& fid : in_trouble) {
-    TRY_ASSIGN(std::optional<Object> object, index_.object(fid));
-    if (object && object->type == FileType::directory) index_.add_scan(fid, ScanMode::deep);
+  for (const Fid& fid : objects) {
+    dirty_.objects[fid] |= kDirtyAttributes | kDirtyData | kDirtyDoubt;
+    TRY(index_.wake_scan(fid));
   }
   return ok();
 }
@@ -253,7 +294,7 @@ Status Engine::reap(Survey& survey) {
     if (placed.count(entry.fid)) return true;
     if (!object)  // its home is elsewhere: this name is one too many
       survey.changes.push_back({{kParkFid, name}, entry.fid, Fid{}, FileType::regular});
-    else if (object->parked_until <= cursor_)
+    else if (barriers_.passed(object->parked_until))
       due.push_back(*object);
     return due.size() < kReapPerBatch;
   }));
@@ -295,7 +336,7 @@ Result<bool> Engine::step() {
   TRY_ASSIGN(auto scans, index_.scans(kScansPerBatch));
   bool parked = false;
   TRY(index_.list(kParkFid, "", [&](const std::string&, const Entry&, const Object* object) {
-    parked = !object || object->parked_until <= cursor_;
+    parked = !object || barriers_.passed(object->parked_until);
     return !parked;
   }));
   if (!dirty_.empty() || !scans.empty() || parked) {
@@ -303,19 +344,20 @@ Result<bool> Engine::step() {
     if (!done) index_.drop();
     return done;
   }
-  if (dirty_.last_index > cursor_) {  // records that say nothing to a mirror
-    cursor_ = dirty_.last_index;
+  if (reached_ != cursor_) {  // records that say nothing to a mirror
+    cursor_ = reached_;
     dirty_ = {};
-    put_number("cursor", cursor_);
+    put_progress();
     TRY(store_.write(index_.take_batch(), Durable::no));
     undurable_ = true;
   }
   if (undurable_) TRY(make_durable());
+  looked_ = true;
   TRY(update_progress());
   return false;
 }
 
-Result<bool> Engine::run_batch(std::vector<std::pair<Fid, ScanMode>> scans) {
+Result<bool> Engine::run_batch(std::vector<Fid> scans) {
   bool scanning = !scans.empty();
   {
     std::lock_guard lock(progress_mutex_);
@@ -331,14 +373,15 @@ Result<bool> Engine::run_batch(std::vector<std::pair<Fid, ScanMode>> scans) {
   TRY(check_deletions(plan));
   bool parks = std::any_of(plan.moves.begin(), plan.moves.end(),
                            [](const Op& op) { return op.to.parent == kParkFid; });
-  uint64_t park_until = 0;
-  if (parks && hooks_.barrier) {
-    TRY_ASSIGN(park_until, hooks_.barrier());
+  bool wait_for_records = parks && hooks_.barrier;
+  if (wait_for_records) {
+    TRY_ASSIGN(log::Position end, hooks_.barrier());
+    barriers_.add(batch_ + 1, end);
   }
   TRY(begin_batch(plan));
   counters_.planned += plan.size();
   ApplyContext context{index_, source_, *target_, *dirs_, pool_, counters_, hooks_.done,
-                       feed_ != nullptr, scanning, park_until, hooks_.stop};
+                       feed_ != nullptr, scanning, wait_for_records ? batch_ + 1 : 0, hooks_.stop};
   TRY_ASSIGN(ApplyResult applied, apply(plan, context));
   counters_.applied = counters_.planned.load();
   TRY(finish_batch(found, applied));
@@ -363,7 +406,7 @@ Status Engine::check_deletions(const Plan& plan) {
 Status Engine::begin_batch(const Plan& plan) {
   if (plan.size() == 0) return ok();
   StoreBatch batch;
-  batch.items.push_back({batch_key(batch_ + 1), Intent::of(plan, index_).encode()});
+  batch.items.push_back({numbered_row('I', batch_ + 1), Intent::of(plan, index_).encode()});
   kill_point("intent.before");
   TRY(store_.write(batch, Durable::yes));
   kill_point("intent.after");
@@ -389,32 +432,61 @@ void Engine::note_trouble(const std::string& key, int sys_errno, const std::stri
   index_.put_retry(key, retry);
 }
 
+// Two moments that the survey saw make a ring for a batch or two. One that stays means that the index is
+// wrong about a directory of which no record tells: doubt, so everything is compared.
+Status Engine::break_rings(const std::vector<std::string>& ringed) {
+  for (const std::string& key : ringed) {
+    TRY_ASSIGN(std::optional<Retry> retry, index_.retry(key));
+    bool stays = retry && retry->tries > kImmediateTries && (retry->tries & (retry->tries - 1)) == 0;
+    if (stays) index_.add_scan(source_.root());
+  }
+  return ok();
+}
+
+// It was looked at and is well; but a look at a directory's attributes does not read it.
+Status Engine::end_retry(const std::string& key) {
+  TRY_ASSIGN(std::optional<Retry> old, index_.retry(key));
+  if (!old) return ok();
+  index_.remove_retry(key);
+  Index::RetrySubject subject = Index::parse_retry_key(key);
+  return subject.is_entry ? ok() : index_.wake_scan(subject.object);
+}
+
+Status Engine::end_scan(const Fid& dir) {
+  index_.remove_scan(dir);
+  TRY_ASSIGN(std::optional<Object> object, index_.object(dir));
+  if (!object || !object->hollow || object->home.parent == kParkFid) return ok();
+  object->hollow = false;
+  return index_.put(*object);
+}
+
 Status Engine::finish_batch(const Survey& survey, const ApplyResult& applied) {
   std::unordered_set<std::string> bad;
   for (const Trouble& trouble : survey.troubles) bad.insert(trouble.retry_key);
   for (const Trouble& trouble : applied.troubles) bad.insert(trouble.retry_key);
   for (const std::string& key : applied.again) bad.insert(key);
-  for (const std::string& key : survey.looked_at) {
-    if (bad.count(key)) continue;
-    TRY_ASSIGN(std::optional<Retry> old, index_.retry(key));
-    if (old) index_.remove_retry(key);
-  }
+  for (const Fid& dir : survey.scanned) TRY(end_scan(dir));
+  for (const std::string& key : survey.looked_at)
+    if (!bad.count(key)) TRY(end_retry(key));
   for (const std::string& key : applied.again) note_trouble(key, 0, "");
+  TRY(break_rings(applied.ringed));
   for (const Trouble& trouble : survey.troubles) note_trouble(trouble.retry_key, trouble.sys_errno, trouble.text);
   for (const Trouble& trouble : applied.troubles) note_trouble(trouble.retry_key, trouble.sys_errno, trouble.text);
 
-  for (const Fid& dir : survey.scanned) index_.remove_scan(dir);
-  for (const auto& [dir, mode] : survey.scans) {
+  for (const Fid& dir : survey.scans) {
     TRY_ASSIGN(std::optional<Object> object, index_.object(dir));
-    if (object) index_.add_scan(dir, mode);
+    if (object) index_.add_scan(dir);
   }
-  cursor_ = std::max(cursor_, dirty_.last_index);
+  for (const Fid& dir : survey.unread) {
+    TRY_ASSIGN(std::optional<Object> object, index_.object(dir));
+    if (object) index_.defer_scan(dir);
+  }
+  cursor_ = reached_;
   counters_.records += dirty_.records;
   counters_.scanned += survey.scanned.size();
   ++counters_.batches;
   ++batch_;
-  put_number("cursor", cursor_);
-  put_number("batch", batch_);
+  put_progress();
   kill_point("commit.before");
   TRY(store_.write(index_.take_batch(), Durable::no));
   kill_point("commit.after");
@@ -428,8 +500,11 @@ Status Engine::finish_batch(const Survey& survey, const ApplyResult& applied) {
 }
 
 Status Engine::make_durable() {
-  uint64_t cursor = cursor_;
   kill_point("durable.sync");
+  // When the disk refuses something the kernel may drop it, and the next sync succeeds without it. So until
+  // this one has succeeded it counts as a crash of the machine: all since the last durable point is in doubt.
+  index_.put_meta("boot", "");
+  TRY(store_.write(index_.take_batch(), Durable::no));
   TRY(target_->sync());
   kill_point("durable.synced");
   std::vector<std::string> intents;
@@ -438,13 +513,14 @@ Status Engine::make_durable() {
     return true;
   }));
   for (const std::string& key : intents) index_.put_raw(key, std::nullopt);
-  put_number("durable", cursor);
+  index_.put_meta("durable", cursor_.text());
+  index_.put_meta("boot", options_.boot_id);
   TRY(store_.write(index_.take_batch(), Durable::yes));
   kill_point("durable.after");
   undurable_ = false;
-  durable_ = cursor;
+  durable_ = cursor_;
   last_durable_ms_ = hooks_.monotonic_ms();
-  if (hooks_.clear && cursor > 0) TRY(hooks_.clear(cursor));
+  if (hooks_.clear) TRY(hooks_.clear(cursor_));
   return ok();
 }
 
@@ -469,7 +545,7 @@ Status Engine::update_progress() {
   progress_.trouble_texts = std::move(texts);
   progress_.parked = parked;
   progress_.problem.clear();
-  progress_.settled = scans.empty() && retries == 0 && !undurable_ && dirty_.empty();
+  progress_.settled = looked_ && scans.empty() && retries == 0 && !undurable_ && dirty_.empty();
   if (progress_.settled) {
     progress_.phase = "idle";
     progress_.settled_s = hooks_.now_s();

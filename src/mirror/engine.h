@@ -11,28 +11,33 @@
 #include <mutex>
 
 #include "mirror/apply.h"
+#include "mirror/barriers.h"
 #include "mirror/recover.h"
 
 namespace reel::mirror {
 
-// Where records come from: only those that a crash of the machine cannot take back.
+// Where records come from: one or several streams, with no order between them. Only records that a
+// crash of the machine cannot take back.
 class Feed {
  public:
   virtual ~Feed() = default;
-  virtual Result<bool> next(Record& record) = 0;  // false: no more for now
-  // Goes on behind `index`; called once, before the first next().
-  virtual Status start_after(uint64_t index) = 0;
-  virtual uint64_t last_index() = 0;  // of the log as it is now
+  virtual const std::vector<std::string>& streams() const = 0;  // the same ones as long as it lives
+  // The next record of one of the streams, and which (a position in streams()). False: no more of any
+  // of them for now. Every stream that has records gets its turn.
+  virtual Result<bool> next(Record& record, size_t& stream) = 0;
+  // Goes on behind `position`; before the first next().
+  virtual Status start_after(const log::Position& position) = 0;
+  virtual log::Position last() = 0;  // of the log as it is now
 };
 
 struct EngineHooks {
   // Opens the target and makes sure that it is the right one. Errors: not_found (absent: unmounted),
   // conflict (something else lies there), io.
   std::function<Result<std::unique_ptr<TargetTree>>()> open_target;
-  // All that happened until now is in the log; its last index. Empty when there is no log.
-  std::function<Result<uint64_t>()> barrier;
-  // The log may forget records up to this index, for this target.
-  std::function<Status(uint64_t)> clear;
+  // All that happened until now is in the log; its end. Empty when there is no log.
+  std::function<Result<log::Position>()> barrier;
+  // The log may forget records up to here, for this target.
+  std::function<Status(const log::Position&)> clear;
   std::function<int64_t()> now_s;       // realtime seconds
   std::function<int64_t()> monotonic_ms;
   DoneFn done;
@@ -52,9 +57,9 @@ inline constexpr size_t kTroubleTexts = 1000;
 
 struct Progress {
   std::string phase = "starting";  // starting, scanning, following, idle, absent
-  uint64_t cursor = 0;             // last index applied
-  uint64_t durable = 0;            // last index durable on the target
-  uint64_t cursor_time = 0;        // time of that record, packed
+  log::Position cursor;            // applied so far
+  log::Position durable;           // durable on the target so far
+  uint64_t cursor_time = 0;        // time of the last record applied, packed
   uint64_t scans_pending = 0, retries_pending = 0, troubles = 0, parked = 0;
   bool settled = false;            // nothing left to do up to `durable` but troubles
   std::string problem;             // why it does not go on, for people
@@ -91,19 +96,26 @@ class Engine {
  private:
   Status open_target();
   Status recover();
+  RelearnOptions relearn_options();
   Status init_root();
-  Result<uint64_t> meta_number(const std::string& name);
-  void put_number(const std::string& name, uint64_t value);
+  Status load_progress();
+  Status upgrade();
+  Status find_place();
+  void begin_numbered_batch(const log::Position& barrier);
+  void put_progress();
 
   Status fill_from_feed();
   Status take_gaps();
   Status scan_everything();
   Status take_retries();
   Status reap(Survey& survey);
-  Result<bool> run_batch(std::vector<std::pair<Fid, ScanMode>> scans);
+  Result<bool> run_batch(std::vector<Fid> scans);
   Status check_deletions(const Plan& plan);
   Status begin_batch(const Plan& plan);
   Status finish_batch(const Survey& survey, const ApplyResult& applied);
+  Status end_retry(const std::string& key);
+  Status break_rings(const std::vector<std::string>& ringed);
+  Status end_scan(const Fid& dir);
   void note_trouble(const std::string& key, int sys_errno, const std::string& text);
   Status make_durable();
   Status update_progress();
@@ -119,8 +131,13 @@ class Engine {
   std::unique_ptr<TargetTree> target_;
   std::unique_ptr<TargetDirs> dirs_;
 
+  Barriers barriers_;
+
   DirtySet dirty_;
-  uint64_t cursor_ = 0, durable_ = 0, batch_ = 0, removed_before_ = 0;
+  log::Position reached_;  // the cursor when what is in dirty_ has been applied
+  log::Position cursor_, durable_;
+  uint64_t batch_ = 0, removed_before_ = 0;
+  bool looked_ = false;            // since start(): there was nothing left to do once
   bool undurable_ = false;         // applied batches wait for a durable point
   int64_t last_durable_ms_ = 0;
   int64_t next_retry_s_ = 0;       // no retry is due before this

@@ -19,7 +19,6 @@ void touch_entry(DirtySet& dirty, const Fid& parent, std::string_view name) {
 
 void fold(const Record& record, DirtySet& dirty) {
   ++dirty.records;
-  dirty.last_index = record.index;
   dirty.last_time = record.time;
   switch (record.type) {
     case RecordType::creat:

@@ -23,8 +23,7 @@ struct DirtySet {
   std::unordered_map<Fid, uint8_t, FidHash> objects;
   std::vector<Fid> gaps;    // directories under which anything may have changed; zero FID: everywhere
   uint64_t records = 0;     // folded into this set
-  uint64_t last_index = 0;  // of the last record folded
-  uint64_t last_time = 0;   // its time, packed as in Record
+  uint64_t last_time = 0;   // of the last record folded, packed as in Record
 
   bool empty() const { return entries.empty() && objects.empty() && gaps.empty(); }
   size_t size() const { return entries.size() + objects.size(); }

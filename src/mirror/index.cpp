@@ -6,6 +6,8 @@
 namespace reel::mirror {
 namespace {
 
+const std::string kWaits = "w";  // value of an S row
+
 constexpr uint8_t kHomeBit = 0x80;  // in an entry's type byte: the object's body follows
 
 void append_be(std::string& to, uint64_t value, int bytes) {
@@ -123,6 +125,13 @@ EntryKey decode_home(std::string_view value) {
 }
 
 }  // namespace
+
+std::string numbered_row(char table, uint64_t number) {
+  std::string key(1, table);
+  append_be(key, number, 8);
+  return key;
+}
+uint64_t number_of_row(std::string_view key) { return key.size() < 9 ? 0 : load_be(key, 1, 8); }
 
 Result<std::optional<std::string>> Index::get(const std::string& key) const {
   auto found = pending_.find(key);
@@ -260,19 +269,29 @@ Status Index::move_link(const Fid& fid, const EntryKey& from, const EntryKey& to
   return add_link(*object, to);
 }
 
-void Index::add_scan(const Fid& dir, ScanMode mode) {
-  pending_[fid_key('S', dir)] = std::string(1, static_cast<char>(mode));
-}
+void Index::add_scan(const Fid& dir) { pending_[fid_key('S', dir)] = ""; }
+void Index::defer_scan(const Fid& dir) { pending_[fid_key('S', dir)] = kWaits; }
 void Index::remove_scan(const Fid& dir) { pending_[fid_key('S', dir)] = std::nullopt; }
 
-Result<std::vector<std::pair<Fid, ScanMode>>> Index::scans(size_t at_most) const {
-  std::vector<std::pair<Fid, ScanMode>> found;
+Status Index::wake_scan(const Fid& dir) {
+  TRY_ASSIGN(std::optional<std::string> row, get(fid_key('S', dir)));
+  if (row == kWaits) add_scan(dir);
+  return ok();
+}
+
+Result<std::vector<Fid>> Index::scans(size_t at_most) const {
+  std::vector<Fid> found;
   if (at_most == 0) return found;
   TRY(scan_merged("S", "S", [&](std::string_view key, std::string_view value) {
-    found.emplace_back(load_fid(key, 1), value.empty() ? ScanMode::deep : static_cast<ScanMode>(value[0]));
+    if (value != kWaits) found.push_back(load_fid(key, 1));
     return found.size() < at_most;
   }));
   return found;
+}
+
+Result<bool> Index::has_scan(const Fid& dir) const {
+  TRY_ASSIGN(std::optional<std::string> row, get(fid_key('S', dir)));
+  return row.has_value();
 }
 
 std::string Index::retry_key(const Fid& object) { return fid_key('o', object); }
@@ -342,6 +361,26 @@ StoreBatch Index::take_batch() {
     batch.items.push_back({std::move(row.key()), std::move(row.mapped())});
   }
   return batch;
+}
+
+Result<bool> ScanDebts::owed(const Fid& fid) {
+  std::vector<Fid> way;
+  bool owed = false;
+  for (Fid at = fid; !owed && !at.is_zero() && at != kParkFid;) {
+    auto answered = answers_.find(at);
+    if (answered != answers_.end()) {
+      owed = answered->second;
+      break;
+    }
+    way.push_back(at);
+    TRY_ASSIGN(std::optional<Object> object, index_.object(at));
+    if (!object) break;
+    TRY_ASSIGN(bool due, index_.has_scan(at));
+    owed = due || object->hollow;
+    at = object->home.parent;
+  }
+  for (const Fid& at : way) answers_[at] = owed;
+  return owed;
 }
 
 }  // namespace reel::mirror

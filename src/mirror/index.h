@@ -8,9 +8,10 @@
 //   'E' parent name   the entry: child FID, type; and, in the object's home entry, the object itself
 //   'O' fid           where the object's home entry is: parent, name
 //   'L' fid parent name   further hard links of the object (beside home)
-//   'S' fid           directory to be scanned; value = ScanMode
+//   'S' fid           directory to be scanned with all below it; value "w": waits for its 'R' row
 //   'R' key           to be looked at again: an object ("o" fid) or an entry ("e" parent name)
 //   'I' number        a batch that was begun: what it may touch on the target
+//   'B' number        a barrier (barriers.h)
 //   'M' name          cursor, identities, counters
 // The root's home is the entry "" of the zero FID; what is parked has its home in kParkFid.
 //
@@ -42,6 +43,10 @@ struct EntryKeyHash {
   }
 };
 
+// The key of a row that has a number, and the number in it.
+std::string numbered_row(char table, uint64_t number);
+uint64_t number_of_row(std::string_view key);
+
 inline constexpr Fid kParkFid{0, 0, 1};  // the pseudo directory ".reel/park" of the target
 
 struct Object {
@@ -53,13 +58,8 @@ struct Object {
   Time ctime, data_ctime;
   Time mtime;
   uint64_t size = 0;
-  uint64_t parked_until = 0;  // only in the park: goes when the cursor has passed this index
-  bool hollow = false;        // in the park, and what is in it is not what it was: read it on its return
-};
-
-enum class ScanMode : uint8_t {
-  shallow = 0,  // entries that differ; known sub-directories are not entered
-  deep = 1,     // the same, and every sub-directory too (after a gap)
+  uint64_t parked_until = 0;  // only in the park: goes when this barrier has been passed (barriers.h)
+  bool hollow = false;        // a scan passed it by while it was away, or its parts are going: read it on its return
 };
 
 struct Retry {
@@ -96,9 +96,14 @@ class Index {
   // The entry moved, with the object's body if it was home.
   Status move_link(const Fid& fid, const EntryKey& from, const EntryKey& to);
 
-  void add_scan(const Fid& dir, ScanMode mode);
+  // The directory and everything below it is to be compared.
+  void add_scan(const Fid& dir);
   void remove_scan(const Fid& dir);
-  Result<std::vector<std::pair<Fid, ScanMode>>> scans(size_t at_most) const;
+  // It could not be read: it is scanned when its retry falls due, which wakes it.
+  void defer_scan(const Fid& dir);
+  Status wake_scan(const Fid& dir);
+  Result<std::vector<Fid>> scans(size_t at_most) const;  // without those that wait
+  Result<bool> has_scan(const Fid& dir) const;           // one that waits, too
 
   static std::string retry_key(const Fid& object) ;
   static std::string retry_key(const EntryKey& entry);
@@ -117,7 +122,7 @@ class Index {
   void put_meta(const std::string& name, const std::string& value);
   Result<std::optional<std::string>> meta(const std::string& name) const;
 
-  void put_raw(const std::string& key, std::optional<std::string> value);  // intent rows
+  void put_raw(const std::string& key, std::optional<std::string> value);  // rows with numbers
   Status scan_raw(const std::string& prefix,
                   const std::function<bool(std::string_view, std::string_view)>& each) const;
 
@@ -134,6 +139,18 @@ class Index {
 
   Store& store_;
   std::map<std::string, std::optional<std::string>, std::less<>> pending_;
+};
+
+// Whether an object, or a directory that it lies in, is still to be scanned or was passed by: what comes
+// out of there is owed a scan wherever it goes. Answers are kept: for as long as the index does not change.
+class ScanDebts {
+ public:
+  explicit ScanDebts(const Index& index) : index_(index) {}
+  Result<bool> owed(const Fid& fid);
+
+ private:
+  const Index& index_;
+  std::unordered_map<Fid, bool, FidHash> answers_;
 };
 
 }  // namespace reel::mirror

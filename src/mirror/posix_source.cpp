@@ -12,6 +12,8 @@
 #include <cstdio>
 #include <climits>
 
+#include "mirror/lustre_tree.h"
+
 namespace reel::mirror {
 namespace {
 
@@ -55,6 +57,7 @@ bool fine_ctime() {
 
 Result<std::unique_ptr<PosixSource>> PosixSource::open(const std::string& path, Options options) {
   std::unique_ptr<PosixSource> source(new PosixSource());
+  source->options_ = options;
   // Sent to a process whose lease somebody waits for; nothing has to be done about it.
   ::signal(SIGIO, SIG_IGN);
   if (options.clone_mount) source->mount_ = clone_mount(path);
@@ -103,6 +106,7 @@ Result<Found> PosixSource::living(int fd) const {
 }
 
 Result<Fd> PosixSource::open_handle(const Fid& fid, int flags) {
+  if (options_.opener) return options_.opener(root_->get(), fid, flags);
   std::optional<FileHandle> handle = handle_of_fid(format_, fid);
   if (!handle) return gone("no handle");
   while (true) {
@@ -219,7 +223,7 @@ Result<SourceEntry> PosixSource::entry(int dirfd, const char* name, const FidHin
       return SourceEntry{name, *known, found.attributes};
   }
   TRY_ASSIGN(FidAndMount id, fid_at(dirfd, name));
-  if (id.mount_id == mount_id_ && id.fid.seq == found.attributes.ino)
+  if (id.mount_id == mount_id_ && is_inode_of(format_, id.fid, found.attributes.ino))
     return SourceEntry{name, id.fid, found.attributes};
   return entry_held(dirfd, name);
 }
@@ -317,6 +321,9 @@ Result<std::unique_ptr<File>> PosixSource::open(const Fid& fid) {
   TRY_ASSIGN(Found found, living(fd.get()));
   if (found.attributes.type != FileType::regular)
     return Error(Code::invalid, "open " + to_string(fid) + ": not a regular file");
+  if (options_.is_lustre && !options_.recall && is_released(fd.get()))
+    return Error(Code::unsupported, "its contents are only in the HSM archive, and are not recalled; restore the file, or "
+                                    "mirror with --recall");
   return std::unique_ptr<File>(new PosixFile(std::move(fd)));
 }
 
@@ -326,6 +333,8 @@ Result<bool> PosixSource::being_written(File& file) {
   ::clock_gettime(CLOCK_REALTIME, &now);
   const Time& ctime = found.attributes.ctime;
   int64_t age_ns = (now.tv_sec - ctime.seconds) * kSecondNs + now.tv_nsec - static_cast<int64_t>(ctime.nanoseconds);
+  // A lease tells of this client only, and others write as well.
+  if (options_.is_lustre) return age_ns < kQuietSeconds * kSecondNs;
   // Before Linux 6.13 ctime moves once a tick: within the same one a later write does not show.
   if (age_ns < kTickNs && !fine_ctime()) return true;
   // A read lease is given only while nobody has the file open for writing, mapped or not. It is held

@@ -32,6 +32,10 @@ class PosixSource final : public SourceTree {
     bool by_handle = true;    // false: walk even where handles could be opened
     bool clone_mount = true;  // false: look through the mount as it is
     std::string hidden{};     // a directory that is not there for the mirror: its own state
+    // Opens an object of the file system that `root` is on, in place of the kernel's handles.
+    std::function<Result<Fd>(int root, const Fid& fid, int flags)> opener{};
+    bool is_lustre = false;   // see lustre_tree.h
+    bool recall = false;      // Lustre: read contents that are only in the archive
   };
 
   static Result<std::unique_ptr<PosixSource>> open(const std::string& path, Options options);
@@ -89,6 +93,7 @@ class PosixSource final : public SourceTree {
   uint64_t hidden_inode_ = 0;  // of Options::hidden when it lies on this device
   bool by_handle_ = false;
   bool has_flags_ = false;  // the file system has inode flags
+  Options options_;
   Locator locator_;
 
   // Directories in use, the last used first.

@@ -58,6 +58,10 @@ void keep(Status& first, Status next) {
 Result<std::unique_ptr<PosixTarget>> PosixTarget::open(const std::string& path, Options options) {
   Fd fd(open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY));
   if (!fd) return failed("open the target", path);
+  return open(std::move(fd), options);
+}
+
+std::unique_ptr<PosixTarget> PosixTarget::open(Fd fd, Options options) {
   std::unique_ptr<PosixTarget> target(new PosixTarget());
   target->settable_flags_ = settable_flags(fd.get());
   if (!options.owners) target->settable_flags_ &= ~kLockingFlags;

@@ -33,6 +33,8 @@ class PosixTarget final : public TargetTree {
   static Result<std::unique_ptr<PosixTarget>> open(const std::string& path) {
     return open(path, Options());
   }
+  // The directory that is open.
+  static std::unique_ptr<PosixTarget> open(Fd root, Options options);
 
   Result<TargetDirPtr> root() override { return root_; }
   Result<TargetDirPtr> open_dir(const TargetDirPtr& parent, const std::string& name) override;

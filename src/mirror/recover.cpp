@@ -28,13 +28,14 @@ Fid get_fid(ByteReader& reader) {
 
 class Relearner {
  public:
-  Relearner(const Intent& intent, Index& index, TargetTree& target, const Fid& root, uint64_t park_until)
+  Relearner(const Intent& intent, Index& index, TargetTree& target, const Fid& root, const RelearnOptions& options)
       : intent_(intent), index_(index), target_(target), dirs_(target, index, root), root_(root),
-        park_until_(park_until) {}
+        park_until_(options.park_until), scan_moved_(options.scan_moved) {}
 
   Status run() {
     TRY(collect_keys());
-    TRY(detach());
+    TRY(remember_all());
+    for (const EntryKey& key : keys_) TRY(detach(key));
     bool progress = true;
     while (progress) {
       progress = false;
@@ -74,14 +75,12 @@ class Relearner {
     return ok();
   }
 
-  // Takes every object that may have moved out of the index, but remembers it.
-  Status detach() {
+  // Every object that may have moved is taken out of the index, but remembered.
+  Status remember_all() {
     for (const Fid& fid : intent_.objects) TRY(remember(fid));
     for (const EntryKey& key : keys_) {
       TRY_ASSIGN(std::optional<Entry> entry, index_.entry(key));
-      if (!entry) continue;
-      TRY(remember(entry->fid));
-      TRY(index_.remove_link(entry->fid, key));
+      if (entry) TRY(remember(entry->fid));
     }
     return ok();
   }
@@ -89,9 +88,17 @@ class Relearner {
     if (bodies_.count(fid)) return ok();
     TRY_ASSIGN(std::optional<Object> object, index_.object(fid));
     if (!object) return ok();
+    if (object->type == FileType::directory && !scan_moved_) {
+      TRY_ASSIGN(bool owed, debts_.owed(fid));
+      if (owed) owed_.insert(fid);
+    }
     by_ino_[object->target.ino] = fid;
     bodies_.emplace(fid, *std::move(object));
     return ok();
+  }
+  Status detach(const EntryKey& key) {
+    TRY_ASSIGN(std::optional<Entry> entry, index_.entry(key));
+    return entry ? index_.remove_link(entry->fid, key) : ok();
   }
 
   Result<bool> openable(const Fid& dir) {
@@ -118,6 +125,9 @@ class Relearner {
     Object object = body;
     object.home = key;
     object.parked_until = key.parent == kParkFid ? park_until_ : 0;
+    // The batch would have scanned it at its new place, where nothing tells that it is owed that.
+    bool is_owed = body.type == FileType::directory && (scan_moved_ || owed_.count(body.fid));
+    if (key != body.home && is_owed) index_.add_scan(body.fid);
     return index_.put(object);
   }
 
@@ -196,8 +206,11 @@ class Relearner {
   TargetDirs dirs_;
   const Fid root_;
   const uint64_t park_until_;
+  const bool scan_moved_;
   std::vector<EntryKey> keys_;
   std::unordered_map<Fid, Object, FidHash> bodies_;
+  ScanDebts debts_{index_};  // asked before anything is detached
+  std::unordered_set<Fid, FidHash> owed_;  // directories that a scan has yet to read
   std::unordered_map<uint64_t, Fid> by_ino_;
 };
 
@@ -255,8 +268,8 @@ Intent Intent::of(const Plan& plan, const Index& index) {
 }
 
 Status relearn(const Intent& intent, Index& index, TargetTree& target, const Fid& source_root,
-               uint64_t park_until) {
-  return Relearner(intent, index, target, source_root, park_until).run();
+               const RelearnOptions& options) {
+  return Relearner(intent, index, target, source_root, options).run();
 }
 
 }  // namespace reel::mirror

@@ -21,9 +21,16 @@ struct Intent {
   static Intent of(const Plan& plan, const Index& index);
 };
 
+struct RelearnOptions {
+  uint64_t park_until = 0;  // see Object
+  // Directories that are found at another place are scanned in any case: a filter may decide otherwise
+  // there about what is in them. (Without, those that the index owes a scan are.)
+  bool scan_moved = false;
+};
+
 // Changes the index (uncommitted) and removes from the target what is nobody's. Idempotent: it can
-// itself be interrupted and run again. `park_until`: see Object.
+// itself be interrupted and run again.
 Status relearn(const Intent& intent, Index& index, TargetTree& target, const Fid& source_root,
-               uint64_t park_until);
+               const RelearnOptions& options);
 
 }  // namespace reel::mirror

@@ -3,13 +3,15 @@
 
 #include <set>
 
+#include "mirror/target_dirs.h"
+
 namespace reel::mirror {
 namespace {
 
 class Collector {
  public:
-  Collector(const Index& index, const Fid& root, const ExcludeFn& exclude)
-      : index_(index), root_(root), exclude_(exclude) {}
+  Collector(const Index& index, TargetTree& target, const Fid& root, const ExcludeFn& exclude)
+      : index_(index), target_(target), dirs_(target, index, root), root_(root), exclude_(exclude) {}
 
   Status add(const std::string& path) {
     if (path.empty()) {
@@ -21,8 +23,9 @@ class Collector {
       size_t end = std::min(path.find('/', begin), path.size());
       EntryKey key{at, path.substr(begin, end - begin)};
       bool is_last = end == path.size();
-      if (exclude_ && (exclude_(path.substr(0, end), true) || (is_last && exclude_(path, false)))) return ok();
       TRY_ASSIGN(std::optional<Entry> entry, index_.entry(key));
+      TRY_ASSIGN(bool out, left_out(path.substr(0, end), key, entry));
+      if (out) return ok();
       // Where the index knows no further the whole of it is looked at.
       if (is_last || !entry || entry->type != FileType::directory) return add(key, entry);
       at = entry->fid;
@@ -39,6 +42,18 @@ class Collector {
   }
 
  private:
+  // What nobody has mirrored under a name that the filter leaves out is not the mirror's to touch.
+  Result<bool> left_out(const std::string& path, const EntryKey& key, const std::optional<Entry>& entry) {
+    if (!exclude_) return false;
+    if (entry) return exclude_(path, entry->type == FileType::directory);
+    Result<TargetDirPtr> dir = dirs_.open(key.parent);
+    if (dir.is(Code::not_found)) return false;
+    TRY(dir);
+    Result<Attributes> there = target_.stat(*dir, key.name);
+    if (there.is(Code::not_found)) return false;
+    TRY(there);
+    return exclude_(path, there->type == FileType::directory);
+  }
   // With all names of the object: the target may have them on several.
   Status add(const EntryKey& key, const std::optional<Entry>& entry) {
     keys_.insert(key);
@@ -49,6 +64,8 @@ class Collector {
   }
 
   const Index& index_;
+  TargetTree& target_;
+  TargetDirs dirs_;
   const Fid root_;
   const ExcludeFn& exclude_;
   std::set<EntryKey> keys_;
@@ -57,9 +74,9 @@ class Collector {
 
 }  // namespace
 
-Result<Intent> intent_of_paths(const std::vector<std::string>& paths, const Index& index, const Fid& root,
-                               const ExcludeFn& exclude) {
-  Collector collector(index, root, exclude);
+Result<Intent> intent_of_paths(const std::vector<std::string>& paths, const Index& index, TargetTree& target,
+                               const Fid& root, const ExcludeFn& exclude) {
+  Collector collector(index, target, root, exclude);
   for (const std::string& path : paths) TRY(collector.add(path));
   return collector.take();
 }

@@ -6,11 +6,12 @@
 #pragma once
 
 #include "mirror/recover.h"
+#include "mirror/survey.h"
 
 namespace reel::mirror {
 
 // `paths`: relative to the target's root, "" the root itself. What `exclude` leaves out is not touched.
-Result<Intent> intent_of_paths(const std::vector<std::string>& paths, const Index& index, const Fid& root,
-                               const ExcludeFn& exclude);
+Result<Intent> intent_of_paths(const std::vector<std::string>& paths, const Index& index, TargetTree& target,
+                               const Fid& root, const ExcludeFn& exclude);
 
 }  // namespace reel::mirror

@@ -25,7 +25,6 @@ struct KnownEntry {
 // What reading one directory found out.
 struct Delta {
   Fid dir;
-  ScanMode mode = ScanMode::shallow;
   struct Found {
     std::string name;
     Fid old_fid, new_fid;
@@ -44,23 +43,23 @@ class Surveyor {
            const SurveyLimits& limits)
       : index_(index), source_(source), pool_(pool), exclude_(exclude), limits_(limits) {}
 
-  Result<Survey> run(const DirtySet& dirty, const std::vector<std::pair<Fid, ScanMode>>& scans) {
+  Result<Survey> run(const DirtySet& dirty, const std::vector<Fid>& scans) {
     scanning_ = !scans.empty();
     for (const auto& [fid, bits] : dirty.objects) {
       survey_.looked_at.insert(Index::retry_key(fid));
       TRY_ASSIGN(bool is_known, known(fid));
       if (is_known) survey_.objects[fid] |= bits;
     }
-    for (const EntryKey& key : dirty.entries) TRY(look(key));
-    for (const auto& scan : scans) scans_.push_back(scan);
+    TRY(look_at({dirty.entries.begin(), dirty.entries.end()}));
+    scans_.insert(scans_.end(), scans.begin(), scans.end());
     for (;;) {
       TRY(look_at_links());
       if (new_dirs_.empty() && scans_.empty()) break;
       if (full()) break;
       TRY(scan_round());
     }
-    for (const Fid& dir : new_dirs_) survey_.scans.emplace_back(dir, ScanMode::deep);
-    for (const auto& scan : scans_) survey_.scans.push_back(scan);
+    survey_.scans.insert(survey_.scans.end(), new_dirs_.begin(), new_dirs_.end());
+    survey_.scans.insert(survey_.scans.end(), scans_.begin(), scans_.end());
     TRY(check_alive());
     return std::move(survey_);
   }
@@ -108,15 +107,31 @@ class Surveyor {
     return dir == source_.root() && name == kPrivateName;
   }
 
-  Status look(const EntryKey& key) {
+  // Asks the source for all these entries; many at a time, since each may be a round trip to a server.
+  Status look_at(const std::vector<EntryKey>& keys) {
+    std::vector<const EntryKey*> wanted;
+    for (const EntryKey& key : keys) {
+      TRY_ASSIGN(bool wants, is_wanted(key));
+      if (wants) wanted.push_back(&key);
+    }
+    std::vector<std::optional<Result<SourceEntry>>> found(wanted.size());
+    pool_.run(wanted.size(), [&](size_t i) { found[i].emplace(source_.lookup(wanted[i]->parent, wanted[i]->name)); });
+    for (size_t i = 0; i < wanted.size(); ++i) TRY(take(*wanted[i], *std::move(found[i])));
+    return ok();
+  }
+
+  Result<bool> is_wanted(const EntryKey& key) {
     survey_.looked_at.insert(Index::retry_key(key));
-    if (is_private(key.parent, key.name)) return ok();
+    if (is_private(key.parent, key.name)) return false;
     TRY_ASSIGN(bool in_scope, known(key.parent));
     // Unknown parents lie outside the source or are new; the new ones are read whole.
-    if (!in_scope || key.parent == kParkFid) return ok();
-    if (!looked_.insert(key).second) return ok();
+    if (!in_scope || key.parent == kParkFid) return false;
+    return looked_.insert(key).second;
+  }
+
+  // What the source has at an entry.
+  Status take(const EntryKey& key, Result<SourceEntry> found) {
     TRY_ASSIGN(std::optional<Entry> old, index_.entry(key));
-    Result<SourceEntry> found = source_.lookup(key.parent, key.name);
     if (!found && found.error().code() != Code::not_found) {
       TRY_ASSIGN(std::string path, path_of(key.parent, key.name));
       survey_.troubles.push_back({Index::retry_key(key), found.error().sys_errno(),
@@ -137,6 +152,10 @@ class Surveyor {
     if (old == fid) {
       TRY_ASSIGN(std::optional<Object> object, index_.object(fid));
       if (!object) return Error(Code::corrupt, "index: entry without its object " + to_string(fid));
+      if (object->hollow) {
+        doubt = kDirtyScan;
+        if (object->type == FileType::directory) scans_.push_back(fid);
+      }
       bool same = object->ctime == attributes.ctime && (!doubt || object->data_ctime == object->ctime);
       if (!same) survey_.objects[fid] |= kDirtyAttributes | doubt;
       return ok();
@@ -145,19 +164,20 @@ class Surveyor {
     // While a scan is under way an object may move from where it has not been to where it has.
     if (scanning_) doubt = kDirtyScan;
     TRY_ASSIGN(bool is_known, known(fid));
-    if (is_known) {
-      links_to_check_.push_back(fid);
-      survey_.objects[fid] |= kDirtyAttributes | doubt;
+    bool is_dir = attributes.type == FileType::directory;
+    if (is_dir) new_home_[fid] = key;
+    if (!is_known) {
+      if (is_dir) new_dirs_.push_back(fid);
+      return ok();
     }
-    if (attributes.type != FileType::directory) return ok();
-    new_home_[fid] = key;
-    if (!is_known) new_dirs_.push_back(fid);
-    if (is_known) {
-      TRY_ASSIGN(std::optional<Object> object, index_.object(fid));
-      if (doubt || object->hollow) scans_.emplace_back(fid, ScanMode::deep);
-    }
+    TRY_ASSIGN(bool owed, debts_.owed(fid));
+    if (owed) doubt = kDirtyScan;
+    links_to_check_.push_back(fid);
+    survey_.objects[fid] |= kDirtyAttributes | doubt;
+    if (!is_dir) return ok();
+    if (doubt) scans_.push_back(fid);
     // Filters look at paths: below a directory that moved every decision may be another one.
-    if (is_known && exclude_) survey_.scans.emplace_back(fid, ScanMode::deep);
+    if (exclude_) survey_.scans.push_back(fid);
     return ok();
   }
 
@@ -165,10 +185,12 @@ class Surveyor {
   // record of this batch says so.
   Status look_at_links() {
     while (!links_to_check_.empty()) {
-      Fid fid = links_to_check_.back();
-      links_to_check_.pop_back();
-      TRY_ASSIGN(std::vector<EntryKey> links, index_.links(fid));
-      for (const EntryKey& key : links) TRY(look(key));
+      std::vector<EntryKey> keys;
+      for (const Fid& fid : std::exchange(links_to_check_, {})) {
+        TRY_ASSIGN(std::vector<EntryKey> links, index_.links(fid));
+        keys.insert(keys.end(), links.begin(), links.end());
+      }
+      TRY(look_at(keys));
     }
     return ok();
   }
@@ -177,19 +199,17 @@ class Surveyor {
   // their place is in this batch's changes, so what is in them may follow.
   Status scan_round() {
     std::vector<Delta> round;
-    auto take = [&](const Fid& dir, ScanMode mode) {
+    auto take = [&](const Fid& dir) {
       round.emplace_back();
       round.back().dir = dir;
-      round.back().mode = mode;
     };
-    for (; round.size() < kScanRound && !new_dirs_.empty(); new_dirs_.pop_front())
-      take(new_dirs_.front(), ScanMode::deep);
+    for (; round.size() < kScanRound && !new_dirs_.empty(); new_dirs_.pop_front()) take(new_dirs_.front());
     for (; round.size() < kScanRound && !scans_.empty(); scans_.pop_front()) {
-      TRY_ASSIGN(bool is_known, known(scans_.front().first));
+      TRY_ASSIGN(bool is_known, known(scans_.front()));
       if (is_known)
-        take(scans_.front().first, scans_.front().second);
+        take(scans_.front());
       else
-        survey_.scanned.push_back(scans_.front().first);
+        survey_.scanned.push_back(scans_.front());
     }
     if (round.empty()) return ok();
     size_t room = limits_.changes - survey_.changes.size() - survey_.objects.size();
@@ -288,20 +308,23 @@ class Surveyor {
     bool full_stop = !delta.status && delta.status.error().code() == Code::cancelled;
     if (!delta.status && !full_stop) {
       // Gone meanwhile: its own entry says so sooner or later. Anything else is trouble.
-      survey_.scanned.push_back(delta.dir);
-      if (delta.status.error().code() == Code::not_found) return scan_orphans(delta);
+      if (delta.status.error().code() == Code::not_found) {
+        survey_.scanned.push_back(delta.dir);
+        return scan_orphans(delta);
+      }
       if (delta.status.error().code() == Code::corrupt) return std::move(delta.status);
       TRY_ASSIGN(std::string path, path_of(delta.dir, ""));
       survey_.troubles.push_back({Index::retry_key(delta.dir), delta.status.error().sys_errno(),
                                   path + ": cannot be read: " + delta.status.error().text()});
-      return ok();  // the retry scans it again
+      survey_.unread.push_back(delta.dir);
+      return ok();
     }
     for (Delta::Found& found : delta.changes) {
       EntryKey key{delta.dir, std::move(found.name)};
       if (!looked_.insert(key).second) {
         // A record has led here already; but only a scan doubts everything below.
-        TRY(doubt_below(found.new_fid, delta.mode));
-        TRY(doubt_below(found.old_fid, delta.mode));  // it may have left between the two looks
+        TRY(doubt_below(found.new_fid));
+        TRY(doubt_below(found.old_fid));  // it may have left between the two looks
         continue;
       }
       if (found.new_fid.is_zero())
@@ -313,12 +336,11 @@ class Surveyor {
     TRY_ASSIGN(bool is_known, known(delta.dir));
     if (is_known) survey_.objects[delta.dir] |= kDirtyAttributes;
     if (!delta.complete) {
-      survey_.scans.emplace_back(delta.dir, delta.mode);
+      survey_.scans.push_back(delta.dir);
       return ok();
     }
     survey_.scanned.push_back(delta.dir);
-    if (delta.mode == ScanMode::deep)
-      for (const Fid& dir : delta.known_dirs) scans_.emplace_back(dir, ScanMode::deep);
+    scans_.insert(scans_.end(), delta.known_dirs.begin(), delta.known_dirs.end());
     return ok();
   }
 
@@ -326,21 +348,21 @@ class Surveyor {
   Status scan_orphans(const Delta& delta) {
     return index_.list(delta.dir, "", [&](const std::string&, const Entry& entry, const Object*) {
       if (entry.type == FileType::directory)
-        scans_.emplace_back(entry.fid, delta.mode);
+        scans_.push_back(entry.fid);
       else
         survey_.objects[entry.fid] |= kDirtyScan;
       return true;
     });
   }
 
-  Status doubt_below(const Fid& fid, ScanMode mode) {
+  Status doubt_below(const Fid& fid) {
     if (fid.is_zero()) return ok();
     TRY_ASSIGN(std::optional<Object> object, index_.object(fid));
     if (!object) return ok();
     survey_.objects[fid] |= kDirtyScan;
     bool is_dir = object->type == FileType::directory;
     // Once a batch: directories that change places could send the scan round in a ring.
-    if (is_dir && mode == ScanMode::deep && owed_.insert(fid).second) scans_.emplace_back(fid, mode);
+    if (is_dir && doubted_.insert(fid).second) scans_.push_back(fid);
     return ok();
   }
 
@@ -351,13 +373,16 @@ class Surveyor {
     for (const Change& change : survey_.changes)
       if (!change.old_fid.is_zero()) ++lost[change.old_fid];
     for (const Change& change : survey_.changes) lost.erase(change.new_fid);
+    std::vector<Fid> nameless;
     for (const auto& [fid, names] : lost) {
       TRY_ASSIGN(std::vector<EntryKey> links, index_.links(fid));
-      if (links.size() > names) continue;
-      Result<Attributes> attributes = source_.stat(fid);
-      // When in doubt (any error but "gone") it stays alive: the park can wait, a copy costs more.
-      if (!attributes.is(Code::not_found)) survey_.alive.insert(fid);
+      if (links.size() <= names) nameless.push_back(fid);
     }
+    std::vector<char> is_gone(nameless.size());
+    pool_.run(nameless.size(), [&](size_t i) { is_gone[i] = source_.stat(nameless[i]).is(Code::not_found); });
+    // When in doubt (any error but "gone") it stays alive: the park can wait, a copy costs more.
+    for (size_t i = 0; i < nameless.size(); ++i)
+      if (!is_gone[i]) survey_.alive.insert(nameless[i]);
     return ok();
   }
 
@@ -371,15 +396,16 @@ class Surveyor {
   std::unordered_map<Fid, bool, FidHash> known_;
   std::unordered_map<Fid, EntryKey, FidHash> new_home_;
   std::deque<Fid> new_dirs_;
-  std::deque<std::pair<Fid, ScanMode>> scans_;
+  std::deque<Fid> scans_;
   std::vector<Fid> links_to_check_;
-  std::unordered_set<Fid, FidHash> owed_;
+  std::unordered_set<Fid, FidHash> doubted_;
+  ScanDebts debts_{index_};
   bool scanning_ = false;
 };
 
 }  // namespace
 
-Result<Survey> survey(const DirtySet& dirty, const std::vector<std::pair<Fid, ScanMode>>& scans,
+Result<Survey> survey(const DirtySet& dirty, const std::vector<Fid>& scans,
                       const Index& index, SourceTree& source, Pool& pool, const ExcludeFn& exclude,
                       const SurveyLimits& limits) {
   return Surveyor(index, source, pool, exclude, limits).run(dirty, scans);

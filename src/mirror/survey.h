@@ -31,8 +31,9 @@ struct Survey {
   std::vector<Change> changes;  // a new directory comes before what is in it
   std::unordered_map<Fid, uint8_t, FidHash> objects;  // known objects to bring up to date: kDirty bits
   std::unordered_set<Fid, FidHash> alive;    // lost their last known name but still live somewhere
-  std::vector<std::pair<Fid, ScanMode>> scans;  // still to be scanned, in a later batch
+  std::vector<Fid> scans;                    // still to be scanned, in a later batch
   std::vector<Fid> scanned;                  // scans that are done with this batch
+  std::vector<Fid> unread;                   // could not be read: each is a trouble, too
   std::vector<Trouble> troubles;             // could not be looked at
   std::unordered_set<std::string> looked_at; // retry keys that were looked at
 };
@@ -47,7 +48,7 @@ using ExcludeFn = std::function<bool(const std::string& path, bool is_directory)
 
 // `scans`: directories to read in this batch (as far as the limit allows; the rest comes back in
 // Survey::scans). Errors: only of the index; what cannot be read on the source is a Trouble.
-Result<Survey> survey(const DirtySet& dirty, const std::vector<std::pair<Fid, ScanMode>>& scans,
+Result<Survey> survey(const DirtySet& dirty, const std::vector<Fid>& scans,
                       const Index& index, SourceTree& source, Pool& pool, const ExcludeFn& exclude,
                       const SurveyLimits& limits);
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mirror/target_dirs.h"
 
+#include <cerrno>
+
 namespace reel::mirror {
 namespace {
 
@@ -53,7 +55,11 @@ Result<TargetDirPtr> TargetDirs::open(const Fid& dir) {
     put(at, handle);
   }
   for (size_t i = fids.size(); i-- > 0;) {
-    TRY_ASSIGN(handle, target_.open_dir(handle, names[i].name));
+    Result<TargetDirPtr> below = target_.open_dir(handle, names[i].name);
+    int error = below ? 0 : below.error().sys_errno();
+    if (error == ENOTDIR || error == ELOOP)  // somebody put something else there
+      return Error(Code::not_found, "directory " + names[i].name + " is not where the index has it");
+    TRY_ASSIGN(handle, std::move(below));
     put(fids[i], handle);
   }
   return handle;

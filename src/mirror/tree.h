@@ -101,6 +101,8 @@ class SourceTree {
   // without a further move of ctime (within one write(2), or by a store to a page that is dirty
   // already). Also true when that cannot be known. When false, any later change moves ctime.
   virtual Result<bool> being_written(File& file) = 0;
+  // unsupported: its contents are elsewhere (an HSM archive), and are to stay there; they have not
+  // changed since they were read, if size and mtime have not.
   virtual Result<std::unique_ptr<File>> open(const Fid& fid) = 0;
   // Of an open file: cheaper than by FID, and surely the one whose contents were read.
   virtual Result<Attributes> stat(File& file) = 0;

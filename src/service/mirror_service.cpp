@@ -7,17 +7,17 @@
 #include <thread>
 
 #include "service/control.h"
+#include "service/origin.h"
 #include "service/repair_request.h"
+#include "service/rsync_status.h"
 #include "service/report_text.h"
 #include "service/scratch.h"
 #include "service/target_runner.h"
 #include "log/users.h"
-#include "source/source.h"
 
 namespace reel::service {
 namespace {
 
-constexpr const char* kStream = "local";
 constexpr int kLookMs = 50;          // how often the main thread looks around
 constexpr int kSourceLookMs = 1000;  // whether the source is still mounted
 constexpr int kStatusFileMs = 5000;
@@ -38,10 +38,14 @@ class Service {
   explicit Service(const MirrorOptions& options) : options_(options) {}
 
   Result<MirrorReport> run(const std::function<Stop()>& stop) {
-    for (const std::string& target : options_.targets) TRY(check_places(options_.source, target, state_path()));
+    OriginOptions origin{options_.state_dir, options_.hold_seconds, options_.recall, options_.user, options_.mdts, options_.note};
+    TRY_ASSIGN(origin_, open_origin(options_.source, origin));
+    for (const std::string& target : options_.targets) TRY(check_places(origin_->path(), target, state_path()));
+    if (!options_.status_log.empty()) TRY(read_rsync_status(options_.status_log, origin_->path(), options_.targets));
     TRY(open_state());
     TRY(prepare_targets());
-    if (!options_.once) TRY(open_log());
+    bool takes_records = origin_->is_recorded() && !options_.dry_run && !options_.repair;
+    if (!options_.once || takes_records) TRY(open_log());
     TRY(make_runners());
     if (!options_.once) {
       TRY_ASSIGN(control_, ControlServer::start(state_->dir() + "/control.sock",
@@ -71,7 +75,7 @@ class Service {
   std::string status_file() const { return state_->dir() + "/status.json"; }
 
   Status open_state() {
-    TRY_ASSIGN(identity_, identify_source(options_.source));
+    TRY_ASSIGN(identity_, origin_->identify());
     bool may_make = !options_.dry_run && !options_.repair;
     Result<std::unique_ptr<State>> state = State::open(options_.state_dir, options_.source, identity_,
                                                        may_make ? State::Open::create : State::Open::existing);
@@ -88,7 +92,7 @@ class Service {
     GateRules rules{options_.adopt, options_.dry_run, options_.repair.has_value()};
     for (const std::string& path : options_.targets) {
       Result<PreparedTarget> target =
-          prepare_target(state_.get(), state_path(), options_.source, path, rules);
+          prepare_target(state_.get(), state_path(), origin_->path(), path, rules);
       bool away = target.is(Code::not_found) && !options_.once && options_.targets.size() > 1;
       if (away) {
         TRY_ASSIGN(TargetState known, state_->find_target(path));
@@ -109,24 +113,24 @@ class Service {
   }
 
   Status open_log() {
-    TRY_ASSIGN(writer_, log::Writer::open(Env::posix(), state_->log_dir(), kStream));
-    TRY_ASSIGN(users_, log::Users::open(Env::posix(), state_->log_dir(), kStream));
-    for (const PreparedTarget& target : targets_) TRY(register_user(target));
-    source::LocalOptions local;
-    local.state_dir = state_->dir();
-    local.hold_seconds = options_.hold_seconds;
-    TRY_ASSIGN(source_, source::watch_local(options_.source, *writer_, local));
+    TRY_ASSIGN(std::vector<std::string> streams, origin_->streams());
+    for (const std::string& stream : streams) {
+      TRY(log::Writer::open(Env::posix(), state_->log_dir(), stream));  // makes it
+      TRY_ASSIGN(std::unique_ptr<log::Users> users, log::Users::open(Env::posix(), state_->log_dir(), stream));
+      for (const PreparedTarget& target : targets_) TRY(register_user(*users, target));
+    }
+    TRY_ASSIGN(inflow_, origin_->fill(state_->log_dir()));
     return ok();
   }
 
   static std::string user_name(const PreparedTarget& target) { return "t" + target.state.id.substr(0, 12); }
-  Status register_user(const PreparedTarget& target) {
-    Result<log::User> known = users_->find(user_name(target));
+  Status register_user(log::Users& users, const PreparedTarget& target) {
+    Result<log::User> known = users.find(user_name(target));
     if (known || known.error().code() != Code::not_found) return known ? ok() : Status(std::move(known).error());
     // A target that was there before, whose user somebody deregistered: the log may have dropped
     // what it had not cleared.
     if (!target.fresh) TRY(state_->mark_rescan(target.state));
-    TRY(users_->register_user(user_name(target), kMaskAll));
+    TRY(users.register_user(user_name(target), kMaskAll));
     return ok();
   }
 
@@ -136,15 +140,17 @@ class Service {
       setup.options = &options_;
       setup.target = target;
       setup.state_dir = options_.state_dir;
-      if (!target.state.id.empty()) setup.index_dir = state_->index_dir(target.state);
+      if (!target.state.id.empty()) {
+        setup.index_dir = state_->index_dir(target.state);
+        setup.adopt_mark = state_->adopt_mark(target.state);
+      }
       if (scratch_) setup.scratch_dir = scratch_->dir() + "/" + std::to_string(runners_.size());
       TRY_ASSIGN(setup.boot_id, boot_id());
-      if (writer_) {
+      setup.origin = origin_.get();
+      if (inflow_) {
         setup.log_dir = state_->log_dir();
-        setup.writer = writer_.get();
-        setup.barrier = [this] { return source_->barrier(); };
-        TRY_ASSIGN(log::User user, users_->find(user_name(target)));
-        setup.log_user = user.full_name();
+        setup.inflow = inflow_.get();
+        setup.log_user = user_name(target);
         setup.rescan_mark = state_->rescan_mark(target.state);
       }
       TRY_ASSIGN(std::unique_ptr<TargetRunner> runner, TargetRunner::create(std::move(setup)));
@@ -174,10 +180,10 @@ class Service {
         if (std::optional<Error> error = runner->take_error()) return std::move(*error);
       }
       if (finished == runners_.size()) return ok();
-      if (source_) TRY(check_health());
+      if (inflow_) TRY(check_health());
       if (Clock::now() - source_look > std::chrono::milliseconds(kSourceLookMs)) {
         TRY(check_source());
-        if (writer_) TRY(writer_purge());
+        if (inflow_) TRY(purge());
         source_look = Clock::now();
       }
       if (!options_.once && Clock::now() - status_look > std::chrono::milliseconds(kStatusFileMs)) {
@@ -189,19 +195,23 @@ class Service {
   }
 
   Status check_health() {
-    Status health = source_->health();
+    Status health = inflow_->health();
     if (health) return health;
     TRY(check_source());  // when it is gone that is what there is to say
     return health;
   }
 
   Status check_source() {
-    Result<SourceIdentity> now = identify_source(options_.source);
+    Result<SourceIdentity> now = origin_->identify();
     if (now && *now == identity_) return ok();
     return Error(Code::not_found, "source " + options_.source + " is not there any more (unmounted?)");
   }
 
-  Status writer_purge() { return log::purge_cleared(Env::posix(), state_->log_dir(), kStream); }
+  Status purge() {
+    for (const std::string& stream : inflow_->streams())
+      TRY(log::purge_cleared(Env::posix(), state_->log_dir(), stream));
+    return ok();
+  }
 
   void stop_runners() {
     for (auto& runner : runners_) runner->ask_to_stop();
@@ -223,7 +233,7 @@ class Service {
     report.source = options_.source;
     report.state_dir = options_.state_dir;
     report.running = true;
-    report.log_index = writer_ ? writer_->last_index() : 0;
+    if (inflow_) report.log_end = inflow_->end();
     report.now_s = static_cast<int64_t>(Env::posix().realtime_ns() / 1000000000u);
     for (const auto& runner : runners_) report.targets.push_back(runner->report());
     return report;
@@ -250,13 +260,13 @@ class Service {
   }
 
   Answer wait(const std::function<bool()>& gone) {
-    Result<uint64_t> index = source_->barrier();
-    if (!index) return {11, "reel: " + index.error().text() + "\n"};
+    Result<log::Position> end = inflow_->barrier();
+    if (!end) return {11, "reel: " + end.error().text() + "\n"};
     while (true) {
       if (gone()) return {11, "reel: the mirror was stopped before all was settled\n"};
       bool all = true;
       for (auto& runner : runners_) {
-        if (runner->settled(*index)) continue;
+        if (runner->settled(*end)) continue;
         all = false;
         runner->hurry();
       }
@@ -274,13 +284,12 @@ class Service {
   }
 
   const MirrorOptions& options_;
+  std::unique_ptr<Origin> origin_;
   SourceIdentity identity_;
   std::unique_ptr<Scratch> scratch_;  // dry run only
   std::unique_ptr<State> state_;      // null: a dry run without a state
   std::vector<PreparedTarget> targets_;
-  std::unique_ptr<log::Writer> writer_;
-  std::unique_ptr<log::Users> users_;
-  std::unique_ptr<source::Source> source_;
+  std::unique_ptr<Inflow> inflow_;    // null: no log
   std::vector<std::unique_ptr<TargetRunner>> runners_;
   std::unique_ptr<ControlServer> control_;
   bool abandoned_ = false;

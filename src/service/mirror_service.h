@@ -16,7 +16,7 @@ namespace reel::service {
 struct MirrorReport;
 
 struct MirrorOptions {
-  std::string source;
+  std::string source;     // as open_origin() takes it
   std::vector<std::string> targets;
   std::string state_dir;  // resolved, never empty
   bool once = false;      // scan, bring up to date, end
@@ -26,6 +26,10 @@ struct MirrorOptions {
   uint64_t bytes_per_second = 0;  // 0: no limit
   uint64_t max_delete = UINT64_MAX;
   int hold_seconds = 600;
+  bool recall = false;       // this and the next two: see OriginOptions
+  std::string user;
+  std::vector<std::string> mdts;
+  std::string status_log;    // of the lustre_rsync whose mirror is taken over; empty: none
   mirror::ExcludeFn exclude;
   std::string filter_text;  // the same filter, the same text
   // Not a run of its own but a repair: only what is at these paths of the one target is looked at.
@@ -54,7 +58,7 @@ struct TargetReport {
 struct MirrorReport {
   std::string source, state_dir;
   bool running = false;
-  uint64_t log_index = 0;
+  log::Position log_end;
   int64_t now_s = 0;
   std::vector<TargetReport> targets;
 };

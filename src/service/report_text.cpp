@@ -21,6 +21,13 @@ std::string when(int64_t seconds) {
   return text;
 }
 
+json streams_json(const mirror::Progress& progress) {
+  json streams = json::object();
+  for (const auto& [stream, index] : progress.cursor.streams())
+    streams[stream] = {{"cursor", index}, {"durable", progress.durable.at(stream)}};
+  return streams;
+}
+
 json target_json(const TargetReport& target, int64_t now_s) {
   const mirror::Progress& progress = target.progress;
   int64_t record_s = static_cast<int64_t>(time_seconds(progress.cursor_time));
@@ -31,8 +38,9 @@ json target_json(const TargetReport& target, int64_t now_s) {
           {"last_settle", progress.settled_s},
           {"lag_seconds", behind ? std::max<int64_t>(0, now_s - record_s) : 0},
           {"backlog_records", target.backlog},
-          {"cursor", progress.cursor},
-          {"durable", progress.durable},
+          {"cursor", progress.cursor.total()},
+          {"durable", progress.durable.total()},
+          {"streams", streams_json(progress)},
           {"directories_to_scan", progress.scans_pending},
           {"retries_pending", progress.retries_pending},
           {"parked", progress.parked},
@@ -95,7 +103,7 @@ std::string report_json(const MirrorReport& report) {
     settled = settled && target.progress.settled;
   }
   json all{{"source", report.source}, {"state", report.state_dir}, {"running", report.running},
-           {"time", report.now_s}, {"log_index", report.log_index}, {"settled", settled},
+           {"time", report.now_s}, {"log_index", report.log_end.total()}, {"settled", settled},
            {"bytes_copied_total", bytes}, {"renames", renames}, {"troubles", troubles}, {"targets", targets}};
   return all.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
 }

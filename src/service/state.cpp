@@ -9,6 +9,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -18,6 +19,8 @@
 
 namespace reel::service {
 namespace {
+
+constexpr size_t kIdDigits = 32;  // of a target's id
 
 using Lines = std::map<std::string, std::string>;
 
@@ -59,7 +62,7 @@ Lines parse_lines(const std::string& text) {
 }
 
 std::string random_id() {
-  unsigned char bytes[16];
+  unsigned char bytes[kIdDigits / 2];
   if (::getrandom(bytes, sizeof bytes, 0) != sizeof bytes) std::abort();
   std::string id;
   char hex[3];
@@ -197,11 +200,12 @@ Result<std::unique_ptr<State>> State::open(const std::string& dir, const std::st
   if (lock.is(Code::busy))
     return Error(Code::busy, "state " + dir + " is in use by another reel; stop that one first");
   TRY_ASSIGN(state->lock_, std::move(lock));
-  if (!is_new) return state;
-  TRY(make_dirs(env, dir + "/targets"));
+  if (!is_new && how == Open::existing) return state;
+  if (is_new) TRY(make_dirs(env, dir + "/targets"));
   Lines lines{{"version", std::to_string(kStateVersion)}, {"path", source_path},
               {"root", to_string(identity.root)}, {"fs", identity.file_system}, {"born", identity.born}};
-  TRY(replace_file(env, dir, file, format_lines(lines)));
+  std::string wanted = format_lines(lines);
+  if (is_new || parse_lines(*text)["version"] != lines["version"]) TRY(replace_file(env, dir, file, wanted));
   return state;
 }
 
@@ -233,12 +237,26 @@ Result<TargetState> State::find_target(const std::string& path) {
   return TargetState{"", path};
 }
 
-Result<TargetState> State::add_target(const std::string& path) {
-  Env& env = Env::posix();
+Result<TargetState> State::begin_target(const std::string& path) {
   TargetState target{random_id(), path};
-  TRY(make_dirs(env, target_dir(target)));
-  TRY(replace_file(env, target_dir(target), target_dir(target) + "/target", format_lines({{"path", path}})));
+  TRY(make_dirs(Env::posix(), target_dir(target)));
   return target;
+}
+
+Status State::finish_target(const TargetState& target) {
+  return replace_file(Env::posix(), target_dir(target), target_dir(target) + "/target",
+                      format_lines({{"path", target.path}}));
+}
+
+bool State::was_begun(const std::string& id) const {
+  bool is_id = id.size() == kIdDigits && id.find_first_not_of("0123456789abcdef") == std::string::npos;
+  if (!is_id) return false;
+  Result<std::vector<std::string>> files = Env::posix().list_dir(target_dir({id, ""}));
+  return files && std::find(files->begin(), files->end(), "target") == files->end();
+}
+
+Status State::mark_adopt(const TargetState& target) {
+  return replace_file(Env::posix(), target_dir(target), adopt_mark(target), "");
 }
 
 Status State::mark_rescan(const TargetState& target) {

@@ -7,6 +7,7 @@
 //   log/                 the changelog
 //   targets/ID/target    path of the target; ID is also written in TARGET/.reel/id
 //   targets/ID/index/    its index
+//   targets/ID/adopt     (when there) what TARGET held before has still to be compared
 //   targets/ID/rescan    (when there) the log may have forgotten what this target has not seen
 //   control.sock, hold.sock, status.json
 #pragma once
@@ -21,7 +22,8 @@
 
 namespace reel::service {
 
-inline constexpr int kStateVersion = 1;
+// 2: indexes know several streams, and barriers. Version 1 is brought up to date when it is opened.
+inline constexpr int kStateVersion = 2;
 
 // Where a source's state lies unless told: /var/lib/reel/NAME as root, else ~/.local/state/reel/NAME.
 std::string default_state_base();
@@ -57,12 +59,19 @@ class State {
   std::string log_dir() const { return dir_ + "/log"; }
   std::string index_dir(const TargetState& target) const { return target_dir(target) + "/index"; }
   std::string rescan_mark(const TargetState& target) const { return target_dir(target) + "/rescan"; }
+  std::string adopt_mark(const TargetState& target) const { return target_dir(target) + "/adopt"; }
+  // Before anything is written to a target that holds something; stays until all of it was compared.
+  Status mark_adopt(const TargetState& target);
   // Before the log is told to keep records for a target anew; stays until its index knows of the scan.
   Status mark_rescan(const TargetState& target);
 
   // The target with this path as this state knows it; id empty: not known.
   Result<TargetState> find_target(const std::string& path);
-  Result<TargetState> add_target(const std::string& path);
+  // A new target becomes one of this state in two steps, and its marker is written between them: a
+  // start that dies anywhere leaves either a target that is as new, or one whose id was_begun().
+  Result<TargetState> begin_target(const std::string& path);
+  Status finish_target(const TargetState& target);
+  bool was_begun(const std::string& id) const;
 
  private:
   explicit State(std::string dir) : dir_(std::move(dir)) {}

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/kill_point.h"
 #include "mirror/target_dirs.h"
 
 namespace reel::service {
@@ -78,6 +79,7 @@ Status write_marker(int root, const std::string& id) {
     return Error::from_errno(errno, "make the park");
   Fd file(::openat(own.get(), kMarkerName, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file) return Error::from_errno(errno, "write the target's marker");
+  kill_point("gate.made");
   std::string text = id + "\n";
   if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) || ::fsync(file.get()) != 0 ||
       ::fsync(own.get()) != 0 || ::fsync(root) != 0)
@@ -144,11 +146,16 @@ Result<PreparedTarget> prepare_target(State* state, const std::string& state_dir
 
   TRY_ASSIGN(std::string marker, read_marker(root.get()));
   if (!marker.empty() && marker == known.id) return PreparedTarget{known, false, false};
+  bool begun = state && known.id.empty() && !marker.empty() && state->was_begun(marker);
+  if (begun && !rules.look_only && !rules.known_only) {  // a start before this one died here
+    TRY(state->finish_target({marker, path}));
+    return PreparedTarget{{marker, path}, false, true};
+  }
   if (rules.adopt == Adopt::no && marker.empty() && !known.id.empty())
     return Error(Code::not_found, "target " + path + " does not hold the mirror that was there (not mounted?); "
                                   "mount it, or give --adopt to begin anew with what is there now");
   if (rules.known_only) return not_a_mirror(path, source_path, state_dir);
-  if (rules.adopt == Adopt::no && !marker.empty())
+  if (rules.adopt == Adopt::no && !marker.empty() && !begun)
     return Error(Code::conflict, "target " + path + " is the mirror of another source or state; give --adopt to take "
                                  "it over (what differs will be overwritten or removed)");
   TRY_ASSIGN(bool empty, is_empty(root.get(), rules.look_only));
@@ -156,23 +163,24 @@ Result<PreparedTarget> prepare_target(State* state, const std::string& state_dir
     return Error(Code::conflict, "target " + path + " is not empty and not a mirror of " + source_path +
                                  "; give --adopt to make it one (what differs will be overwritten or removed)");
   if (rules.look_only) return PreparedTarget{{"", path}, !empty, true};
-  TRY_ASSIGN(TargetState fresh, state->add_target(path));
+  TRY_ASSIGN(TargetState fresh, state->begin_target(path));
+  if (!empty) TRY(state->mark_adopt(fresh));
+  kill_point("gate.before");
   TRY(write_marker(root.get(), fresh.id));
+  kill_point("gate.marked");
+  TRY(state->finish_target(fresh));
   return PreparedTarget{fresh, !empty, true};
 }
 
 Result<std::unique_ptr<mirror::PosixTarget>> open_target(const TargetState& target,
                                                          const mirror::PosixTarget::Options& options) {
-  Fd root(::open(target.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  Fd root(::open(target.path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!root) return Error(Code::not_found, "target " + target.path + " is not there: " + std::strerror(errno));
   TRY_ASSIGN(std::string marker, read_marker(root.get()));
   if (marker.empty()) return Error(Code::not_found, "target " + target.path + " is not there (not mounted?)");
   if (marker != target.id) return Error(Code::conflict, "at " + target.path + " lies another mirror");
-  TRY_ASSIGN(std::unique_ptr<mirror::PosixTarget> tree, mirror::PosixTarget::open(target.path, options));
-  // Between the look and the open it may have been unmounted.
-  TRY_ASSIGN(mirror::TargetDirPtr top, tree->root());
-  TRY(tree->open_dir(top, mirror::kPrivateName));
-  return tree;
+  // The directory that was looked at, whatever lies at its path by now.
+  return mirror::PosixTarget::open(std::move(root), options);
 }
 
 }  // namespace reel::service

@@ -6,12 +6,13 @@
 #include <algorithm>
 #include <chrono>
 
+#include "base/kill_point.h"
 #include "mirror/dry_target.h"
+#include "service/log_feed.h"
 
 namespace reel::service {
 namespace {
 
-constexpr const char* kStream = "local";
 constexpr int64_t kPollMs = 10;         // how soon a new record is noticed
 constexpr int64_t kFirstPauseMs = 50;   // between batches; doubles while changes keep coming, so that
 constexpr int64_t kPauseMaxMs = 1000;   // a file written again and again is copied a few times only
@@ -24,43 +25,13 @@ int64_t steady_ms() {
 }
 int64_t realtime_s() { return static_cast<int64_t>(Env::posix().realtime_ns() / 1000000000u); }
 
-class LogFeed : public mirror::Feed {
- public:
-  LogFeed(std::string dir, log::Writer& writer) : dir_(std::move(dir)), writer_(writer) {}
-
-  Status start_after(uint64_t index) override {
-    start_ = index + 1;
-    reader_.reset();
-    held_ = false;
-    return ok();
-  }
-  Result<bool> next(Record& record) override {
-    if (!reader_) {
-      Result<std::unique_ptr<log::Reader>> reader = log::Reader::open(Env::posix(), dir_, kStream, start_);
-      if (reader.is(Code::not_found)) return false;
-      TRY_ASSIGN(reader_, std::move(reader));
-    }
-    if (!held_) {
-      TRY_ASSIGN(bool more, reader_->next(next_));
-      if (!more) return false;
-    }
-    // Only what a crash of the machine leaves in the log may move the cursor: else the log could
-    // begin again below it, and what it then says would be skipped.
-    held_ = next_.index > writer_.durable_index();
-    if (held_) return false;
-    record = next_;
-    return true;
-  }
-  uint64_t last_index() override { return writer_.last_index(); }
-
- private:
-  const std::string dir_;
-  log::Writer& writer_;
-  uint64_t start_ = 1;
-  std::unique_ptr<log::Reader> reader_;
-  Record next_;        // a view into the reader
-  bool held_ = false;  // next_ was read and not given yet
-};
+Result<bool> is_there(const std::string& file) {
+  if (file.empty()) return false;
+  Result<std::string> text = read_file(Env::posix(), file);
+  if (text.is(Code::not_found)) return false;
+  TRY(text);
+  return true;
+}
 
 }  // namespace
 
@@ -79,27 +50,25 @@ TargetRunner::~TargetRunner() {
 
 Status TargetRunner::build() {
   const MirrorOptions& options = *setup_.options;
-  mirror::PosixSource::Options source_options;
-  source_options.hidden = setup_.state_dir;
-  TRY_ASSIGN(source_, mirror::PosixSource::open(options.source, source_options));
+  TRY_ASSIGN(source_, setup_.origin->open_tree([this](const Fid& fid) -> std::optional<std::pair<Fid, std::string>> {
+    Result<std::optional<mirror::Object>> object = engine_->index().object(fid);
+    if (!object || !*object) return std::nullopt;
+    return std::make_pair((*object)->home.parent, (*object)->home.name);
+  }));
   TRY(open_store());
   unsigned jobs = options.jobs ? options.jobs : std::max(1u, std::thread::hardware_concurrency());
-  pool_ = std::make_unique<Pool>(jobs - 1);
+  pool_ = std::make_unique<Pool>(std::max(jobs, setup_.origin->questions()) - 1);
   throttle_ = std::make_unique<mirror::Throttle>(options.bytes_per_second);
-  if (setup_.writer) {
-    feed_ = std::make_unique<LogFeed>(setup_.log_dir, *setup_.writer);
-    TRY_ASSIGN(users_, log::Users::open(Env::posix(), setup_.log_dir, kStream));
+  if (setup_.inflow) {
+    feed_ = make_log_feed(setup_.log_dir, *setup_.inflow);
+    for (const std::string& stream : setup_.inflow->streams()) {
+      TRY_ASSIGN(users_[stream], log::Users::open(Env::posix(), setup_.log_dir, stream));
+    }
   }
   mirror::EngineOptions engine_options;
   engine_options.max_delete = options.max_delete;
   engine_options.boot_id = setup_.boot_id;
   engine_ = std::make_unique<mirror::Engine>(*store_, *source_, feed_.get(), *pool_, hooks(), engine_options);
-  // Without handles (no privilege) objects are found by the names that the index has.
-  source_->set_locator([this](const Fid& fid) -> std::optional<std::pair<Fid, std::string>> {
-    Result<std::optional<mirror::Object>> object = engine_->index().object(fid);
-    if (!object || !*object) return std::nullopt;
-    return std::make_pair((*object)->home.parent, (*object)->home.name);
-  });
   return ok();
 }
 
@@ -136,13 +105,9 @@ mirror::EngineHooks TargetRunner::hooks() {
   hooks.monotonic_ms = steady_ms;
   hooks.exclude = options.exclude;
   if (options.done) hooks.done = [this](const mirror::Done& done) { show(done); };
-  if (setup_.writer) {
-    hooks.barrier = setup_.barrier;
-    hooks.clear = [this](uint64_t index) -> Status {
-      Status cleared = users_->clear(setup_.log_user, index);
-      // Cleared that far already: the end of the log went with a crash.
-      return cleared.is(Code::not_found) || cleared.is(Code::invalid) ? ok() : std::move(cleared);
-    };
+  if (setup_.inflow) {
+    hooks.barrier = [this] { return setup_.inflow->barrier(); };
+    hooks.clear = [this](const log::Position& end) { return clear_log(end); };
   }
   return hooks;
 }
@@ -243,26 +208,49 @@ bool TargetRunner::wait_for_news(int64_t pause_ms) {
   return !stop_;
 }
 
+Status TargetRunner::clear_log(const log::Position& end) {
+  for (const auto& [stream, index] : end.streams()) {
+    auto users = users_.find(stream);
+    if (users == users_.end()) continue;  // one that the source does not have any more
+    Status cleared = users->second->clear(setup_.log_user, index);
+    // Cleared that far already: the end of the log went with a crash.
+    if (!cleared && !cleared.is(Code::not_found) && !cleared.is(Code::invalid)) return cleared;
+  }
+  return ok();
+}
+
 // What was cleared had been applied, and the index durable: if it does not know of it, it is not the one
 // that was written last.
 Status TargetRunner::check_age() {
-  TRY_ASSIGN(log::User user, users_->find(setup_.log_user));
-  uint64_t log_end = setup_.writer->last_index();
-  uint64_t cleared = std::min(user.cleared, log_end);
-  uint64_t cursor = engine_->progress().cursor;
-  if (cursor == 0 || cursor >= cleared) return ok();  // 0: a new index, which begins with a scan
-  return Error(Code::corrupt, "index " + setup_.index_dir + " is older than the log says (an old copy, or damaged); move "
-                              "the mirror's state directory away and start again with --adopt");
+  log::Position cursor = engine_->progress().cursor;
+  for (const auto& [stream, users] : users_) {
+    TRY_ASSIGN(log::User user, users->find(setup_.log_user));
+    uint64_t cleared = std::min(user.cleared, setup_.inflow->last(stream));
+    if (cursor.at(stream) == 0 || cursor.at(stream) >= cleared) continue;  // 0: a new one, which begins with a scan
+    return Error(Code::corrupt, "index " + setup_.index_dir + " is older than the log says (an old copy, or damaged); move "
+                                "the mirror's state directory away and start again with --adopt");
+  }
+  return ok();
+}
+
+// Also what an earlier run began and did not finish.
+Status TargetRunner::adopt() {
+  TRY_ASSIGN(bool marked, is_there(setup_.adopt_mark));
+  if (!marked && !setup_.target.adopted) return ok();
+  TRY(engine_->adopt());
+  if (!marked || !setup_.scratch_dir.empty()) return ok();
+  kill_point("adopt.done");
+  return Env::posix().unlink(setup_.adopt_mark);
 }
 
 Status TargetRunner::begin() {
   const MirrorOptions& options = *setup_.options;
   TRY(engine_->start());
-  if (users_) {
-    Result<std::string> mark = read_file(Env::posix(), setup_.rescan_mark);
-    if (!mark && mark.error().code() != Code::not_found) return std::move(mark).error();
-    if (mark) {
+  if (setup_.inflow) {
+    TRY_ASSIGN(bool rescan, is_there(setup_.rescan_mark));
+    if (rescan) {
       TRY(engine_->request_scan());
+      kill_point("rescan.requested");
       TRY(Env::posix().unlink(setup_.rescan_mark));
     } else {
       TRY(check_age());
@@ -270,7 +258,7 @@ Status TargetRunner::begin() {
   }
   if (options.repair) return engine_->repair(*options.repair);
   TRY(engine_->set_filter(options.filter_text));
-  if (setup_.target.adopted && !prepared_) TRY(engine_->adopt());
+  if (!prepared_) TRY(adopt());
   prepared_ = true;
   if (options.once) TRY(engine_->request_scan());
   return ok();
@@ -284,7 +272,7 @@ Status TargetRunner::go() {
     absent_ = false;
   }
   quiet_since_ms_ = steady_ms();
-  uint64_t seen = 0;
+  log::Position seen;
   while (true) {
     TRY(take_repair());
     TRY_ASSIGN(bool worked, engine_->step());
@@ -301,9 +289,9 @@ Status TargetRunner::go() {
     hurry_ = false;
     engine_->release_target();
     if (steady_ms() - quiet_since_ms_ > kPauseMaxMs) pause_ms_ = 0;
-    seen = setup_.writer ? setup_.writer->last_index() : 0;
+    if (setup_.inflow) seen = setup_.inflow->end();
     int64_t until = steady_ms() + 1000;  // retries fall due by the clock
-    while (steady_ms() < until && (!setup_.writer || setup_.writer->last_index() == seen) && !hurry_)
+    while (steady_ms() < until && (!setup_.inflow || setup_.inflow->end() == seen) && !hurry_)
       if (!wait_for_news(kPollMs)) return ok();
   }
 }
@@ -314,13 +302,13 @@ bool TargetRunner::once_done() const {
   return progress.retries_pending == 0 || steady_ms() - quiet_since_ms_ > kOncePatienceMs;
 }
 
-bool TargetRunner::settled(uint64_t index) const {
+bool TargetRunner::settled(const log::Position& end) const {
   {
     std::lock_guard lock(mutex_);
     if (absent_ || !problem_.empty()) return false;
   }
   mirror::Progress progress = engine_->progress();
-  return progress.settled && progress.durable >= index;
+  return progress.settled && progress.durable.reaches(end);
 }
 
 TargetReport TargetRunner::report() const {
@@ -352,8 +340,9 @@ TargetReport TargetRunner::report() const {
   report.planned = counters.planned;
   report.bytes_moved = std::max(report.bytes_copied, setup_.scratch_dir.empty() ? throttle_->spent() : 0);
   report.scan_done = scan_done_;
-  uint64_t last = setup_.writer ? setup_.writer->last_index() : 0;
-  report.backlog = last > report.progress.cursor ? last - report.progress.cursor : 0;
+  log::Position end = setup_.inflow ? setup_.inflow->end() : log::Position();
+  for (const auto& [stream, index] : end.streams())
+    report.backlog += index - std::min(index, report.progress.cursor.at(stream));
   return report;
 }
 

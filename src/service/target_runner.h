@@ -9,23 +9,24 @@
 #include <thread>
 
 #include "log/log.h"
-#include "mirror/posix_source.h"
 #include "service/mirror_service.h"
+#include "service/origin.h"
 
 namespace reel::service {
 
 struct RunnerSetup {
   const MirrorOptions* options = nullptr;
   PreparedTarget target;
+  std::string adopt_mark;            // a file: what the target held before has still to be compared
   std::string rescan_mark;           // a file: the log may have forgotten what this target has not seen
   std::string state_dir;
   std::string index_dir;             // empty: there is none yet, and none may be made
   std::string scratch_dir;           // not empty: a dry run, which writes only here
   std::string log_dir;               // empty: no log (once)
   std::string boot_id;
-  log::Writer* writer = nullptr;     // null: no log
-  std::function<Result<uint64_t>()> barrier;
-  std::string log_user;
+  Origin* origin = nullptr;
+  Inflow* inflow = nullptr;          // null: no log
+  std::string log_user;              // of every stream
 };
 
 class TargetRunner {
@@ -46,8 +47,8 @@ class TargetRunner {
   // After finished(): what ended it, if it was an error.
   std::optional<Error> take_error();
 
-  // Everything up to this index is durable, and nothing is left but troubles.
-  bool settled(uint64_t index) const;
+  // Everything up to here is durable, and nothing is left but troubles.
+  bool settled(const log::Position& end) const;
   TargetReport report() const;
 
  private:
@@ -56,7 +57,9 @@ class TargetRunner {
   Status open_store();
   mirror::EngineHooks hooks();
   Status begin();
+  Status adopt();
   Status check_age();
+  Status clear_log(const log::Position& end);
   Status take_repair();
   void run();
   Status go();
@@ -68,10 +71,10 @@ class TargetRunner {
 
   const RunnerSetup setup_;
   std::unique_ptr<mirror::Throttle> throttle_;
-  std::unique_ptr<mirror::PosixSource> source_;
+  std::unique_ptr<mirror::SourceTree> source_;
   std::unique_ptr<mirror::Store> store_;
   std::unique_ptr<mirror::Feed> feed_;
-  std::unique_ptr<log::Users> users_;
+  std::map<std::string, std::unique_ptr<log::Users>> users_;  // by stream
   std::unique_ptr<Pool> pool_;
   std::unique_ptr<mirror::Engine> engine_;
 

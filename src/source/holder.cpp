@@ -16,6 +16,7 @@
 #include <cstring>
 #include <thread>
 
+#include "base/kill_point.h"
 #include "source/holder_wire.h"
 
 namespace reel::source {
@@ -151,7 +152,9 @@ Result<Fd> start_holder(const std::string& state_dir, int hold_seconds, int grou
   struct stat st;
   if (::fstatat(dir.get(), kHolderSocket, &st, AT_SYMLINK_NOFOLLOW) != 0)
     return Error::from_errno(errno, "the holder's socket");
+  kill_point("holder.before");
   TRY(fork_holder({listening.get(), dir.get(), group, memfd, st.st_ino, hold_seconds, fs}));
+  kill_point("holder.after");
   TRY_ASSIGN(Holding holding, receive_reply(std::move(connection)));
   return std::move(holding.connection);
 }

@@ -21,6 +21,7 @@
 #include <optional>
 #include <thread>
 
+#include "base/kill_point.h"
 #include "source/events.h"
 #include "source/fanotify_group.h"
 #include "source/holder.h"
@@ -141,6 +142,7 @@ Status LocalSource::append_gap(const std::string& why) {
 Status LocalSource::flush() {
   if (!unflushed_) return ok();
   TRY(writer_.flush());
+  kill_point("source.flushed");
   watch_.session.set_flushed_index(writer_.last_index());
   unflushed_ = false;
   return ok();
@@ -185,7 +187,9 @@ Status LocalSource::read_some(bool& empty) {
   auto bytes = static_cast<size_t>(got);
   empty = bytes + kLargestEvent <= Session::kReadBytes;
   TRY(append_events(bytes));
+  kill_point("source.read");
   TRY(flush());
+  kill_point("source.recorded");
   watch_.session.clear_buffer(bytes);
   return ok();
 }
@@ -220,6 +224,7 @@ Status LocalSource::lift() {
   for (const Record& record : records_) TRY(append(record));
   if (!lifted) return Error(Code::io, "the kernel does not remove the marks of files written all the time");
   TRY(flush());
+  kill_point("source.lifted");
   mute_.forget();
   return ok();
 }
@@ -328,6 +333,7 @@ void LocalSource::stop() {
 Status LocalSource::begin_session() {
   TRY(append_gap(watch_.why_gap));
   TRY(commit());
+  kill_point("source.gap");
   watch_.session.set_established();
   return ok();
 }
@@ -339,6 +345,7 @@ Status LocalSource::take_over() {
   unfiltered_ = queued_events(watch_.group.get());
   if (watch_.session.owes_gap()) TRY(append_gap("events were lost when the reel before this one ended"));
   TRY(flush());
+  kill_point("source.taken");
   watch_.session.set_owes_gap(false);
   watch_.session.clear_buffer(Session::kReadBytes);
   return lift();

@@ -89,6 +89,28 @@ TEST_F(LogCli, ImportedLogPrintsAsLfsDidAndExportsByteForByte) {
   EXPECT_EQ(reel({"log", dir_.string()}).out, slurp(stem + ".changelog.txt"));
 }
 
+TEST_F(LogCli, TextAndJsonGoInAgain) {
+  std::string stem = import();
+  std::string text = slurp(stem + ".changelog.txt");
+  std::string json = reel({"export", log(), "--format", "json"}).out;
+  std::ofstream(dir_ / "json") << json;
+  ASSERT_EQ(reel({"import", stem + ".changelog.txt", (dir_ / "text.log").string(), "--format", "lfs"}).code, 0);
+  EXPECT_EQ(reel({"export", (dir_ / "text.log").string(), "--format", "lfs"}).out, text);
+  ASSERT_EQ(reel({"import", (dir_ / "json").string(), (dir_ / "json.log").string(), "--format", "json"}).code, 0);
+  EXPECT_EQ(reel({"export", (dir_ / "json.log").string(), "--format", "json"}).out, json);
+  EXPECT_EQ(reel({"export", (dir_ / "json.log").string(), "--format", "lfs"}).out, text);
+}
+
+TEST_F(LogCli, ANameThatSplitsItsLineIsToldAndNothingIsTaken) {
+  std::string text = slurp((kCorpus / "full_2mdt/a_tour/mdt1.changelog.txt").string());
+  size_t second = text.find('\n') + 1;
+  std::ofstream(dir_ / "split") << text.substr(0, second - 1) << "\nrest of the name\n" << text.substr(second);
+  Outcome refused = reel({"import", (dir_ / "split").string(), log(), "--format", "lfs"});
+  EXPECT_EQ(refused.code, 11);
+  EXPECT_NE(refused.err.find("split, line 2: "), std::string::npos) << refused.err;
+  EXPECT_FALSE(fs::exists(log()));
+}
+
 TEST_F(LogCli, StartEndAndMaskSelect) {
   import();
   Outcome some = reel({"log", log(), "5", "8"});

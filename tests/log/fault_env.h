@@ -35,6 +35,13 @@ class FaultEnv : public Env {
   }
   // Every call fails until crash(): the process is dead, the destructors of its objects do nothing.
   void kill() { dead_ = true; }
+  bool dead() const { return dead_; }
+  // The process is started again; the machine has not been down, so all that was written is there.
+  void revive() {
+    dead_ = false;
+    countdown_ = 0;
+    for (auto& [path, node] : names_) node->locked = false;
+  }
 
   // The machine lost power: of what was not synced any part may be there, pages in any order, and a
   // file's entry may be missing when its directory was not synced.

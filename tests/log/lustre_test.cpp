@@ -4,43 +4,17 @@
 // and print as `lfs changelog` printed them.
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <sstream>
-
 #include "log/lustre_wire.h"
 #include "log/text.h"
 #include "log_testing.h"
+#include "recordings.h"
 
 namespace reel::log {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string slurp(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream content;
-  content << in.rdbuf();
-  return content.str();
-}
-
-std::vector<fs::path> files_under(const fs::path& root, const std::string& suffix) {
-  std::vector<fs::path> found;
-  for (const auto& entry : fs::recursive_directory_iterator(root))
-    if (entry.is_regular_file() && entry.path().string().ends_with(suffix))
-      found.push_back(entry.path());
-  std::sort(found.begin(), found.end());
-  return found;
-}
-
-// The recordings of the corpus, and the full set where it is installed.
-std::vector<fs::path> roots() {
-  std::vector<fs::path> found = {fs::path(REEL_SOURCE_DIR) / "tests/corpora/lustre"};
-  const char* fixtures = ::getenv("REEL_FIXTURES");
-  fs::path full =
-      (fixtures ? fs::path(fixtures) : fs::path(REEL_SOURCE_DIR) / "../shared/fixtures") / "lustre";
-  if (fs::is_directory(full)) found.push_back(full);
-  return found;
-}
+using recordings::files_under;
+using recordings::slurp;
 
 // Calls `each` with every record of the raw bytes.
 template <class F>
@@ -76,13 +50,13 @@ void round_trip(const fs::path& path) {
 }
 
 TEST(Lustre, EveryRecordingIsKeptByteForByte) {
-  for (const fs::path& root : roots())
+  for (const fs::path& root : recordings::roots())
     for (const fs::path& path : files_under(root, ".raw")) round_trip(path);
 }
 
 TEST(Lustre, EveryRecordingPrintsAsLfsPrintedIt) {
   size_t compared = 0;
-  for (const fs::path& root : roots()) {
+  for (const fs::path& root : recordings::roots()) {
     for (const fs::path& path : files_under(root, ".nidbe.raw")) {
       std::string stem = path.string();
       stem.resize(stem.size() - std::string(".nidbe.raw").size());
@@ -100,7 +74,7 @@ TEST(Lustre, EveryRecordingPrintsAsLfsPrintedIt) {
 }
 
 TEST(Lustre, FullSetOfRecordingsIsInstalled) {
-  if (roots().size() < 2)
+  if (recordings::full_set().empty())
     GTEST_SKIP()
         << "only the corpus was tested; set REEL_FIXTURES to the folder with lustre/ in it";
 }

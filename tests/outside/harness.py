@@ -37,14 +37,16 @@ class Reel:
         self.options = options
         self.source, self.targets, self.state, self.log = source, targets, state, log
         self.process = None
+        self.env = {}  # of the mirror, beside ours
 
-    def start(self):
+    def start(self, extra=()):
         with open(self.log, "ab") as log:
             log.write(b"--- start\n")
             log.flush()
             self.process = subprocess.Popen(
                 self.command + ["mirror", "--state", self.state] + shlex.split(self.options.mirror_options or "")
-                + [self.source] + self.targets, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                + list(extra) + [self.source] + self.targets, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=dict(os.environ, **self.env))
 
     def alive(self):
         return self.process is not None and self.process.poll() is None

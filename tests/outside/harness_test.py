@@ -2,8 +2,13 @@
 #
 # The harness is checked with the stand-in for reel: it must call a mirror right that is right and
 # wrong that is wrong, and nothing may be left behind by a run that is killed.
+#
+# Its runs have a temporary directory of their own: tests that run beside it have empty directories
+# too, which are mount points in their namespaces, and to remove one would end their mounts.
+import atexit
 import glob
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +19,9 @@ import mounts
 import shrink
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+PLACE = tempfile.mkdtemp(prefix="reel-harness-", dir=mounts.IMAGES)
+atexit.register(shutil.rmtree, PLACE, ignore_errors=True)
+os.environ["TMPDIR"] = PLACE
 
 
 def command(*args):
@@ -28,7 +36,7 @@ def run(*args, **environment):
 
 
 def left_behind():
-    return [m for m in open("/proc/mounts") if "reel-outside-" in m] + glob.glob(mounts.IMAGES + "/reel-outside-*.img")
+    return [m for m in open("/proc/mounts") if PLACE in m] + glob.glob(PLACE + "/reel-outside-*.img")
 
 
 def killed(how):
@@ -73,9 +81,6 @@ def main():
     for how in (signal.SIGINT, signal.SIGKILL, signal.SIGTERM):
         left = killed(how)
         expect("after %s" % how.name, not left, left)
-    for path in glob.glob(tempfile.gettempdir() + "/reel-outside-*"):
-        if os.path.isdir(path) and not os.listdir(path):
-            os.rmdir(path)
     print("%d wrong" % len(wrong))
     return 1 if wrong else 0
 

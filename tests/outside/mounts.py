@@ -97,10 +97,13 @@ def supervise(pid, at_end):
 class Bench:
     """with Bench() as bench: source = bench.mount("ext4") ...
 
-    bench.dir is a file system of its own too, for logs and state."""
+    bench.dir is a file system of its own too, for logs and state. With keep_images what is mounted from
+    then on can be mounted again: images says from what."""
 
     def __init__(self, keep=False):
         self.keep = keep
+        self.keep_images = False
+        self.images = {}  # mount point: image
         self.mounts = []
         self.made = 0
 
@@ -120,6 +123,12 @@ class Bench:
         flags = "nodev,nosuid" + ("," + options if options else "")
         if kind == "tmpfs":
             run(["mount", "-t", "tmpfs", "-o", flags + ",size=%dm,nr_inodes=2m" % megabytes, "tmpfs", point])
+        elif self.keep_images:
+            image = self.images[point] = point + ".img"
+            with open(image, "wb") as f:
+                f.truncate(megabytes << 20)
+            run(MKFS[kind] + [image])
+            run(["mount", "-o", "loop," + flags, image, point])
         else:
             handle, image = tempfile.mkstemp(prefix="reel-outside-", suffix=".img", dir=IMAGES)
             try:
@@ -131,6 +140,10 @@ class Bench:
                 os.unlink(image)
         self.mounts.append(point)
         return point
+
+    def mount_again(self, point):
+        run(["umount", point])
+        run(["mount", "-o", "loop,nodev,nosuid", self.images[point], point])
 
     def unmount(self, point, lazy=True):
         for _ in range(50):

@@ -21,6 +21,8 @@ import harness
 import mounts
 import ops
 from harness import Failure, Stage, nap, poll, untouched
+from kill_points import scenario_kill_points  # noqa: F401
+from power_cut import scenario_power_cut  # noqa: F401
 
 MARK = b"marker-that-must-never-leave-the-outside"
 

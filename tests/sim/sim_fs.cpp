@@ -173,35 +173,49 @@ void SimFs::write(uint64_t ino, const std::string& data) {
   changed(ino);
 }
 
-std::string compare(const SimFs& source, uint64_t source_root, const SimFs& target, uint64_t target_root) {
+std::string compare(const SimFs& source, uint64_t source_root, const SimFs& target, uint64_t target_root,
+                    const mirror::ExcludeFn& exclude, bool extras_left_out, std::string* path) {
   struct Pair {
     uint64_t a, b;
     std::string path;
   };
   std::vector<Pair> todo{{source_root, target_root, ""}};
   std::map<uint64_t, uint64_t> there, back;
+  auto differs = [&](const std::string& at, const char* what) {
+    if (path) *path = at;
+    return "/" + at + ": " + what;
+  };
   while (!todo.empty()) {
     Pair pair = todo.back();
     todo.pop_back();
     const Node& a = *source.find(pair.a);
     const Node& b = *target.find(pair.b);
-    auto differs = [&](const char* what) { return pair.path + "/: " + what; };
-    if (a.type != b.type) return differs("type");
-    if (!there.emplace(pair.a, pair.b).second && there[pair.a] != pair.b) return differs("hard links");
-    if (!back.emplace(pair.b, pair.a).second && back[pair.b] != pair.a) return differs("hard links");
-    if (a.mode != b.mode) return differs("mode");
-    if (a.uid != b.uid || a.gid != b.gid) return differs("owner");
-    if (a.mtime != b.mtime) return differs("mtime");
-    if (a.data != b.data) return differs("contents");
-    if (a.xattrs != b.xattrs) return differs("xattrs");
-    if (a.type != FileType::directory) continue;
+    if (a.type != b.type) return differs(pair.path, "type");
+    if (!there.emplace(pair.a, pair.b).second && there[pair.a] != pair.b) return differs(pair.path, "hard links");
+    if (!back.emplace(pair.b, pair.a).second && back[pair.b] != pair.a) return differs(pair.path, "hard links");
+    if (a.mode != b.mode) return differs(pair.path, "mode");
+    if (a.uid != b.uid || a.gid != b.gid) return differs(pair.path, "owner");
+    if (a.mtime != b.mtime) return differs(pair.path, "mtime");
+    if (a.data != b.data) return differs(pair.path, "contents");
+    if (a.xattrs != b.xattrs) return differs(pair.path, "xattrs");
+    std::string prefix = pair.path.empty() ? "" : pair.path + "/";
+    auto left_out = [&](const std::string& name, uint64_t ino) {
+      return exclude && exclude(prefix + name, source.find(ino)->type == FileType::directory);
+    };
     for (const auto& [name, ino] : a.entries) {
+      if (left_out(name, ino)) continue;
       auto other = b.entries.find(name);
-      if (other == b.entries.end()) return pair.path + "/" + name + ": missing";
-      todo.push_back({ino, other->second, pair.path + "/" + name});
+      if (other == b.entries.end()) return differs(prefix + name, "missing");
+      todo.push_back({ino, other->second, prefix + name});
     }
-    for (const auto& [name, ino] : b.entries)
-      if (!a.entries.count(name) && !(pair.path.empty() && name == ".reel")) return pair.path + "/" + name + ": extra";
+    for (const auto& [name, ino] : b.entries) {
+      if (pair.path.empty() && name == ".reel") continue;
+      auto wanted = a.entries.find(name);
+      if (wanted != a.entries.end() && !left_out(name, wanted->second)) continue;
+      // What somebody put there under a name that the filter leaves out is not the mirror's to touch.
+      bool theirs = extras_left_out && exclude && exclude(prefix + name, target.find(ino)->type == FileType::directory);
+      if (!theirs) return differs(prefix + name, "extra");
+    }
   }
   return "";
 }

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "mirror/tree.h"
+#include "mirror/survey.h"
 
 namespace reel::sim {
 
@@ -64,7 +64,9 @@ class SimFs {
   int64_t clock_ = 1000;
 };
 
-// "" when equal, else what differs first. Leaves out ".reel" at the target's root.
-std::string compare(const SimFs& source, uint64_t source_root, const SimFs& target, uint64_t target_root);
+// "" when equal, else what differs first; `path` gets its path. Leaves out ".reel" at the target's root, and of
+// the source what `exclude` (may be empty) says; with `extras_left_out` also what there is more on the target.
+std::string compare(const SimFs& source, uint64_t source_root, const SimFs& target, uint64_t target_root,
+                    const mirror::ExcludeFn& exclude, bool extras_left_out, std::string* path);
 
 }  // namespace reel::sim

@@ -68,7 +68,9 @@ class SimSource : public SourceTree {
   }
   Result<std::string> read(File& file) {
     TRY_ASSIGN(Node * node, look(static_cast<SimFile&>(file).fid));
-    return node->data;
+    std::string data = node->data;
+    if (world_.after_read) world_.after_read();
+    return data;
   }
 
  private:
@@ -191,6 +193,10 @@ class SimTarget : public TargetTree {
   }
   Status sync() override {
     world_.maybe_crash();
+    if (world_.chance() < world_.faults.target_error) {
+      world_.write_back_failed();
+      return Error::from_errno(EIO, "injected");
+    }
     world_.target_durable = world_.target;
     world_.since_sync.clear();
     world_.maybe_crash();
@@ -272,25 +278,40 @@ class SimStore : public Store {
 
 class SimFeed : public Feed {
  public:
-  explicit SimFeed(World& world) : world_(world) {}
-  Result<bool> next(Record& record) override {
-    if (next_ >= world_.log_durable) return false;
-    const OwnedRecord& owned = world_.log[next_++];
-    if (world_.canary_drop_record && owned.record.type != RecordType::gap && next_ % 20 == 0) return next(record);
+  explicit SimFeed(World& world) : world_(world), next_(world.streams.size()) {
+    for (const World::Stream& stream : world.streams) names_.push_back(stream.name);
+  }
+  const std::vector<std::string>& streams() const override { return names_; }
+  Result<bool> next(Record& record, size_t& at) override {
+    if (!choose(at)) return false;
+    const World::Stream& stream = world_.streams[at];
+    const OwnedRecord& owned = stream.log[next_[at]++];
+    if (world_.canary_drop_record && owned.record.type != RecordType::gap && next_[at] % 20 == 0) return next(record, at);
     record = owned.record;
     record.name = owned.name;
     record.source_name = owned.source_name;
     return true;
   }
-  Status start_after(uint64_t index) override {
-    next_ = index;
+  Status start_after(const log::Position& position) override {
+    for (size_t i = 0; i < next_.size(); ++i) next_[i] = position.at(names_[i]);
     return ok();
   }
-  uint64_t last_index() override { return world_.log.size(); }
+  log::Position last() override { return world_.log_end(); }
 
  private:
+  // Any of the streams that have something.
+  bool choose(size_t& at) {
+    std::vector<size_t> ready;
+    for (size_t i = 0; i < next_.size(); ++i)
+      if (next_[i] < world_.streams[i].durable) ready.push_back(i);
+    if (ready.empty()) return false;
+    at = ready[ready.size() > 1 ? world_.pick(ready.size()) : 0];
+    return true;
+  }
+
   World& world_;
-  size_t next_ = 0;
+  std::vector<std::string> names_;
+  std::vector<size_t> next_;
 };
 
 }  // namespace

@@ -75,9 +75,25 @@ void World::emit_rename(uint64_t object, uint64_t from, const std::string& from_
 
 void World::drain() {
   for (; !queue.empty(); queue.pop_front()) {
-    log.push_back(std::move(queue.front()));
-    log.back().record.index = log.size();
+    Stream& stream = streams[streams.size() > 1 ? pick(streams.size()) : 0];
+    stream.log.push_back(std::move(queue.front()));
+    stream.log.back().record.index = stream.log.size();
   }
+}
+
+void World::commit_log() {
+  for (Stream& stream : streams) stream.durable = stream.log.size();
+}
+
+log::Position World::log_end() const {
+  log::Position end;
+  for (const Stream& stream : streams) end.set(stream.name, stream.log.size());
+  return end;
+}
+
+void World::split_log(size_t count) {
+  streams.clear();
+  for (size_t i = 0; i < count; ++i) streams.push_back({"mdt" + std::to_string(i), {}, 0});
 }
 
 std::vector<uint64_t> World::all(FileType type) const {
@@ -201,6 +217,52 @@ void World::change_something() {
   emit(type, ino, dir ? ino : node.parent, "");
 }
 
+// Rules on a name wherever it is, on directories of that name, on a path from the top, on a path's end.
+void World::pick_filter() {
+  uint64_t kind = pick(6);
+  std::string name = random_name();
+  std::string path = random_name() + "/" + name;
+  filter_text = std::to_string(kind) + path;
+  if (kind > 3) {
+    exclude = {};
+    filter_text.clear();
+    return;
+  }
+  exclude = [=](const std::string& at, bool is_dir) {
+    bool same_name = at.substr(at.rfind('/') + 1) == name;
+    if (kind == 0) return same_name;
+    if (kind == 1) return same_name && is_dir;
+    return kind == 2 ? at == path : at == path || at.ends_with("/" + path);
+  };
+}
+
+void World::tamper() {
+  std::vector<uint64_t> dirs{SimFs::kRoot};
+  std::vector<std::pair<uint64_t, std::string>> names;
+  for (size_t i = 0; i < dirs.size(); ++i)
+    for (const auto& [name, ino] : target.find(dirs[i])->entries) {
+      if (i == 0 && name == ".reel") continue;
+      names.emplace_back(dirs[i], name);
+      if (target.find(ino)->type == FileType::directory) dirs.push_back(ino);
+    }
+  uint64_t to = dirs[pick(dirs.size())];
+  uint64_t ino = 0;
+  if (names.empty() || pick(4) == 0) {
+    target.create(to, random_name(), pick(2) ? FileType::directory : FileType::regular, 0600, &ino);
+    return;
+  }
+  const auto& [dir, name] = names[pick(names.size())];
+  ino = target.find(dir)->entries[name];
+  bool is_dir = target.find(ino)->type == FileType::directory;
+  switch (pick(5)) {
+    case 0: is_dir ? target.rmdir(dir, name) : target.unlink(dir, name); return;
+    case 1: target.rename(dir, name, to, random_name(), true); return;
+    case 2: target.find(ino)->mode ^= 1; return;
+    case 3: target.link(ino, to, random_name()); return;
+    default: if (target.find(ino)->type == FileType::regular) target.write(ino, "somebody's"); return;
+  }
+}
+
 void World::maybe_crash() {
   if (faults.crash > 0 && chance() < faults.crash) throw Crash{};
 }
@@ -213,13 +275,17 @@ void World::process_died() {
   drain();
 }
 
-void World::machine_died() {
+void World::write_back_failed() {
   size_t kept = since_sync.empty() ? 0 : pick(since_sync.size() + 1);
   bool lose_contents = chance() < 0.5;
   target = target_durable;
   for (size_t i = 0; i < kept; ++i) since_sync[i](target, lose_contents && chance() < 0.5);
   target_durable = target;
   since_sync.clear();
+}
+
+void World::machine_died() {
+  write_back_failed();
   size_t written = since_durable.empty() ? 0 : pick(since_durable.size() + 1);
   rows = rows_durable;
   for (size_t i = 0; i < written; ++i)
@@ -230,10 +296,16 @@ void World::machine_died() {
   rows_durable = rows;
   since_durable.clear();
   queue.clear();
-  log.resize(log_durable + pick(log.size() - log_durable + 1));
+  for (Stream& stream : streams) stream.log.resize(stream.durable + pick(stream.log.size() - stream.durable + 1));
   boot += "+";
-  gap("reboot");
-  drain();
+  // A stream may begin again at an index that it had before: each has to say so.
+  for (Stream& stream : streams) {
+    OwnedRecord record;
+    record.record.type = RecordType::gap;
+    record.name = "reboot";
+    stream.log.push_back(std::move(record));
+    stream.log.back().record.index = stream.log.size();
+  }
   commit_log();
 }
 

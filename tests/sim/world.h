@@ -39,20 +39,33 @@ class World {
 
   void random_change();  // one operation of a user on the source's file system
   void drain();          // queue → log
-  void commit_log() { log_durable = log.size(); }
+  void commit_log();
+  log::Position log_end() const;
+  void split_log(size_t streams);  // before anything is in it
   void gap(const char* why);
   void process_died();   // perhaps with the holder
   void machine_died();
+  void write_back_failed();  // of the target: of what was not synced any part may be gone
   void maybe_crash();
+  void pick_filter();    // another one, or none
+  void tamper();         // one operation of somebody who writes to the target
 
   std::mt19937_64 random;
   Faults faults;
+  bool filters = false;       // a restart may come with another filter
+  mirror::ExcludeFn exclude;  // the mirror's filter; its text says whether it is another one
+  std::string filter_text;
 
   SimFs fs;               // holds the source's directory and one beside it
   uint64_t source_root = 0;
   std::deque<OwnedRecord> queue;
-  std::vector<OwnedRecord> log;  // index = position + 1
-  size_t log_durable = 0;        // records that a crash of the machine leaves
+  // One stream, or several: then each record lands in any of them, as with several MDTs.
+  struct Stream {
+    std::string name;
+    std::vector<OwnedRecord> log;  // index = position + 1
+    size_t durable = 0;            // records that a crash of the machine leaves
+  };
+  std::vector<Stream> streams{{"local", {}, 0}};
   int64_t now_s = 1000000;
   std::string boot = "boot-1";
 
@@ -61,6 +74,8 @@ class World {
 
   std::map<std::string, std::string> rows, rows_durable;
   std::vector<mirror::StoreBatch> since_durable;
+
+  std::function<void()> after_read;  // called when contents were read and not yet written; may be empty
 
   bool canary_drop_record = false;  // a bug on purpose: the simulation must find it
   bool canary_forget_intents = false;

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The streams of a log as the feed of one engine: a reader for each, one record of each in turn.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "mirror/engine.h"
+#include "service/inflow.h"
+
+namespace reel::service {
+
+// The inflow must outlive the feed.
+std::unique_ptr<mirror::Feed> make_log_feed(const std::string& log_dir, const Inflow& inflow);
+
+}  // namespace reel::service

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Model MDTs, random operations, crashes of everything; thousands of seeds.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "lustre/sim_world.h"
+
+namespace reel::model {
+namespace {
+
+uint64_t number(const char* name, uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text ? std::strtoull(text, nullptr, 10) : otherwise;
+}
+
+TEST(LustreSim, EveryRecordOnceOrAGapAndTheMirrorEndsEqual) {
+  uint64_t only = number("REEL_SIM_SEED", 0);
+  uint64_t seeds = only ? 1 : number("REEL_SIM_SEEDS", 3000);
+  uint64_t records = 0, gaps = 0;
+  std::set<EventKind> seen;
+  for (uint64_t seed = only ? only : 1; seeds > 0; --seeds, ++seed) {
+    log::Random random(seed);
+    SimWorld world(seed, random_plan(random));
+    std::string wrong = world.run(300);
+    ASSERT_EQ(wrong, "") << "seed " << seed << " (REEL_SIM_SEED=" << seed << " REEL_SIM_TRACE=1 to see it again)";
+    records += world.records();
+    gaps += world.gaps();
+    seen.insert(world.seen.begin(), world.seen.end());
+  }
+  std::printf("%llu records, %llu gaps\n", static_cast<unsigned long long>(records), static_cast<unsigned long long>(gaps));
+  if (only) return;
+  // The simulation has come by all of it.
+  for (int kind = 0; kind < static_cast<int>(EventKind::failed); ++kind)
+    EXPECT_TRUE(seen.count(static_cast<EventKind>(kind))) << to_string(static_cast<EventKind>(kind));
+}
+
+}  // namespace
+}  // namespace reel::model
