@@ -123,7 +123,7 @@ Result<int> run_print_mdt(const PrintOptions& options, uint64_t mask) {
              open_mdt_reader({options.log.substr(kLustre.size()), options.stream, options.start, options.follow}));
   if (options.follow) catch_interrupts();
   bool damaged = false;
-  TRY(print_records(*reader, options, mask, damaged));
+  TRY(print_records(*reader, options, mask, options.start, nullptr, damaged));
   return damaged ? kFileIo : kOk;
 }
 
