@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A trace's records as text: the line of `reel log` and its JSON, with the names that the numbers
-// stand for; and the call as strace would write it.
+// stand for.
 #pragma once
 
 #include <string>
@@ -23,12 +23,5 @@ class TraceText {
   const std::string& string(uint64_t id) const;
   std::unordered_map<uint64_t, std::string> strings_;
 };
-
-// "openat(AT_FDCWD, "/a", O_RDONLY) = 3": what a person reads. Names that are cut off at nothing.
-std::string call_text(const Trace& trace, const Event& event);
-// Raw bytes in C's notation, in quotes.
-std::string quoted(const std::string& bytes);
-// "EEXIST", or the number.
-std::string errno_name(int number);
 
 }  // namespace reel::trace
