@@ -250,12 +250,15 @@ void define_export(CLI::App& app, int& exit_code) {
   verb->add_option("LOG", options->log, "log directory, or a state directory of reel")->required();
   verb->add_option("START", options->start, "first index");
   verb->add_option("END", options->end, "last index");
-  verb->add_option("--format", options->format, "lustre (raw bytes), lfs (text) or json")
+  verb->add_option("--format", options->format, "lustre (raw bytes), lfs (text) or json; of traces also strace, chrome, fio (iolog) or csv")
       ->required()
-      ->check(CLI::IsMember({"lustre", "lfs", "json"}));
+      ->check(CLI::IsMember({"lustre", "lfs", "json", "strace", "chrome", "fio", "csv"}));
   verb->add_option("--mask", options->mask, "record types to export");
   verb->add_option("--stream", options->stream, "which stream, when there are several");
-  verb->callback([options, &exit_code] { exit_code = code_of(run_print(*options)); });
+  verb->callback([options, &exit_code] {
+    bool of_trace = is_trace_format(options->format);
+    exit_code = code_of(of_trace ? export_trace(options->log, options->format) : run_print(*options));
+  });
 }
 
 }  // namespace
