@@ -23,7 +23,7 @@ namespace reel::trace {
 namespace {
 
 constexpr int kWaitMs = 100;
-constexpr int kFlushEvery = 1024;  // stops
+constexpr uint64_t kFlush_ns = 100'000'000;  // what is older is in the log: a block for each call would be slow
 
 // <linux/ptrace.h> cannot stand beside <sys/ptrace.h>; glibc has the structure under its own name.
 using CallInfo = struct __ptrace_syscall_info;
@@ -244,13 +244,16 @@ Result<int> Tracer::run(const std::vector<std::string>& command) {
   command_ = running.pid();
   assembler_.begin(command_, std::filesystem::current_path().string());
   TRY(attach(command_));
-  int stops = 0;
+  uint64_t flushed = monotonic_now();
   for (;;) {
     int status = 0;
     int32_t tid = ::waitpid(-1, &status, __WALL | WNOHANG);
     if (tid < 0 && errno == ECHILD) break;
-    if (tid <= 0) {
+    if (monotonic_now() - flushed >= kFlush_ns) {
+      flushed = monotonic_now();
       TRY(assembler_.flush());
+    }
+    if (tid <= 0) {
       running.pass_signals(kWaitMs);
       continue;
     }
@@ -259,7 +262,6 @@ Result<int> Tracer::run(const std::vector<std::string>& command) {
     } else {
       TRY(ended(tid, status));
     }
-    if (++stops % kFlushEvery == 0) TRY(assembler_.flush());
   }
   TRY(assembler_.finish());
   if (exit_code_ == 127) TRY(running.launched());
