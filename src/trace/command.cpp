@@ -22,6 +22,7 @@ constexpr int kPassedOn[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2,
 Command::Command() {
   ::sigemptyset(&ours_);
   for (int number : kPassedOn) ::sigaddset(&ours_, number);
+  passed_ = ours_;
   ::sigaddset(&ours_, SIGCHLD);
   ::sigprocmask(SIG_BLOCK, &ours_, &before_);
 }
@@ -82,17 +83,17 @@ bool Command::reap() {
   return true;
 }
 
-void Command::pass_signals(int ms) {
+void Command::pass(const sigset_t& wanted, int ms) {
   struct timespec timeout = {ms / 1000, (ms % 1000) * 1'000'000l};
   siginfo_t info;
-  int number = ::sigtimedwait(&ours_, &info, &timeout);
+  int number = ::sigtimedwait(&wanted, &info, &timeout);
   // What the terminal sends goes to the command as well; only what somebody sent to us is passed on.
   if (number > 0 && number != SIGCHLD && info.si_code <= 0) ::kill(pid_, number);
 }
 
 Result<bool> Command::wait(int ms) {
   if (ended_ || reap()) return true;
-  pass_signals(ms);
+  pass(ours_, ms);
   return reap();
 }
 

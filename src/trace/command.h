@@ -36,18 +36,20 @@ class Command {
   pid_t pid() const { return pid_; }
   // Waits up to `ms` for a signal and passes it on. True when the command has ended.
   Result<bool> wait(int ms);
-  void pass_signals(int ms);          // only that, for who waits for processes himself
+  // Only that, for who waits for processes himself; any thread. A child's end does not wake it.
+  void pass_signals(int ms) { pass(passed_, ms); }
   int exit_code() const { return exit_code_; }  // 128 + N: by signal N
 
  private:
   bool reap();
+  void pass(const sigset_t& wanted, int ms);
 
   pid_t pid_ = -1;
   int exit_code_ = 0;
   bool ended_ = false;
   int failed_ = -1;  // tells errno when the exec did not work
   std::string name_;
-  sigset_t before_{}, ours_{};
+  sigset_t before_{}, ours_{}, passed_{};  // ours_: passed_ and SIGCHLD
 };
 
 // "$PATH" searched as execvp does; the argument when it has a slash. Empty: nowhere.

@@ -13,8 +13,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "trace/collect/collector.h"
 #include "trace/ptrace/memory.h"
@@ -244,28 +246,37 @@ Result<int> Tracer::run(const std::vector<std::string>& command) {
   command_ = running.pid();
   assembler_.begin(command_, std::filesystem::current_path().string());
   TRY(attach(command_));
+  // Waiting for stops must be all that this thread does between them; signals have another.
+  std::atomic<bool> over = false;
+  std::thread signals([&] {
+    while (!over) running.pass_signals(kWaitMs);
+  });
+  Status followed = follow();
+  over = true;
+  signals.join();
+  TRY(followed);
+  TRY(assembler_.finish());
+  if (exit_code_ == 127) TRY(running.launched());
+  return exit_code_;
+}
+
+Status Tracer::follow() {
   uint64_t flushed = monotonic_now();
   for (;;) {
     int status = 0;
-    int32_t tid = ::waitpid(-1, &status, __WALL | WNOHANG);
-    if (tid < 0 && errno == ECHILD) break;
+    int32_t tid = ::waitpid(-1, &status, __WALL);
+    if (tid < 0 && errno == ECHILD) return ok();
     if (monotonic_now() - flushed >= kFlush_ns) {
       flushed = monotonic_now();
       TRY(assembler_.flush());
     }
-    if (tid <= 0) {
-      running.pass_signals(kWaitMs);
-      continue;
-    }
+    if (tid <= 0) continue;
     if (WIFSTOPPED(status)) {
       TRY(stopped(tid, status));
     } else {
       TRY(ended(tid, status));
     }
   }
-  TRY(assembler_.finish());
-  if (exit_code_ == 127) TRY(running.launched());
-  return exit_code_;
 }
 
 }  // namespace reel::trace
