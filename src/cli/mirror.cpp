@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // reel mirror: options, signals, and what is printed while it runs.
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -81,6 +82,14 @@ std::string itemized(const mirror::Done& done, const std::string& path, const st
       break;
   }
   return shown;
+}
+
+// Each target keeps hundreds of directories open; the usual soft limit is 1024 descriptors.
+void raise_descriptor_limit() {
+  struct rlimit limit;
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)::setrlimit(RLIMIT_NOFILE, &limit);  // as it is: what cannot be opened is trouble, and told
 }
 
 void catch_signals() {
@@ -188,6 +197,7 @@ int mirror(const MirrorArguments& arguments, const CLI::App& verb) {
   ProgressLine progress(::isatty(STDERR_FILENO) == 1);
   if (arguments.progress) options->progress = [&](const service::MirrorReport& now) { progress.show(now); };
   ::umask(0);
+  raise_descriptor_limit();
   catch_signals();
   service::MirrorEnd end = service::run_mirror(*options, [] {
     if (signal_seen == SIGINT) return service::Stop::interrupt;

@@ -5,6 +5,7 @@
 import json
 import os
 import shutil
+import subprocess
 
 import mirror_cli
 import mounts
@@ -87,6 +88,18 @@ class Targets(MirrorCase):
             self.assertEqual(got[0], 44, got)
             self.assertIn("not mounted", got[2])
         self.assertEqual(os.listdir(self.point), [])
+
+    def test_more_directories_than_descriptors(self):
+        """Under the usual soft limit of 1024 descriptors."""
+        for i in range(700):
+            self.write("d%d/e/f" % i, "x")
+        targets = [self.target + str(i) for i in range(3)]
+        done = subprocess.run(["prlimit", "--nofile=1024:", mirror_cli.REEL, "mirror", "--once", "--state", self.state,
+                               self.source, *targets], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr[:2000])
+        for target in targets:
+            self.assertEqualTrees(target=target)
+            shutil.rmtree(target)
 
     def test_full_and_emptied(self):
         self.small_tree()

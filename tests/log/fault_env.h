@@ -36,6 +36,9 @@ class FaultEnv : public Env {
   // Every call fails until crash(): the process is dead, the destructors of its objects do nothing.
   void kill() { dead_ = true; }
   bool dead() const { return dead_; }
+  // From now on a datasync says that it is done and does nothing (for tests of tests).
+  void lie() { lying_ = true; }
+  bool lying() const { return lying_; }
   // The process is started again; the machine has not been down, so all that was written is there.
   void revive() {
     dead_ = false;
@@ -141,7 +144,7 @@ class FaultEnv : public Env {
   std::set<std::string> dirs_{"/"};
   uint64_t countdown_ = 0;
   int fault_ = 0;
-  bool dead_ = false;
+  bool dead_ = false, lying_ = false;
   uint64_t clock_ = 1'700'000'000'000;
 };
 
@@ -170,7 +173,7 @@ class FaultFile : public File {
   }
   Status datasync() override {
     TRY(env_.change("datasync"));
-    node_->durable = node_->bytes;
+    if (!env_.lying()) node_->durable = node_->bytes;
     return ok();
   }
   Status sync() override { return datasync(); }

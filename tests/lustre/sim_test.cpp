@@ -36,5 +36,38 @@ TEST(LustreSim, EveryRecordOnceOrAGapAndTheMirrorEndsEqual) {
     EXPECT_TRUE(seen.count(static_cast<EventKind>(kind))) << to_string(static_cast<EventKind>(kind));
 }
 
+// How many seeds a wrong source survives.
+uint64_t first_found(SimPlan plan, uint64_t seeds) {
+  for (uint64_t seed = 1; seed <= seeds; ++seed) {
+    std::string wrong = SimWorld(seed, plan).run(300);
+    if (!wrong.empty()) {
+      std::printf("found at seed %llu: %s\n", static_cast<unsigned long long>(seed), wrong.c_str());
+      return seed;
+    }
+  }
+  return 0;
+}
+
+SimPlan calm() {
+  SimPlan plan;
+  plan.admin = plan.bad_bytes = plan.open_logged = plan.mds_crashes = plan.call_faults = plan.holes = plan.other_users = false;
+  return plan;
+}
+
+TEST(LustreSim, CanaryThatClearsBeforeItsLogIsOnDiskIsFound) {
+  SimPlan plan = calm();
+  EXPECT_EQ(first_found(plan, 200), 0u) << "the same without the fault";
+  plan.clears_before_commit = true;
+  EXPECT_NE(first_found(plan, 200), 0u);
+}
+
+TEST(LustreSim, CanaryThatActsBeforeItClearsIsFound) {
+  SimPlan plan = calm();
+  plan.kills = false;
+  EXPECT_EQ(first_found(plan, 200), 0u) << "the same without the fault";
+  plan.acts_before_clear = true;
+  EXPECT_NE(first_found(plan, 1000), 0u);
+}
+
 }  // namespace
 }  // namespace reel::model

@@ -59,6 +59,7 @@ SimWorld::SimWorld(uint64_t seed, SimPlan plan)
   options_.clear_s = 5;
   options_.writer.segment_bytes = 2000 + random_.below(20000);
   options_.writer.block_bytes = 512;
+  if (plan.clears_before_commit) options_.writer.segment_bytes = 64u << 20;
   options_.event = [this](const source::lustre::SourceEvent& e) {
     seen.insert(e.kind);
     trace("event " + e.mdt + " " + source::lustre::to_string(e.kind) + ": " + e.text);
@@ -110,7 +111,7 @@ void SimWorld::new_user(Follow& follow) {
 
 // Every call of the source to an MDT.
 Status SimWorld::on_call(Follow& follow, const std::string& call) {
-  (void)follow;
+  if (plan_.acts_before_clear && call == "clear") consume(follow);
   fs_.clock().sleep_ms(random_.below(3));
   if (env_.dead()) return Error(Code::io, "the process is dead", EIO);
   if (quiet_) return ok();
@@ -220,6 +221,7 @@ void SimWorld::scan() {
 void SimWorld::consume(Follow& follow) {
   if (!follow.stream) return;
   source::lustre::StreamState state = follow.stream->state();
+  if (plan_.acts_before_clear) state.released = log::current_index(env_, kLog, state.stream) ? *log::current_index(env_, kLog, state.stream) : 0;
   if (state.released <= follow.cursor) return;
   auto reader = log::Reader::open(env_, kLog, state.stream, follow.cursor + 1);
   if (!reader) return complain("reader: " + reader.error().text());
@@ -304,7 +306,7 @@ void SimWorld::disturb() {
 std::string SimWorld::run(int rounds) {
   open_streams();
   if (env_.dead()) restart(false);
-  if (after_start) after_start(*this);
+  if (plan_.clears_before_commit) env_.lie();
   for (int round = 0; round < rounds && wrong_.empty(); ++round) {
     for (uint64_t n = random_.below(6); n > 0; --n) workload_.step();
     fs_.clock().sleep_ms(random_.below(50));
@@ -347,6 +349,9 @@ std::string SimWorld::settle() {
       all = all && follows_[i].stream && follows_[i].stream->served() >= ticket_;
     }
     if (all) break;
+    // A new user without fence and view waits for a record that he can clear.
+    if (tries % 500 == 499)
+      for (unsigned i = 0; i < fs_.mdts(); ++i) fs_.mkdir("again" + std::to_string(tries) + "-" + std::to_string(i), static_cast<int>(i));
     if (tries < 2999) continue;
     std::string state = "does not settle:";
     for (Follow& f : follows_)

@@ -35,6 +35,9 @@ struct SimPlan {
   bool named = true;         // our user
   bool has_view = true;
   bool can_fence = true;
+  // Canaries: what must be found.
+  bool clears_before_commit = false;  // our log says that it is on disk, and is not
+  bool acts_before_clear = false;     // the mirror takes records that are not released
 };
 SimPlan random_plan(log::Random& random);
 
@@ -45,14 +48,11 @@ class SimWorld {
 
   // Runs it all. Empty: all is well; else what is wrong.
   std::string run(int rounds);
-  // Replaces the source's clear at the MDT (canaries): called with what would be cleared.
-  std::function<void(SimWorld&)> after_start;
   uint64_t gaps() const { return gaps_; }
   uint64_t records() const { return consumed_; }
   std::set<EventKind> seen;  // events
 
  private:
-  friend class Canary;
   struct Follow {
     std::unique_ptr<ModelMdt> mdt;
     MdtUser user;

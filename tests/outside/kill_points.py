@@ -160,6 +160,8 @@ class Life:
 
     def prepare(self, name):
         """What the point needs of the start that is to pass it."""
+        for helper in self.helpers:  # without a mirror it holds the state for a moment
+            helper.wait()
         if name.startswith("log.cut"):
             newest = max(glob.glob(self.reel.state + "/log/local.stream/*.seg") or [""])
             with open(newest, "ab") as file:

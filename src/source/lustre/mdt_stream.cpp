@@ -406,7 +406,7 @@ Result<Step> Stream::look() {
     Result<Fence> fence = mdt_.fence();
     if (!fence) return away(fence.error());
     MdtView after = mdt_.view();
-    bool same = after.current_index && *after.current_index >= *view.current_index && after.incarnation == view.incarnation;
+    bool same = *fence == Fence::committed && after.current_index && *after.current_index >= *view.current_index && after.incarnation == view.incarnation;
     known_index_ = same ? *view.current_index : 0;
   }
   TRY_ASSIGN(std::optional<Step> user, check_user(view));
