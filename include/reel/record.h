@@ -45,7 +45,17 @@ enum class RecordType : uint32_t {
   nopen = 24,
   gap = 32,    // the log cannot vouch for what happened before this record; name = why
   read = 33, write = 34, fsync = 35, mmap = 36,
+  stat = 37,     // asks for attributes, a link's text, permission
+  readdir = 38,
+  seek = 39,
   compute = 40, send = 41, recv = 42, barrier = 43, signal = 44, wait = 45,
+  fork = 46, exec = 47, exit = 48,
+  descriptor = 49,  // dup, fcntl, pipe, socket: what changes a table of descriptors, but open and close
+  copy = 50,        // from one descriptor to another
+  lock = 51,
+  context = 52,     // chdir, umask, user: what later calls of the process depend on
+  // What a trace says of itself (docs/trace-format.md)
+  fact = 56, string = 57, file = 58, thread = 59, loss = 60, count = 61,
 };
 
 // cr_flags: the high four bits say which extensions follow (A.2); the low twelve are per type.
@@ -75,6 +85,17 @@ struct IoExtension {
   friend bool operator==(const IoExtension&, const IoExtension&) = default;
 };
 
+// Reel's extension of traced calls (docs/trace-format.md). What a field means depends on `op`.
+struct CallExtension {
+  uint32_t op = 0;                                   // trace::Op
+  int32_t fd = -1, fd2 = -1;                         // descriptors by number
+  uint32_t fd_generation = 0, fd2_generation = 0;    // how often the number had been given out
+  uint64_t path = 0, path2 = 0;                      // numbers of strings, 0: none
+  uint32_t relative = 0, relative2 = 0;              // bytes at the end of the path that the call named itself
+  uint64_t flags = 0, mode = 0, arg = 0, arg2 = 0;
+  friend bool operator==(const CallExtension&, const CallExtension&) = default;
+};
+
 struct Record {
   uint64_t index = 0;        // per stream, strictly increasing; a log writer assigns it when 0
   uint64_t prev = 0;         // Lustre's cr_prev: kept, never interpreted
@@ -83,7 +104,7 @@ struct Record {
   uint16_t flags = kFlagVersion;
   Fid target;                // the object (RENME: the object that was overwritten, or zero)
   Fid parent;                // the directory of `name`
-  std::string_view name;     // raw bytes, never '/' or NUL; GAP: the reason
+  std::string_view name;     // raw bytes, never '/' or NUL; GAP: the reason; in traces any bytes
 
   // kFlagRename (RENME, MIGRT)
   Fid source;                // the object that moved
@@ -101,6 +122,7 @@ struct Record {
   std::string_view xattr_field;         // kExtraXattr: the raw 256-byte field
 
   std::optional<IoExtension> io;        // only in Reel's own logs
+  std::optional<CallExtension> call;    // only in traces
 };
 
 inline constexpr uint64_t pack_time(uint64_t seconds, uint32_t nanoseconds) {

@@ -61,6 +61,9 @@ int run(int argc, char** argv) {
   define_verify(app, exit_code);
   define_log_verbs(app, exit_code);
   define_fid_verbs(app, exit_code);
+  define_record(app, exit_code);
+  define_anonymize(app, exit_code);
+  define_report(app, exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

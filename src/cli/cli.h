@@ -36,6 +36,9 @@ void define_mirror(CLI::App& app, int& exit_code);
 void define_wait(CLI::App& app, int& exit_code);
 void define_status(CLI::App& app, int& exit_code);
 void define_verify(CLI::App& app, int& exit_code);
+void define_anonymize(CLI::App& app, int& exit_code);
+void define_report(CLI::App& app, int& exit_code);
+void define_record(CLI::App& app, int& exit_code);
 void define_fid_verbs(CLI::App& app, int& exit_code);     // path2fid, fid2path
 
 }  // namespace reel::cli

@@ -21,6 +21,7 @@
 #include "log/lustre_wire.h"
 #include "log/text.h"
 #include "log/text_in.h"
+#include "trace/text.h"
 
 namespace reel::cli {
 namespace {
@@ -48,7 +49,14 @@ bool wait_for_news() {
 
 using Print = std::function<Status(const Record&, std::string&)>;
 
-Print printer(const std::string& format) {
+Print printer(const std::string& format, const trace::TraceText* texts) {
+  if (texts && format != "lustre") {
+    bool json = format == "json";
+    return [texts, json](const Record& record, std::string& out) {
+      json ? texts->append_json(record, out) : texts->append_line(record, out);
+      return ok();
+    };
+  }
   if (format == "lustre") return log::encode_lustre;
   if (format == "json") {
     return [](const Record& record, std::string& out) {
@@ -70,8 +78,8 @@ struct PrintOptions {
 
 // Prints what is there; then, if wanted, what comes. Damage is told on stderr and gone around.
 Status print_records(log::Reader& reader, const PrintOptions& options, uint64_t mask,
-                     bool& damaged) {
-  Print print = printer(options.json ? "json" : options.format);
+                     uint64_t start, trace::TraceText* texts, bool& damaged) {
+  Print print = printer(options.json ? "json" : options.format, texts);
   Output output;
   Record record;
   while (!interrupted) {
@@ -89,6 +97,8 @@ Status print_records(log::Reader& reader, const PrintOptions& options, uint64_t 
       if (!options.follow || !wait_for_news()) break;
       continue;
     }
+    if (texts) texts->note(record);
+    if (record.index < start) continue;
     if (static_cast<uint32_t>(record.type) < 64 ? (mask & mask_bit(record.type)) == 0
                                                 : mask != kMaskAll)
       continue;
@@ -113,7 +123,7 @@ Result<int> run_print_mdt(const PrintOptions& options, uint64_t mask) {
              open_mdt_reader({options.log.substr(kLustre.size()), options.stream, options.start, options.follow}));
   if (options.follow) catch_interrupts();
   bool damaged = false;
-  TRY(print_records(*reader, options, mask, damaged));
+  TRY(print_records(*reader, options, mask, options.start, nullptr, damaged));
   return damaged ? kFileIo : kOk;
 }
 
@@ -132,11 +142,14 @@ Result<int> run_print(const PrintOptions& options) {
     mask &= user.mask == 0 ? kMaskDefaultLustre | ~kMaskAllLustre : user.mask;
     start = std::max(start, user.cleared + 1);
   }
+  // The names in a trace stand before the calls that use them: it is read from its beginning.
+  trace::TraceText texts;
+  bool is_trace = place.stream == trace::kStream;
   TRY_ASSIGN(std::unique_ptr<log::Reader> reader,
-             log::Reader::open(env, place.dir, place.stream, start));
+             log::Reader::open(env, place.dir, place.stream, is_trace ? 1 : start));
   if (options.follow) catch_interrupts();
   bool damaged = false;
-  TRY(print_records(*reader, options, mask, damaged));
+  TRY(print_records(*reader, options, mask, start, is_trace ? &texts : nullptr, damaged));
   return damaged ? kFileIo : kOk;
 }
 
@@ -237,12 +250,15 @@ void define_export(CLI::App& app, int& exit_code) {
   verb->add_option("LOG", options->log, "log directory, or a state directory of reel")->required();
   verb->add_option("START", options->start, "first index");
   verb->add_option("END", options->end, "last index");
-  verb->add_option("--format", options->format, "lustre (raw bytes), lfs (text) or json")
+  verb->add_option("--format", options->format, "lustre (raw bytes), lfs (text) or json; of traces also strace, chrome, fio (iolog) or csv")
       ->required()
-      ->check(CLI::IsMember({"lustre", "lfs", "json"}));
+      ->check(CLI::IsMember({"lustre", "lfs", "json", "strace", "chrome", "fio", "csv"}));
   verb->add_option("--mask", options->mask, "record types to export");
   verb->add_option("--stream", options->stream, "which stream, when there are several");
-  verb->callback([options, &exit_code] { exit_code = code_of(run_print(*options)); });
+  verb->callback([options, &exit_code] {
+    bool of_trace = is_trace_format(options->format);
+    exit_code = code_of(of_trace ? export_trace(options->log, options->format) : run_print(*options));
+  });
 }
 
 }  // namespace

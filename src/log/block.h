@@ -71,9 +71,16 @@ struct FlagMemory {
   uint64_t extra = 0;
 };
 
+// The fields of a call extension beside its op, as numbers, in the order of their bits.
+inline constexpr size_t kCallFields = 12;
+using CallFields = std::array<uint64_t, kCallFields>;
+CallFields fields_of(const CallExtension& call);
+CallExtension call_of(uint32_t op, const CallFields& fields);
+
 // What both sides remember while they go through a block.
 struct BlockMemory {
   static constexpr uint32_t kTypes = 64;
+  static constexpr uint32_t kOps = 128;
   uint64_t index = 0;
   uint64_t time = 0;
   Fid target, parent, source, source_parent;  // of the record before
@@ -81,6 +88,7 @@ struct BlockMemory {
   Caller caller;                              // of the last record that had one
   std::array<FlagMemory, kTypes> flags{};
   IoExtension io;  // of the last record that had one
+  std::array<CallFields, kOps> calls{};  // the last of each op
   Recent<Fid> fids;
   Recent<Caller> callers;
 
@@ -113,7 +121,8 @@ class BlockEncoder {
   uint32_t put_flags(const Record& record);
   uint32_t put_optional(const Record& record);
   void put_rename(const Record& record);
-  void put_io(const IoExtension& io);
+  void put_io(const IoExtension& io, bool traced);
+  void put_call(const CallExtension& call);
 
   std::vector<uint8_t> buffer_;
   uint8_t* at_;
@@ -141,6 +150,7 @@ class BlockDecoder {
   bool get_extra(Record& record);
   bool get_rename(Record& record);
   bool get_io(Record& record);
+  bool get_call(Record& record);
 
   ByteReader in_{nullptr, 0};
   BlockMemory memory_;

@@ -108,16 +108,33 @@ bool BlockDecoder::get_rename(Record& record) {
 
 bool BlockDecoder::get_io(Record& record) {
   IoExtension& io = record.io.emplace();
-  const IoExtension& last = memory_.io;
+  IoExtension& last = memory_.io;
   uint32_t head = in_.fixed<uint8_t>();
   if ((head & ~kIoKnown) != 0) return false;
-  io.offset = last.offset + last.length;
-  if (!(head & kIoAdjacent)) io.offset += static_cast<uint64_t>(unzigzag(in_.varint()));
-  io.length = (head & kIoLength) != 0 ? last.length : in_.varint();
+  bool none = (head & kIoNone) != 0;
+  if (!none) {
+    io.offset = last.offset + last.length;
+    if (!(head & kIoAdjacent)) io.offset += static_cast<uint64_t>(unzigzag(in_.varint()));
+    io.length = (head & kIoLength) != 0 ? last.length : in_.varint();
+  }
   io.result = (head & kIoWhole) != 0 ? static_cast<int64_t>(io.length) : unzigzag(in_.varint());
   io.thread = (head & kIoThread) != 0 ? last.thread : in_.varint();
   io.duration_ns = in_.varint();
-  memory_.io = io;
+  last.thread = io.thread;
+  if (none) return true;
+  last.offset = io.offset;
+  last.length = io.length;
+  return true;
+}
+
+bool BlockDecoder::get_call(Record& record) {
+  auto op = static_cast<uint32_t>(in_.varint());
+  uint64_t changed = in_.varint();
+  if (changed >> kCallFields != 0) return false;
+  CallFields& fields = memory_.calls[op % BlockMemory::kOps];
+  for (size_t i = 0; i < kCallFields; ++i)
+    if ((changed >> i & 1) != 0) fields[i] += static_cast<uint64_t>(unzigzag(in_.varint()));
+  record.call = call_of(op, fields);
   return true;
 }
 
@@ -150,6 +167,7 @@ BlockDecoder::Step BlockDecoder::next(Record& record) {
   if (has_caller(record) && !get_caller(shape, record)) return Step::bad;
   if ((record.flags & kFlagExtra) != 0 && !get_extra(record)) return Step::bad;
   if ((shape & kShapeIo) != 0 && !get_io(record)) return Step::bad;
+  if ((shape & kShapeCall) != 0 && !get_call(record)) return Step::bad;
   if (in_.failed() || record.index <= memory_.index || record.name.size() > kMaxName)
     return Step::bad;
 

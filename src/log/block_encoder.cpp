@@ -48,6 +48,31 @@ Status check(const Record& record) {
 
 }  // namespace
 
+CallFields fields_of(const CallExtension& call) {
+  auto number = [](int32_t fd) { return static_cast<uint64_t>(int64_t{fd}); };
+  return {number(call.fd), call.fd_generation, call.path,           call.flags,
+          call.relative,   call.arg,           number(call.fd2),    call.fd2_generation,
+          call.mode,       call.path2,         call.relative2,      call.arg2};
+}
+
+CallExtension call_of(uint32_t op, const CallFields& fields) {
+  CallExtension call;
+  call.op = op;
+  call.fd = static_cast<int32_t>(fields[0]);
+  call.fd_generation = static_cast<uint32_t>(fields[1]);
+  call.path = fields[2];
+  call.flags = fields[3];
+  call.relative = static_cast<uint32_t>(fields[4]);
+  call.arg = fields[5];
+  call.fd2 = static_cast<int32_t>(fields[6]);
+  call.fd2_generation = static_cast<uint32_t>(fields[7]);
+  call.mode = fields[8];
+  call.path2 = fields[9];
+  call.relative2 = static_cast<uint32_t>(fields[10]);
+  call.arg2 = fields[11];
+  return call;
+}
+
 void BlockMemory::start(uint64_t first_index) {
   index = first_index - 1;
   time = 0;
@@ -55,6 +80,7 @@ void BlockMemory::start(uint64_t first_index) {
   caller = Caller{};
   flags.fill({});
   io = IoExtension{};
+  calls.fill(fields_of(CallExtension{}));
   fids.clear();
   callers.clear();
 }
@@ -139,22 +165,43 @@ void BlockEncoder::put_rename(const Record& record) {
   memory_.source_parent = record.source_parent;
 }
 
-void BlockEncoder::put_io(const IoExtension& io) {
-  const IoExtension& last = memory_.io;
+void BlockEncoder::put_io(const IoExtension& io, bool traced) {
+  IoExtension& last = memory_.io;
   uint64_t expected = last.offset + last.length;
   uint32_t head = 0;
-  if (io.offset == expected) head |= kIoAdjacent;
-  if (io.length == last.length) head |= kIoLength;
+  if (traced && io.offset == 0 && io.length == 0) {
+    head |= kIoNone;
+  } else {
+    if (io.offset == expected) head |= kIoAdjacent;
+    if (io.length == last.length) head |= kIoLength;
+  }
   if (static_cast<uint64_t>(io.result) == io.length) head |= kIoWhole;
   if (io.thread == last.thread) head |= kIoThread;
   *at_++ = static_cast<uint8_t>(head);
-  if (!(head & kIoAdjacent))
+  if ((head & (kIoAdjacent | kIoNone)) == 0)
     at_ = store_varint(at_, zigzag(static_cast<int64_t>(io.offset - expected)));
-  if (!(head & kIoLength)) at_ = store_varint(at_, io.length);
+  if ((head & (kIoLength | kIoNone)) == 0) at_ = store_varint(at_, io.length);
   if (!(head & kIoWhole)) at_ = store_varint(at_, zigzag(io.result));
   if (!(head & kIoThread)) at_ = store_varint(at_, io.thread);
   at_ = store_varint(at_, io.duration_ns);
-  memory_.io = io;
+  last.thread = io.thread;
+  if ((head & kIoNone) != 0) return;
+  last.offset = io.offset;
+  last.length = io.length;
+}
+
+void BlockEncoder::put_call(const CallExtension& call) {
+  CallFields fields = fields_of(call);
+  CallFields& last = memory_.calls[call.op % BlockMemory::kOps];
+  uint32_t changed = 0;
+  for (size_t i = 0; i < kCallFields; ++i)
+    if (fields[i] != last[i]) changed |= 1u << i;
+  at_ = store_varint(at_, call.op);
+  at_ = store_varint(at_, changed);
+  for (size_t i = 0; i < kCallFields; ++i)
+    if ((changed >> i & 1) != 0)
+      at_ = store_varint(at_, zigzag(static_cast<int64_t>(fields[i] - last[i])));
+  last = fields;
 }
 
 // Flags and extra flags, when this type's last record had others.
@@ -192,7 +239,11 @@ uint32_t BlockEncoder::put_optional(const Record& record) {
   if (has_extra(record, kExtraXattr)) put_trimmed(record.xattr_field);
   if (record.io) {
     shape |= kShapeIo;
-    put_io(*record.io);
+    put_io(*record.io, record.call.has_value());
+  }
+  if (record.call) {
+    shape |= kShapeCall;
+    put_call(*record.call);
   }
   return shape;
 }

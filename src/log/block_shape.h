@@ -29,14 +29,16 @@ inline constexpr uint32_t kShapeCaller = 1u << 8;  // caller differs from the la
 inline constexpr uint32_t kShapeName = 1u << 9;
 inline constexpr uint32_t kShapePrev = 1u << 10;  // cr_prev is not zero
 inline constexpr uint32_t kShapeIo = 1u << 11;
-inline constexpr uint32_t kShapeKnown = 0x0fff;
+inline constexpr uint32_t kShapeCall = 1u << 12;  // segments of version 2
+inline constexpr uint32_t kShapeKnown = 0x1fff;
 
 // The byte before the I/O extension.
 inline constexpr uint32_t kIoAdjacent = 1;  // offset = the last one's offset + length
 inline constexpr uint32_t kIoLength = 2;    // length as the last one's
 inline constexpr uint32_t kIoWhole = 4;     // result = length
 inline constexpr uint32_t kIoThread = 8;    // thread as the last one's
-inline constexpr uint32_t kIoKnown = 15;
+inline constexpr uint32_t kIoNone = 16;     // offset and length are 0; the last ones stay (version 2)
+inline constexpr uint32_t kIoKnown = 31;
 
 inline bool has_jobid(const Record& record) {
   return (record.flags & kFlagJobid) != 0;

@@ -32,7 +32,7 @@ uint64_t block_prefix(uint32_t salt) {
 void encode(const SegmentHeader& header, uint8_t* to) {
   std::memset(to, 0, kSegmentHeaderSize);
   store_le(to, kSegmentMagic);
-  store_le(to + 8, kVersion);
+  store_le(to + 8, header.version);
   store_le(to + 12, static_cast<uint32_t>(kSegmentHeaderSize));
   store_le(to + 16, header.salt);
   store_le(to + 20, static_cast<uint32_t>(header.stream.size()));
@@ -49,12 +49,13 @@ Result<SegmentHeader> decode_segment_header(const uint8_t* from) {
   if (load_le<uint64_t>(from + 120) != checksum(from, 120))
     return Error(Code::corrupt, "the segment header's checksum is wrong");
   uint32_t version = load_le<uint32_t>(from + 8);
-  if (version != kVersion) {
+  if (version < kVersion || version > kTraceVersion) {
     return Error(Code::newer, "format version " + std::to_string(version) +
-                                  ", this reel reads version " + std::to_string(kVersion) +
+                                  ", this reel reads versions up to " + std::to_string(kTraceVersion) +
                                   "; use a newer reel");
   }
   SegmentHeader header;
+  header.version = version;
   header.salt = load_le<uint32_t>(from + 16);
   header.first_index = load_le<uint64_t>(from + 24);
   header.prev_index = load_le<uint64_t>(from + 32);

@@ -14,7 +14,8 @@
 
 namespace reel::log {
 
-inline constexpr uint32_t kVersion = 1;
+inline constexpr uint32_t kVersion = 1;       // of a changelog's segments, and of `users`
+inline constexpr uint32_t kTraceVersion = 2;  // of a trace's: records may have a call extension
 inline constexpr size_t kSegmentHeaderSize = 128;
 inline constexpr size_t kBlockHeaderSize = 80;
 inline constexpr size_t kMaxStreamName = 48;
@@ -26,6 +27,7 @@ inline constexpr uint32_t kBlockSeal = 2;  // no records: a writer ended in good
 inline constexpr uint32_t kBlockFlagsKnown = 3;
 
 struct SegmentHeader {
+  uint32_t version = kVersion;
   uint32_t salt = 0;  // repeated in every block: blocks of other files are not taken for ours
   uint64_t first_index = 0;  // no record of this segment has a lower one
   uint64_t prev_index = 0;   // the last index written to the stream before this segment, 0: none

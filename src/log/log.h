@@ -20,6 +20,7 @@ struct WriterOptions {
   uint64_t segment_bytes = 64u << 20;  // a segment is closed when it has grown past this
   uint32_t block_bytes = 64u << 10;    // uncompressed size at which a block is closed
   bool compress = true;                // zstd
+  bool trace = false;                  // new segments are of version 2: records may have a call extension
 };
 
 // Appends to one stream. append() and commit() from one thread; the indexes may be read from any.

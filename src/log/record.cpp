@@ -28,6 +28,12 @@ constexpr TypeName kTypeNames[] = {
     {RecordType::write, "WRITE"},     {RecordType::fsync, "FSYNC"},   {RecordType::mmap, "MMAP"},
     {RecordType::compute, "COMPUTE"}, {RecordType::send, "SEND"},     {RecordType::recv, "RECV"},
     {RecordType::barrier, "BARRIER"}, {RecordType::signal, "SIGNAL"}, {RecordType::wait, "WAIT"},
+    {RecordType::stat, "STAT"},       {RecordType::readdir, "READDIR"}, {RecordType::seek, "SEEK"},
+    {RecordType::fork, "FORK"},       {RecordType::exec, "EXEC"},     {RecordType::exit, "EXIT"},
+    {RecordType::descriptor, "DESC"}, {RecordType::copy, "COPY"},     {RecordType::lock, "LOCK"},
+    {RecordType::context, "CONTEXT"}, {RecordType::fact, "FACT"},     {RecordType::string, "STRING"},
+    {RecordType::file, "FILE"},       {RecordType::thread, "THREAD"}, {RecordType::loss, "LOSS"},
+    {RecordType::count, "COUNT"},
 };
 
 template <class T>

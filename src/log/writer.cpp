@@ -60,7 +60,7 @@ class StreamWriter : public Writer {
   WriterOptions options_;
   std::unique_ptr<Lock> lock_;
   std::unique_ptr<File> file_;
-  uint32_t salt_ = 0;
+  uint32_t salt_ = 0, version_ = kVersion;
   uint64_t end_ = 0;    // bytes of good blocks (and header) in file_
   bool dirty_ = false;  // file_ holds what no datasync covers
   bool sealed_ = true;  // nothing was written since the last seal, or ever
@@ -111,6 +111,7 @@ Status StreamWriter::adopt(const SegmentEntry& newest) {
     written_ = segment->header()->prev_index;
     max_time_ = segment->header()->max_time;
     salt_ = segment->header()->salt;
+    version_ = segment->header()->version;
   }
   bool any = false;
   TRY(walk(*segment, any));
@@ -162,6 +163,7 @@ Status StreamWriter::new_segment() {
   uint64_t first = std::max(last_.load(), written_) + 1;
   if (!encoder_.empty()) first = encoder_.first_index();
   SegmentHeader header;
+  header.version = options_.trace ? kTraceVersion : kVersion;
   header.first_index = first;
   header.prev_index = written_;
   uint64_t now = env_.realtime_ns();
@@ -178,12 +180,16 @@ Status StreamWriter::new_segment() {
                    std::string(reinterpret_cast<char*>(bytes), sizeof bytes)));
   TRY_ASSIGN(file_, env_.open(path, OpenMode::append));
   salt_ = header.salt;
+  version_ = header.version;
   end_ = kSegmentHeaderSize;
   return ok();
 }
 
 Result<uint64_t> StreamWriter::append(const Record& record) {
   if (broken_) return broken_->clone();
+  if (record.call && version_ < kTraceVersion)
+    return Error(Code::invalid, "a traced call cannot go into " + dir_ +
+                                    ", which is a changelog; record into a new directory");
   if (encoder_.size() >= options_.block_bytes) TRY(write_block());
   uint64_t last = last_.load(std::memory_order_relaxed);
   Record numbered = record;

@@ -77,6 +77,23 @@ void fold(const Record& record, DirtySet& dirty) {
     case RecordType::signal:
     case RecordType::wait:
       return;
+    case RecordType::stat:
+    case RecordType::readdir:
+    case RecordType::seek:
+    case RecordType::fork:
+    case RecordType::exec:
+    case RecordType::exit:
+    case RecordType::descriptor:
+    case RecordType::copy:
+    case RecordType::lock:
+    case RecordType::context:
+    case RecordType::fact:
+    case RecordType::string:
+    case RecordType::file:
+    case RecordType::thread:
+    case RecordType::loss:
+    case RecordType::count:
+      break;  // of a trace, which no mirror follows
   }
   // A type this version does not know may mean anything: doubt is a gap.
   dirty.gaps.push_back(Fid{});

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The verb record.
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <map>
+#include <memory>
+
+#include "base/env.h"
+#include "cli/cli.h"
+#include "cli/log_verbs.h"
+#include "trace/recording.h"
+
+namespace reel::cli {
+namespace {
+
+struct Options {
+  trace::RecordOptions record;
+  std::string mask;
+  std::string via = "auto";
+  bool recover = false;
+  bool quiet = false;
+};
+
+// Beside reel itself, or where `install` puts it.
+std::string preload_library() {
+  std::error_code error;
+  std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+  for (const char* place : {"libreel-record.so", "../lib/reel/libreel-record.so"}) {
+    std::filesystem::path file = (self / place).lexically_normal();
+    if (::access(file.c_str(), R_OK) == 0) return file.string();
+  }
+  return (self / "libreel-record.so").string();
+}
+
+std::string default_log(const std::string& command) {
+  std::string name = std::filesystem::path(command).filename().string();
+  return name + ".trace";
+}
+
+void tell(const trace::Recorded& recorded, const std::string& log) {
+  std::fprintf(stderr, "reel: %llu calls recorded in %s\n", static_cast<unsigned long long>(recorded.events),
+               log.c_str());
+  for (const std::string& reason : recorded.incomplete)
+    std::fprintf(stderr, "reel: incomplete: %s\n", reason.c_str());
+}
+
+Result<int> run_record(Options& options) {
+  Env& env = Env::posix();
+  trace::RecordOptions& record = options.record;
+  if (options.recover) {
+    if (record.log.empty()) return Error(Code::invalid, "record --recover: name the log with -o");
+    TRY_ASSIGN(trace::Recorded recorded, trace::recover(env, record.log));
+    tell(recorded, record.log);
+    return kOk;
+  }
+  if (record.command.empty()) return Error(Code::invalid, "record: no command; reel record -o LOG -- CMD ARGS");
+  if (record.log.empty()) record.log = default_log(record.command[0]);
+  if (!options.mask.empty()) {
+    TRY_ASSIGN(record.filter.types, parse_mask(options.mask, kMaskAll));
+  }
+  static const std::map<std::string, trace::Via> kVia = {{"auto", trace::Via::automatic},
+                                                         {"bpf", trace::Via::bpf},
+                                                         {"preload", trace::Via::preload},
+                                                         {"ptrace", trace::Via::ptrace}};
+  record.via = kVia.at(options.via);
+  record.preload_library = preload_library();
+  TRY_ASSIGN(trace::Recorded recorded, trace::record(env, record));
+  if (!options.quiet) tell(recorded, record.log);
+  return recorded.exit_code;
+}
+
+}  // namespace
+
+void define_record(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<Options>();
+  trace::RecordOptions& record = options->record;
+  CLI::App* verb = app.add_subcommand("record", "record the I/O of a command and of all it starts; the exit code is the command's");
+  verb->add_option("CMD", record.command, "the command and its arguments, after --")->type_name("ARG");
+  verb->add_option("-o,--output", record.log, "directory of the log (default: ./COMMAND.trace)");
+  verb->add_option("--via", options->via, "recorder (default: the best that can be had)")
+      ->check(CLI::IsMember({"auto", "bpf", "preload", "ptrace"}));
+  verb->add_option("--path", record.filter.include, "only files whose absolute path matches this pattern ('*' also matches '/')");
+  verb->add_option("--not-path", record.filter.exclude, "no files whose path matches");
+  verb->add_option("--mask", options->mask, "only these types of calls: READ,WRITE or -STAT ...");
+  verb->add_option("--user", record.filter.users, "only processes of this user id");
+  verb->add_option("--program", record.filter.programs, "only programs whose name matches");
+  verb->add_option("--min-size", record.filter.min_bytes, "only reads and writes of at least so many bytes");
+  verb->add_option("--ring-limit", record.ring_limit, "bytes that rings may have which are not collected yet (default 1 GiB); beyond, calls are lost and counted");
+  verb->add_flag("--recover", options->recover, "put what a killed recording has left into the log -o");
+  verb->add_flag("-q,--quiet", options->quiet, "say nothing at the end");
+  verb->callback([options, &exit_code] { exit_code = code_of(run_record(*options)); });
+}
+
+}  // namespace reel::cli

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The verb report, and export's formats of traces.
+#include "report/report.h"
+
+#include <cstdio>
+#include <memory>
+
+#include "base/env.h"
+#include "cli/cli.h"
+#include "cli/log_verbs.h"
+#include "cli/output.h"
+#include "report/export.h"
+
+namespace reel::cli {
+namespace {
+
+struct Options {
+  std::string log;
+  bool json = false;
+};
+
+Result<int> run_report(const Options& options) {
+  TRY_ASSIGN(trace::Trace trace, trace::load(Env::posix(), options.log));
+  report::Report made = report::make_report(trace);
+  Output output;
+  output.text() = options.json ? report::json_of(made) : report::text_of(made);
+  TRY(output.flush());
+  return trace.damaged ? kFileIo : kOk;
+}
+
+}  // namespace
+
+bool is_trace_format(const std::string& format) {
+  report::Format known;
+  return report::format_of(format, known);
+}
+
+Result<int> export_trace(const std::string& log, const std::string& format) {
+  report::Format known = report::Format::strace;
+  report::format_of(format, known);
+  TRY_ASSIGN(trace::Trace trace, trace::load(Env::posix(), log));
+  Output output;
+  TRY(report::write_as(trace, known, [&output](const std::string& text) {
+    output.text() += text;
+    return output.maybe_flush();
+  }));
+  TRY(output.flush());
+  for (const std::string& reason : trace.incomplete()) std::fprintf(stderr, "reel: incomplete: %s\n", reason.c_str());
+  return trace.damaged ? kFileIo : kOk;
+}
+
+void define_report(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("report", "a trace in figures: by operation, program and file");
+  verb->add_option("LOG", options->log, "the trace")->required();
+  verb->add_flag("--json", options->json, "one JSON object");
+  verb->callback([options, &exit_code] { exit_code = code_of(run_report(*options)); });
+}
+
+}  // namespace reel::cli

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The inside of the preload recorder. It lives in other people's programs, so: no allocation, no
+// locks, no library but libc, every call of its own made directly to the kernel, errno as the call
+// left it, no descriptor kept open, nothing ever refused that would have worked without it.
+#pragma once
+
+#include <errno.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/codec.h"
+#include "trace/wire.h"
+
+#define REEL_EXPORT extern "C" __attribute__((visibility("default")))
+
+namespace reel::trace::shim {
+
+// A system call as the kernel sees it: -errno on failure, errno untouched.
+long kernel(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0);
+
+uint64_t now();  // monotonic nanoseconds
+
+// True when calls of this thread are to be recorded. Sets everything up at the first call.
+bool recording();
+
+// The libc function that ours stands before. `slot` remembers it.
+void* find_real(const char* name, void** slot);
+
+// One call while it happens. Made before it, with the time of entry.
+class Call {
+ public:
+  explicit Call(Op op) : op_(static_cast<uint16_t>(op)), on_(recording()) {
+    if (on_) enter_ = now();
+  }
+  bool on() const { return on_; }
+  uint64_t entered() const { return enter_; }
+
+  // What the event will hold; only the set ones cost room.
+  void path(const char* p) { path_ = p; }
+  void path2(const char* p) { path2_ = p; }
+  void args(uint64_t a, uint64_t b = 0) {
+    arg_ = a;
+    arg2_ = b;
+    has_args_ = true;
+  }
+  void data(const char* bytes, uint32_t size) {
+    data_ = bytes;
+    data_size_ = size;
+  }
+  int32_t fd = -1, fd2 = -1;
+  uint64_t offset = 0, length = 0;
+  uint32_t flags = 0, mode = 0;
+  wire::Object* object = nullptr;
+  wire::Object* before = nullptr;
+
+  // The call has returned `result`, with errno as it is now; errno is the same afterwards.
+  void done(long result) {
+    if (on_) finish(result, now());
+  }
+  void finish(long result, uint64_t exit_ns);
+  // The same for a call that returns -1 and errno; gives its result back.
+  template <class T>
+  T result(T value) {
+    if (on_) finish(value < 0 ? -static_cast<long>(errno) : static_cast<long>(value), now());
+    return value;
+  }
+  void set_op(uint16_t op) { op_ = op; }
+  void begin_at(uint64_t ns) { enter_ = ns; }
+  void begin_now() { enter_ = now(); }  // what went before was our own doing
+
+ private:
+  uint16_t op_;
+  bool on_;
+  bool has_args_ = false;
+  uint64_t enter_ = 0;
+  const char* path_ = nullptr;
+  const char* path2_ = nullptr;
+  const char* data_ = nullptr;
+  uint32_t data_size_ = 0;
+  uint64_t arg_ = 0, arg2_ = 0;
+};
+
+// What is at a path or descriptor now; links 0 when nothing is. errno untouched.
+void look(int dirfd, const char* path, int at_flags, wire::Object& object);
+
+// Around fork and vfork: the child begins with rings of its own.
+struct ThreadSlot {
+  unsigned char bytes[128];
+};
+void forget_rings();
+void take_rings(ThreadSlot& slot);             // vfork: the parent's are kept while the child runs
+void give_back_rings(const ThreadSlot& slot);
+void end_thread();               // no more events of this thread
+void set_parent(int32_t tid);    // which thread made this one
+
+// libc opens files within itself, too. Before stdio uses a descriptor that was never seen: says what it is.
+void tell_unseen(int fd);
+void patch_stdio();              // stdio's own reads and writes come to us
+const char* own_path();          // of this library
+const char* ring_dir();
+
+}  // namespace reel::trace::shim
+
+// The real function of this name and type, found once.
+#define REEL_REAL(type, name)                                                                    \
+  static void* real_slot;                                                                        \
+  auto real = reinterpret_cast<type>(                                                            \
+      real_slot ? real_slot : reel::trace::shim::find_real(#name, &real_slot))

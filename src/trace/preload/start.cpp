@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How the shim comes to life in a process, and what it asks the system directly.
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "trace/preload/process_state.h"
+#include "trace/preload/shim.h"
+
+namespace reel::trace::shim {
+namespace {
+
+ProcessState state;
+pthread_key_t end_key;
+bool has_end_key = false;
+
+bool copy_text(char* to, size_t capacity, const char* from) {
+  size_t size = from ? strlen(from) : 0;
+  if (size == 0 || size >= capacity) return false;
+  memcpy(to, from, size + 1);
+  return true;
+}
+
+wire::Control* map_control() {
+  char path[4200];
+  size_t size = strlen(state.dir);
+  memcpy(path, state.dir, size);
+  path[size] = '/';
+  memcpy(path + size + 1, wire::kControlName, strlen(wire::kControlName) + 1);
+  long fd = kernel(SYS_openat, AT_FDCWD, reinterpret_cast<long>(path), O_RDWR | O_CLOEXEC, 0);
+  if (fd < 0) return nullptr;
+  long at = kernel(SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  kernel(SYS_close, fd);
+  if (at <= 0) return nullptr;
+  auto* control = reinterpret_cast<wire::Control*>(at);
+  if (control->magic == wire::kControlMagic && control->version == wire::kVersion) return control;
+  kernel(SYS_munmap, at, 4096);
+  return nullptr;
+}
+
+void thread_ends(void*) {
+  Call call(Op::exit_thread);
+  if (!call.on()) return;
+  call.done(0);
+  end_thread();
+}
+
+// The program is there, and we are in it: the first event of each image.
+void hello() {
+  char file[wire::kMaxPath];
+  long size = kernel(SYS_readlink, reinterpret_cast<long>("/proc/self/exe"),
+                     reinterpret_cast<long>(file), sizeof file - 1);
+  if (size < 0) size = 0;
+  file[size] = '\0';
+  Call call(Op::none);
+  call.set_op(wire::kOpHello);
+  call.path(file);
+  call.done(0);
+}
+
+// exit() has been called; registered first, so that what other handlers do comes before.
+void leave(int status, void*) {
+  Call call(Op::exit);
+  call.args(static_cast<uint32_t>(status), 0);
+  call.done(0);
+}
+
+__attribute__((constructor)) void begin() {
+  int error = errno;
+  if (start_process()) {
+    patch_stdio();
+    on_exit(leave, nullptr);
+  }
+  errno = error;
+}
+
+}  // namespace
+
+long kernel(long number, long a, long b, long c, long d, long e, long f) {
+  register long r10 __asm__("r10") = d;
+  register long r8 __asm__("r8") = e;
+  register long r9 __asm__("r9") = f;
+  long result;
+  __asm__ volatile("syscall"
+                   : "=a"(result)
+                   : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                   : "rcx", "r11", "memory");
+  return result;
+}
+
+void* find_real(const char* name, void** slot) {
+  int error = errno;
+  void* found = dlsym(RTLD_NEXT, name);
+  __atomic_store_n(slot, found, __ATOMIC_RELEASE);
+  errno = error;
+  return found;
+}
+
+ProcessState& process() {
+  return state;
+}
+
+bool start_process() {
+  if (state.control) return true;
+  if (state.tried) return false;
+  state.tried = true;
+  if (!copy_text(state.dir, sizeof state.dir, getenv(wire::kEnvDir))) return false;
+  Dl_info self;
+  if (!dladdr(reinterpret_cast<void*>(&start_process), &self) ||
+      !copy_text(state.library, sizeof state.library, self.dli_fname))
+    return false;
+  wire::Control* control = map_control();
+  if (!control) return false;
+  has_end_key = pthread_key_create(&end_key, thread_ends) == 0;
+  __atomic_store_n(&state.control, control, __ATOMIC_RELEASE);
+  hello();  // before any other event: constructors of other libraries may come before ours
+  return true;
+}
+
+void watch_thread_end() {
+  if (has_end_key) pthread_setspecific(end_key, &state);
+}
+
+const char* own_path() {
+  return state.library;
+}
+
+const char* ring_dir() {
+  return state.dir;
+}
+
+}  // namespace reel::trace::shim

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The ptrace recorder's loop: every thread of the command and of what it starts stops before and
+// after each recorded call.
+#include "trace/ptrace/tracer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "trace/collect/collector.h"
+#include "trace/ptrace/memory.h"
+
+namespace reel::trace {
+namespace {
+
+constexpr int kWaitMs = 100;
+constexpr uint64_t kFlush_ns = 100'000'000;  // what is older is in the log: a block for each call would be slow
+
+// <linux/ptrace.h> cannot stand beside <sys/ptrace.h>; glibc has the structure under its own name.
+using CallInfo = struct __ptrace_syscall_info;
+
+long options() {
+  return PTRACE_O_TRACESECCOMP | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
+         PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC;
+}
+
+void go_on(int32_t tid, int signal = 0) {
+  ::ptrace(PTRACE_CONT, tid, nullptr, signal);
+}
+
+struct StatusFile {
+  int32_t tgid = 0, ppid = 0;
+  uint32_t uid = 0, gid = 0;
+  std::string name;
+};
+
+StatusFile read_status(int32_t tid) {
+  StatusFile status;
+  std::ifstream in("/proc/" + std::to_string(tid) + "/status");
+  for (std::string key; in >> key;) {
+    uint32_t real = 0;
+    if (key == "Name:") in >> status.name;
+    if (key == "Tgid:") in >> status.tgid;
+    if (key == "PPid:") in >> status.ppid;
+    if (key == "Uid:") in >> real >> status.uid;
+    if (key == "Gid:") in >> real >> status.gid;
+    in.ignore(4096, '\n');
+  }
+  return status;
+}
+
+bool may_change_what_is_there(const FetchedCall& call) {
+  switch (call.shape->op) {
+    case Op::unlink:
+    case Op::rename:
+    case Op::rmdir:
+    case Op::link:
+    case Op::truncate:
+    case Op::chmod:
+    case Op::chown:
+    case Op::utimens:
+    case Op::setxattr:
+    case Op::removexattr:
+      return true;
+    case Op::open:
+      return (call.shape->number == SYS_creat) ||
+             (call.arguments[call.shape->path + 1] & (O_CREAT | O_TRUNC)) != 0 || call.has_blob;
+    default:
+      return false;
+  }
+}
+
+bool names_the_link_itself(Op op) {
+  return op == Op::unlink || op == Op::rename || op == Op::rmdir || op == Op::link;
+}
+
+}  // namespace
+
+Status Tracer::attach(int32_t pid) {
+  int status = 0;
+  // The child stops itself before it does anything.
+  while (::waitpid(pid, &status, WUNTRACED) < 0 && errno == EINTR) {
+  }
+  if (::ptrace(PTRACE_SEIZE, pid, nullptr, options()) != 0)
+    return Error::from_errno(errno, "ptrace of the command (is it forbidden here? see /proc/sys/kernel/yama/ptrace_scope)");
+  ::kill(pid, SIGCONT);
+  tracees_[pid].pid = pid;
+  return ok();
+}
+
+Result<uint32_t> Tracer::thread_of(int32_t tid, Tracee& tracee) {
+  if (tracee.known) return tracee.thread;
+  StatusFile status = read_status(tid);
+  Origin origin;
+  origin.pid = tracee.pid = status.tgid != 0 ? status.tgid : tid;
+  origin.tid = tid;
+  origin.ppid = status.ppid;
+  origin.parent = tracee.parent;
+  origin.uid = status.uid;
+  origin.gid = status.gid;
+  origin.made_ns = monotonic_now();
+  origin.name = status.name;
+  origin.begins = true;
+  TRY_ASSIGN(tracee.thread, assembler_.thread(origin));
+  tracee.known = true;
+  return tracee.thread;
+}
+
+Status Tracer::entered(int32_t tid, Tracee& tracee) {
+  CallInfo info{};
+  long size = ::ptrace(PTRACE_GET_SYSCALL_INFO, tid, reinterpret_cast<void*>(sizeof info), &info);
+  if (size <= 0 || info.op != PTRACE_SYSCALL_INFO_SECCOMP || info.arch != AUDIT_ARCH_X86_64) {
+    go_on(tid);
+    return ok();
+  }
+  const CallShape* shape = shape_of(info.seccomp.nr);
+  if (!shape) {
+    go_on(tid);
+    return ok();
+  }
+  TRY(thread_of(tid, tracee));
+  tracee.call = FetchedCall{};
+  tracee.call.shape = shape;
+  for (int i = 0; i < 6; ++i) tracee.call.arguments[i] = info.seccomp.args[i];
+  fetch_before(tid, tracee.call);
+  tracee.before.reset();
+  if (shape->path >= 0 && !tracee.call.path.empty() && may_change_what_is_there(tracee.call)) {
+    int32_t dirfd = shape->dirfd == kCwdArg ? AT_FDCWD : static_cast<int32_t>(info.seccomp.args[shape->dirfd]);
+    tracee.before = look_as(tid, dirfd, tracee.call.path, !names_the_link_itself(shape->op));
+  }
+  tracee.in_call = true;
+  tracee.call.enter_ns = monotonic_now();
+  if (shape->number == SYS_exit || shape->number == SYS_exit_group) {
+    // There is no return.
+    tracee.call.exit_ns = tracee.call.enter_ns;
+    tracee.in_call = false;
+    TRY(emit(tid, tracee));
+    go_on(tid);
+    return ok();
+  }
+  ::ptrace(PTRACE_SYSCALL, tid, nullptr, 0);
+  return ok();
+}
+
+Status Tracer::returned(int32_t tid, Tracee& tracee) {
+  uint64_t now = monotonic_now();
+  CallInfo info{};
+  long size = ::ptrace(PTRACE_GET_SYSCALL_INFO, tid, reinterpret_cast<void*>(sizeof info), &info);
+  if (size <= 0 || info.op != PTRACE_SYSCALL_INFO_EXIT || !tracee.in_call) {
+    // A call's beginning, seen because of PTRACE_SYSCALL: its end comes next.
+    if (size > 0 && info.op == PTRACE_SYSCALL_INFO_ENTRY && tracee.in_call)
+      ::ptrace(PTRACE_SYSCALL, tid, nullptr, 0);
+    else
+      go_on(tid);
+    return ok();
+  }
+  tracee.in_call = false;
+  tracee.call.exit_ns = now;
+  tracee.call.result = info.exit.rval;
+  fetch_after(tid, tracee.call);
+  Status done = emit(tid, tracee);
+  go_on(tid);
+  return done;
+}
+
+Status Tracer::emit(int32_t tid, Tracee& tracee) {
+  // A call that is begun again after a signal is one call of the program.
+  if (tracee.call.result <= -512 && tracee.call.result >= -516) return ok();
+  Raw raw;
+  if (!to_raw(tracee.call, raw)) return ok();
+  raw.before = tracee.before;
+  bool succeeded = tracee.call.result >= 0;
+  if (raw.op() == Op::open && succeeded) raw.object = look_at_fd(tid, static_cast<int32_t>(tracee.call.result));
+  if (raw.op() == Op::stat && succeeded) {
+    if (raw.path.empty())
+      raw.object = look_at_fd(tid, raw.event.fd);
+    else
+      raw.object = look_as(tid, raw.event.fd, tracee.call.path, (raw.event.flags & AT_SYMLINK_NOFOLLOW) == 0);
+  }
+  return assembler_.take(tracee.thread, raw);
+}
+
+// The new one has stopped, or will; it is known who made it.
+Status Tracer::made_child(int32_t tid) {
+  unsigned long child = 0;
+  if (::ptrace(PTRACE_GETEVENTMSG, tid, nullptr, &child) != 0) return ok();
+  Tracee& made = tracees_[static_cast<int32_t>(child)];
+  made.parent = tid;
+  return ok();
+}
+
+Status Tracer::ended(int32_t tid, int status) {
+  tracees_.erase(tid);
+  if (tid == command_) exit_code_ = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  return assembler_.process_ended(tid, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+}
+
+Status Tracer::stopped(int32_t tid, int status) {
+  Tracee& tracee = tracees_[tid];
+  int signal = WSTOPSIG(status);
+  int event = status >> 16;
+  switch (event) {
+    case PTRACE_EVENT_SECCOMP:
+      return entered(tid, tracee);
+    case PTRACE_EVENT_FORK:
+    case PTRACE_EVENT_VFORK:
+    case PTRACE_EVENT_CLONE:
+      TRY(made_child(tid));
+      break;
+    case PTRACE_EVENT_STOP:
+      if (signal != SIGTRAP) {  // stopped as a job: stays so until SIGCONT
+        ::ptrace(PTRACE_LISTEN, tid, nullptr, 0);
+        return ok();
+      }
+      go_on(tid);
+      return ok();
+    case 0:
+      if (signal == (SIGTRAP | 0x80)) return returned(tid, tracee);
+      // A signal on its way to the program.
+      ::ptrace(tracee.in_call ? PTRACE_SYSCALL : PTRACE_CONT, tid, nullptr, signal);
+      return ok();
+    default:
+      break;
+  }
+  ::ptrace(tracees_[tid].in_call ? PTRACE_SYSCALL : PTRACE_CONT, tid, nullptr, 0);
+  return ok();
+}
+
+Result<int> Tracer::run(const std::vector<std::string>& command) {
+  Command running;
+  TRY(running.launch(command, {}, [] {
+    ::raise(SIGSTOP);
+    if (!install_call_filter()) ::_exit(126);
+  }));
+  command_ = running.pid();
+  assembler_.begin(command_, std::filesystem::current_path().string());
+  TRY(attach(command_));
+  // Waiting for stops must be all that this thread does between them; signals have another.
+  std::atomic<bool> over = false;
+  std::thread signals([&] {
+    while (!over) running.pass_signals(kWaitMs);
+  });
+  Status followed = follow();
+  over = true;
+  signals.join();
+  TRY(followed);
+  TRY(assembler_.finish());
+  if (exit_code_ == 127) TRY(running.launched());
+  return exit_code_;
+}
+
+Status Tracer::follow() {
+  uint64_t flushed = monotonic_now();
+  for (;;) {
+    int status = 0;
+    int32_t tid = ::waitpid(-1, &status, __WALL);
+    if (tid < 0 && errno == ECHILD) return ok();
+    if (monotonic_now() - flushed >= kFlush_ns) {
+      flushed = monotonic_now();
+      TRY(assembler_.flush());
+    }
+    if (tid <= 0) continue;
+    if (WIFSTOPPED(status)) {
+      TRY(stopped(tid, status));
+    } else {
+      TRY(ended(tid, status));
+    }
+  }
+}
+
+}  // namespace reel::trace

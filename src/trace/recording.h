@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One recording: runs a command with a recorder on it, until it has ended, and leaves its trace.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/env.h"
+#include "reel/result.h"
+#include "trace/filter.h"
+
+namespace reel::trace {
+
+enum class Via { automatic, bpf, preload, ptrace };
+
+struct RecordOptions {
+  std::string log;                   // directory of the trace; must hold none
+  Via via = Via::automatic;
+  std::vector<std::string> command;  // found by PATH
+  Filter filter;
+  uint64_t ring_limit = 1ull << 30;  // bytes of rings that are not collected yet
+  std::string preload_library;       // the shim's file
+};
+
+struct Recorded {
+  int exit_code = 0;                     // the command's; 128 + N: ended by signal N
+  uint64_t events = 0;
+  std::vector<std::string> incomplete;   // what the trace does not have, in words
+};
+
+// Errors: not_found, permission (the command cannot be run), exists, invalid, io, no_space, unsupported.
+Result<Recorded> record(Env& env, const RecordOptions& options);
+
+// What a recording that was killed has left goes into its log.
+Result<Recorded> recover(Env& env, const std::string& log);
+
+}  // namespace reel::trace

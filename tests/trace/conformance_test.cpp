@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What every recorder must see of programs whose calls are known (probe.c). One suite, three
+// recorders, and the static probe for those that promise it.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/env.h"
+#include "recorded.h"
+
+namespace reel::trace {
+namespace {
+
+using Lines = std::vector<std::string>;
+
+struct Recorder {
+  const char* via;
+  bool is_static;
+};
+
+std::string name_of(const ::testing::TestParamInfo<Recorder>& info) {
+  return std::string(info.param.via) + (info.param.is_static ? "_static" : "");
+}
+
+class Conformance : public ::testing::TestWithParam<Recorder> {
+ protected:
+  void SetUp() override {
+    if (std::string(GetParam().via) == "bpf" && ::geteuid() != 0) GTEST_SKIP() << "the BPF recorder needs root";
+  }
+  void record(const std::string& scenario) {
+    const char* probe = GetParam().is_static ? REEL_PROBE_STATIC : REEL_PROBE;
+    record_into(run_, GetParam().via, std::string(probe) + " " + scenario);
+    EXPECT_TRUE(run_.trace.losses.empty()) << run_.said;
+    EXPECT_TRUE(run_.trace.facts.count("end"));
+  }
+  const Event* find(Op op) const {
+    for (const Event& event : run_.trace.events)
+      if (event.op == op) return &event;
+    return nullptr;
+  }
+  Recording run_;
+};
+
+TEST_P(Conformance, EveryCallOfOneThread) {
+  record("basic");
+  EXPECT_EQ(run_.exit_code, 0);
+  EXPECT_EQ(all_lines(run_),
+            (Lines{"open f", "write f 0+5=5", "pwrite f 100+3=3", "lseek f=0", "read f 0+4=4", "pread f 100+10=3",
+                   "writev f 4+5=5", "fsync f=0", "truncate f 50=0", "close f=0", "stat f=0", "rename f g=0", "link g h=0",
+                   "symlink s=0", "readlink s=1", "unlink h=0", "mkdir d=0", "open d", "open d/in", "close d/in=0",
+                   "unlink d/in=0", "close d=0", "rmdir d=0", "unlink s=0", "chmod g=0", "unlink g=0", "open missing=-2"}));
+}
+
+TEST_P(Conformance, TimesOfAThreadDoNotOverlap) {
+  record("basic");
+  for (const auto& list : run_.trace.by_thread()) {
+    uint64_t last = 0;
+    for (uint32_t i : list) {
+      const Event& event = run_.trace.events[i];
+      EXPECT_GE(event.enter_ns, last) << op_name(event.op) << " at record " << event.index;
+      last = event.exit_ns();
+    }
+  }
+}
+
+TEST_P(Conformance, CopiesOfDescriptorsShareTheirPosition) {
+  record("dups");
+  EXPECT_EQ(all_lines(run_), (Lines{"open f", "dup f", "write f 0+3=3", "dup2 f", "close f=0", "write f 3+3=3",
+                                    "dup f", "write f 6+5=5", "close f=0", "close f=0", "close f=0"}));
+  // The write to the closed number was made, and failed.
+  auto bad = std::find_if(run_.trace.events.begin(), run_.trace.events.end(),
+                          [](const Event& e) { return e.op == Op::write && e.result == -9; });
+  EXPECT_NE(bad, run_.trace.events.end());
+}
+
+TEST_P(Conformance, EveryThreadIsAThread) {
+  record("threads");
+  int writers = 0;
+  for (auto& [thread, lines] : lines_of(run_)) {
+    ++writers;
+    ASSERT_EQ(lines.size(), 202u) << "of thread " << thread;
+    for (size_t i = 0; i < 200; ++i)
+      EXPECT_EQ(lines[i + 1].substr(lines[i + 1].find(' ', 8)), " " + std::to_string(i * 10) + "+10=10");
+    EXPECT_NE(run_.trace.threads[thread - 1].parent, 0u);
+    EXPECT_EQ(run_.trace.threads[thread - 1].process, run_.trace.threads[run_.trace.threads[thread - 1].parent - 1].process);
+  }
+  EXPECT_EQ(writers, 4);
+}
+
+TEST_P(Conformance, AForkedChildSharesItsParentsPositions) {
+  record("forks");
+  auto lines = lines_of(run_);
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines.begin()->second, (Lines{"open f", "write f 5+6=6", "close f=0"}));
+  EXPECT_EQ(lines.rbegin()->second, (Lines{"write f 0+5=5"}));
+  const Event* fork = find(Op::fork);
+  ASSERT_TRUE(fork);
+  EXPECT_EQ(fork->arg, lines.rbegin()->first);
+  const Event* wait = find(Op::wait);
+  ASSERT_TRUE(wait);
+  EXPECT_EQ(wait->result, fork->result);
+  EXPECT_EQ(wait->arg, fork->arg);
+  auto child_exit = std::find_if(run_.trace.events.begin(), run_.trace.events.end(), [&](const Event& e) {
+    return e.op == Op::exit && e.thread == fork->arg;
+  });
+  ASSERT_NE(child_exit, run_.trace.events.end());
+  EXPECT_EQ(child_exit->arg, 7u);
+}
+
+TEST_P(Conformance, WhatIsStartedIsFollowed) {
+  record("vforks");
+  auto lines = lines_of(run_);
+  ASSERT_EQ(lines.size(), 2u) << "one by vfork and exec, one by posix_spawn with an empty environment";
+  EXPECT_EQ(lines.begin()->second, (Lines{"open c", "write c 0+1=1", "close c=0"}));
+  EXPECT_EQ(lines.rbegin()->second, (Lines{"open c", "write c 1+1=1", "close c=0"}));
+  auto execs = std::count_if(run_.trace.events.begin(), run_.trace.events.end(),
+                             [](const Event& e) { return e.op == Op::exec && !e.failed(); });
+  EXPECT_EQ(execs, 3);
+}
+
+TEST_P(Conformance, StdioIsSeenAsTheCallsThatItMakes) {
+  record("stdio");
+  uint64_t written = 0;
+  bool read = false;
+  for (const std::string& line : all_lines(run_)) {
+    if (line.starts_with("write f ")) {
+      EXPECT_TRUE(line.starts_with("write f " + std::to_string(written) + "+")) << line;
+      written += std::stoull(line.substr(line.rfind('=') + 1));
+    }
+    if (line == "read f 0+4096=4096") read = true;
+  }
+  EXPECT_EQ(written, 5007u);
+  EXPECT_TRUE(read);
+  EXPECT_EQ(all_lines(run_).front(), "open f");
+  EXPECT_EQ(all_lines(run_).back(), "close f=0");
+}
+
+TEST_P(Conformance, TheLastFlushAtExitIsSeen) {
+  record("atexit");
+  EXPECT_EQ(run_.exit_code, 3);
+  Lines lines = all_lines(run_);
+  EXPECT_NE(std::find(lines.begin(), lines.end(), "write f 0+4=4"), lines.end());
+  EXPECT_EQ(run_.trace.events.back().op, Op::exit);
+  EXPECT_EQ(run_.trace.events.back().arg, 3u);
+}
+
+TEST_P(Conformance, MappingsOfFiles) {
+  record("maps");
+  Lines lines = all_lines(run_), wanted{"open f", "truncate f 8192=0", "mmap f 0+8192", "close f=0",
+                                        "msync mapping 4096+4096=0", "munmap mapping=0"};
+  std::erase_if(lines, [&](const std::string& line) {  // of libraries, by recorders that see them
+    return std::find(wanted.begin(), wanted.end(), line) == wanted.end();
+  });
+  // A static program's start, or the loader's, unmaps other things.
+  while (std::count(lines.begin(), lines.end(), "munmap mapping=0") > 1)
+    lines.erase(std::find(lines.begin(), lines.end(), "munmap mapping=0"));
+  EXPECT_EQ(lines, wanted);
+}
+
+TEST_P(Conformance, NothingIsLostWhenItIsKilled) {
+  record("killed");
+  EXPECT_EQ(run_.exit_code, 137);
+  Lines lines = all_lines(run_);
+  ASSERT_EQ(lines.size(), 11u);
+  EXPECT_EQ(lines.back(), "write f 9+1=1");
+  ASSERT_EQ(run_.trace.events.back().op, Op::exit);
+}
+
+TEST_P(Conformance, UnderscoreExitFlushesNothing) {
+  record("quits");
+  EXPECT_EQ(run_.exit_code, 9);
+  for (const std::string& line : all_lines(run_)) EXPECT_FALSE(line.starts_with("write")) << line;
+  EXPECT_EQ(run_.trace.events.back().op, Op::exit);
+  EXPECT_EQ(run_.trace.events.back().arg, 9u);
+}
+
+TEST_P(Conformance, AfterTheRightsWereDropped) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root to have rights to drop";
+  record("rights");
+  EXPECT_EQ(run_.exit_code, 0);
+  EXPECT_EQ(all_lines(run_), (Lines{"open f", "write f 0+1=1", "close f=0"}));
+}
+
+TEST_P(Conformance, WithEveryDescriptorClosed) {
+  record("closed");
+  EXPECT_EQ(all_lines(run_), (Lines{"open f", "write f 0+4=4", "close_range f=0"}));
+  const Event* all = find(Op::close_range);
+  ASSERT_TRUE(all);
+  EXPECT_EQ(all->fd.number, 0);
+  EXPECT_EQ(all->fd2.number, 10);
+}
+
+TEST_P(Conformance, ASignalHandlersCallsAmongTheOthers) {
+  record("signals");
+  Lines lines = all_lines(run_);
+  auto of = [&](const std::string& prefix) {
+    return std::count_if(lines.begin(), lines.end(), [&](const std::string& l) { return l.starts_with(prefix); });
+  };
+  EXPECT_EQ(of("write f "), 3000);
+  EXPECT_EQ(of("write h "), static_cast<long>(std::filesystem::file_size(run_.work() + "/h")));
+}
+
+TEST_P(Conformance, MoreThanARingHolds) {
+  record("many");
+  Lines lines = all_lines(run_);
+  ASSERT_EQ(lines.size(), 50002u);
+  for (size_t i = 0; i < 50000; ++i)
+    ASSERT_EQ(lines[i + 1], "pwrite f " + std::to_string(i * 16) + "+16=16");
+}
+
+TEST_P(Conformance, TheInitialStateIsWhatWasThere) {
+  record("basic");
+  std::map<std::string, FileKind> kinds;
+  for (const FileState& state : run_.trace.files) {
+    const std::string& path = run_.trace.string(state.path);
+    if (path.starts_with(run_.work() + "/")) kinds[path.substr(run_.work().size() + 1)] = state.kind;
+  }
+  for (const char* name : {"f", "g", "h", "s", "d", "missing"}) {
+    ASSERT_TRUE(kinds.count(name)) << name;
+    EXPECT_EQ(kinds[name], FileKind::absent) << name;
+  }
+  EXPECT_EQ(kinds.count("d/in"), 0u) << "what lies in a directory that the program made was not there";
+}
+
+INSTANTIATE_TEST_SUITE_P(Recorders, Conformance,
+                         ::testing::Values(Recorder{"preload", false}, Recorder{"ptrace", false}, Recorder{"ptrace", true},
+                                           Recorder{"bpf", false}, Recorder{"bpf", true}),
+                         name_of);
+
+// What a recorder cannot see it must say.
+TEST(Blind, APreloadRecordingOfAStaticProgramSaysSo) {
+  Recording run;
+  record_into(run, "preload", REEL_PROBE_STATIC " basic");
+  EXPECT_EQ(run.exit_code, 0);
+  EXPECT_TRUE(all_lines(run).empty());
+  ASSERT_FALSE(run.trace.losses.empty());
+  EXPECT_NE(run.trace.losses[0].reason.find("does not load the recorder"), std::string::npos);
+}
+
+TEST(Blind, AStaticChildOfARecordedProgramIsALoss) {
+  Recording run;
+  record_into(run, "preload", "sh -c '" REEL_PROBE_STATIC " basic; true'");
+  ASSERT_EQ(run.trace.losses.size(), 1u);
+  EXPECT_NE(run.trace.losses[0].reason.find("does not load the recorder"), std::string::npos);
+}
+
+TEST(Blind, RoomThatIsNotThereIsCounted) {
+  Recording run;
+  record_into(run, "preload", REEL_PROBE " many", "--ring-limit 100000");
+  EXPECT_EQ(run.exit_code, 0);
+  auto seen = static_cast<uint64_t>(std::count_if(run.trace.events.begin(), run.trace.events.end(),
+                                                  [](const Event& e) { return e.op == Op::pwrite; }));
+  uint64_t lost = std::accumulate(run.trace.losses.begin(), run.trace.losses.end(), uint64_t{0},
+                                  [](uint64_t sum, const Loss& loss) { return sum + loss.events; });
+  EXPECT_GT(lost, 0u);
+  EXPECT_LE(seen + lost, 50000u + 20);
+  EXPECT_GE(seen + lost, 50000u);
+}
+
+TEST(Record, AnEndOfReelItselfLeavesRingsThatCanBeRecovered) {
+  Recording run;
+  std::filesystem::create_directory(run.work());
+  // reel is killed while the program runs, and then the program.
+  std::string script = "cd " + run.work() + " && { " REEL_BINARY " record -q --via preload -o " + run.log() +
+                       " -- sh -c 'echo one > a; echo $$ > pid; kill -9 $PPID; echo two > b; kill -9 $$' ; true; } 2>/dev/null";
+  shell(script);
+  EXPECT_EQ(shell(REEL_BINARY " record --recover -o " + run.log() + " 2>/dev/null"), 0);
+  Result<Trace> trace = load(Env::posix(), run.log());
+  ASSERT_TRUE(trace) << trace.error().text();
+  run.trace = *std::move(trace);
+  Lines lines = all_lines(run);
+  EXPECT_NE(std::find(lines.begin(), lines.end(), "write a 0+4=4"), lines.end());
+  EXPECT_NE(std::find(lines.begin(), lines.end(), "write b 0+4=4"), lines.end());
+  EXPECT_FALSE(run.trace.incomplete().empty());
+  EXPECT_EQ(shell(REEL_BINARY " record --recover -o " + run.log() + " 2>/dev/null"), 11) << "nothing is left";
+}
+
+TEST(Record, FiltersLeaveOutWhatIsNotWanted) {
+  Recording run;
+  record_into(run, "preload", REEL_PROBE " basic", "--path '*/work/f' --mask READ,WRITE");
+  EXPECT_EQ(all_lines(run).size(), 0u) << "without the opens the names of descriptors are not known";
+  Lines ops;
+  for (const Event& event : run.trace.events)
+    if (type_of(event.op) != RecordType::compute) ops.push_back(op_name(event.op));
+  EXPECT_EQ(ops, (Lines{"exec", "write", "pwrite", "read", "pread", "writev", "exit"}));
+  EXPECT_EQ(run.trace.facts["filter"], "--path=*/work/f --mask=READ,WRITE");
+}
+
+TEST(Record, ExitCodesAndErrorsAreTheCommands) {
+  TempDir dir;
+  auto code = [&](const std::string& options) {
+    static int number = 0;
+    return shell(REEL_BINARY " record -q -o " + dir.at("l" + std::to_string(number++)) + " " + options + " 2>/dev/null");
+  };
+  for (const std::string via : {"preload", "ptrace"}) {
+    EXPECT_EQ(code("--via " + via + " -- sh -c 'exit 41'"), 41);
+    EXPECT_EQ(code("--via " + via + " -- sh -c 'kill -TERM $$'"), 143);
+    EXPECT_EQ(code("--via " + via + " -- /nowhere/at/all"), 11);
+  }
+  EXPECT_EQ(code(""), 1) << "no command";
+}
+
+}  // namespace
+}  // namespace reel::trace

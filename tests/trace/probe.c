@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A program whose every call is known: PROBE SCENARIO, in a directory of its own. The conformance
+// tests record it and compare. Built twice, dynamic and static.
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char** environ;
+static char* self;
+static void drop(long value) { (void)value; }
+
+static int basic(void) {
+  char buffer[64];
+  int fd = open("f", O_CREAT | O_EXCL | O_RDWR, 0640);
+  drop(write(fd, "hello", 5));
+  drop(pwrite(fd, "abc", 3, 100));
+  drop(lseek(fd, 0, SEEK_SET));
+  drop(read(fd, buffer, 4));
+  drop(pread(fd, buffer, 10, 100));
+  struct iovec parts[2] = {{"12", 2}, {"345", 3}};
+  drop(writev(fd, parts, 2));
+  fsync(fd);
+  drop(ftruncate(fd, 50));
+  close(fd);
+  struct stat s;
+  stat("f", &s);
+  rename("f", "g");
+  drop(link("g", "h"));
+  drop(symlink("g", "s"));
+  drop(readlink("s", buffer, sizeof buffer));
+  unlink("h");
+  mkdir("d", 0750);
+  int dir = open("d", O_RDONLY | O_DIRECTORY);
+  close(openat(dir, "in", O_CREAT | O_WRONLY, 0600));
+  unlinkat(dir, "in", 0);
+  close(dir);
+  rmdir("d");
+  unlink("s");
+  chmod("g", 0600);
+  unlink("g");
+  drop(open("missing", O_RDONLY));
+  return 0;
+}
+
+static int dups(void) {
+  int fd = open("f", O_CREAT | O_WRONLY, 0600);
+  int other = dup(fd);
+  drop(write(other, "one", 3));
+  drop(dup2(fd, 20));
+  close(fd);
+  drop(write(20, "two", 3));
+  drop(write(fd, "bad", 3));
+  int high = fcntl(20, F_DUPFD, 30);
+  drop(write(high, "three", 5));
+  close(high);
+  close(other);
+  close(20);
+  return 0;
+}
+
+static void* writer(void* name) {
+  int fd = open(name, O_CREAT | O_WRONLY, 0600);
+  for (int i = 0; i < 200; ++i) drop(pwrite(fd, "0123456789", 10, i * 10));
+  close(fd);
+  return NULL;
+}
+
+static int threads(void) {
+  pthread_t all[4];
+  char* names[] = {"t0", "t1", "t2", "t3"};
+  for (int i = 0; i < 4; ++i) pthread_create(&all[i], NULL, writer, names[i]);
+  for (int i = 0; i < 4; ++i) pthread_join(all[i], NULL);
+  return 0;
+}
+
+static int forks(void) {
+  int fd = open("f", O_CREAT | O_WRONLY, 0600);
+  pid_t child = fork();
+  if (child == 0) {
+    drop(write(fd, "child", 5));
+    _exit(7);
+  }
+  int status;
+  waitpid(child, &status, 0);
+  drop(write(fd, "parent", 6));
+  close(fd);
+  return 0;
+}
+
+static int child(void) {
+  int fd = open("c", O_CREAT | O_WRONLY | O_APPEND, 0600);
+  drop(write(fd, "x", 1));
+  close(fd);
+  return 0;
+}
+
+static int vforks(void) {
+  char* arguments[] = {self, "child", NULL};
+  pid_t pid = vfork();
+  if (pid == 0) {
+    execve(self, arguments, environ);
+    _exit(127);
+  }
+  int status;
+  waitpid(pid, &status, 0);
+  char* nothing[] = {NULL};  // the recorder must find its way without our environment
+  posix_spawn(&pid, self, NULL, NULL, arguments, nothing);
+  waitpid(pid, &status, 0);
+  return 0;
+}
+
+static int stdio(void) {
+  char big[5000], line[100];
+  memset(big, 'x', sizeof big);
+  FILE* file = fopen("f", "w");
+  fprintf(file, "%d\n", 12345);
+  fwrite(big, 1, sizeof big, file);
+  putc('\n', file);
+  fclose(file);
+  file = fopen("f", "r");
+  drop(fgets(line, sizeof line, file) != NULL);
+  fclose(file);
+  return 0;
+}
+
+static int flushed_at_exit(void) {
+  FILE* file = fopen("f", "w");
+  fputs("late", file);
+  return 3;
+}
+
+static int maps(void) {
+  int fd = open("f", O_CREAT | O_RDWR, 0600);
+  drop(ftruncate(fd, 8192));
+  char* map = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  close(fd);
+  map[5000] = 1;
+  msync(map + 4096, 4096, MS_SYNC);
+  munmap(map, 8192);
+  return 0;
+}
+
+static int killed(void) {
+  int fd = open("f", O_CREAT | O_WRONLY, 0600);
+  for (int i = 0; i < 10; ++i) drop(write(fd, "z", 1));
+  kill(getpid(), SIGKILL);
+  return 0;
+}
+
+static int quits(void) {
+  FILE* file = fopen("f", "w");
+  fputs("never written", file);
+  _exit(9);
+}
+
+static int drops_rights(void) {
+  if (setgid(65534) != 0 || setuid(65534) != 0) return 1;
+  int fd = open("f", O_CREAT | O_WRONLY, 0600);
+  drop(write(fd, "u", 1));
+  close(fd);
+  return 0;
+}
+
+static int closes_all(void) {
+  for (int fd = 0; fd < 64; ++fd) close(fd);
+  int fd = open("f", O_CREAT | O_WRONLY, 0600);  // is 0
+  drop(write(fd, "zero", 4));
+  close_range(0, 10, 0);
+  drop(write(fd, "no", 2));
+  return 0;
+}
+
+static volatile int handler_fd;
+static void on_alarm(int signal) {
+  (void)signal;
+  drop(write(handler_fd, "h", 1));
+}
+
+// A handler that writes while the program writes: every write of both is one.
+static int signals(void) {
+  handler_fd = open("h", O_CREAT | O_WRONLY, 0600);
+  int fd = open("f", O_CREAT | O_WRONLY, 0600);
+  struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+  sigaction(SIGUSR1, &action, NULL);
+  pid_t parent = getpid(), other = fork();
+  if (other == 0) {
+    for (int i = 0; i < 300; ++i) kill(parent, SIGUSR1);
+    _exit(0);
+  }
+  for (int i = 0; i < 3000; ++i) drop(write(fd, "m", 1));
+  int status;
+  while (waitpid(other, &status, 0) < 0) {
+  }
+  close(fd);
+  close(handler_fd);
+  return 0;
+}
+
+// More calls than a ring has room for.
+static int many(void) {
+  int fd = open("f", O_CREAT | O_WRONLY, 0600);
+  for (int i = 0; i < 50000; ++i) drop(pwrite(fd, "0123456789abcdef", 16, (long)i * 16));
+  close(fd);
+  return 0;
+}
+
+int main(int argc, char** argv) {
+  static const struct {
+    const char* name;
+    int (*run)(void);
+  } all[] = {{"basic", basic},       {"dups", dups},     {"threads", threads},
+             {"forks", forks},       {"child", child},   {"vforks", vforks},
+             {"stdio", stdio},       {"atexit", flushed_at_exit}, {"maps", maps},
+             {"killed", killed},     {"quits", quits},   {"rights", drops_rights},
+             {"closed", closes_all}, {"signals", signals}, {"many", many}};
+  self = argv[0];
+  for (size_t i = 0; argc > 1 && i < sizeof all / sizeof all[0]; ++i)
+    if (strcmp(argv[1], all[i].name) == 0) return all[i].run();
+  return 99;
+}
