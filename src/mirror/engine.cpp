@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kScansPerBatch = 4096;   // directories offered to one survey; it takes what fits
 constexpr size_t kRetriesPerBatch = 10000;
+constexpr size_t kLargeBatch = 4096;      // operations after which the target begins to write
 constexpr size_t kReapPerBatch = 20000;
 constexpr int64_t kRetryMaxSeconds = 300;
 constexpr uint32_t kImmediateTries = 3;   // of an object that changes while it is read
@@ -364,7 +365,7 @@ Result<bool> Engine::run_batch(std::vector<Fid> scans) {
     progress_.phase = scanning ? "scanning" : "following";
     progress_.settled = false;
   }
-  SurveyLimits limits{options_.batch_changes, &counters_.entries_seen};
+  SurveyLimits limits{options_.scan_changes, options_.batch_changes, &counters_.entries_seen};
   TRY_ASSIGN(Survey found, survey(dirty_, scans, index_, source_, pool_, hooks_.exclude, limits));
   // Directories that were offered and not reached keep their row.
   if (!scanning) TRY(reap(found));
@@ -384,6 +385,7 @@ Result<bool> Engine::run_batch(std::vector<Fid> scans) {
                        feed_ != nullptr, scanning, wait_for_records ? batch_ + 1 : 0, hooks_.stop};
   TRY_ASSIGN(ApplyResult applied, apply(plan, context));
   counters_.applied = counters_.planned.load();
+  if (plan.size() >= kLargeBatch) target_->begin_sync();
   TRY(finish_batch(found, applied));
   bool stopping = hooks_.stop && *hooks_.stop;
   if (!stopping && hooks_.monotonic_ms() - last_durable_ms_ >= options_.durable_ms) TRY(make_durable());

@@ -174,6 +174,8 @@ class TargetTree {
 
   // Everything done so far survives a crash of the machine.
   virtual Status sync() = 0;
+  // Starts what sync() will have to do, and does not wait for it. Promises nothing.
+  virtual void begin_sync() {}
 };
 
 }  // namespace reel::mirror
