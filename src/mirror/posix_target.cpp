@@ -375,16 +375,20 @@ PosixTarget::Flusher::~Flusher() {
   if (thread_.joinable()) thread_.join();
 }
 
-// Called again while it runs, it has nothing to add: the next one, or sync(), will do the rest.
+// Asked again while it runs, it does it once more.
 void PosixTarget::Flusher::begin(int rootfd) {
-  if (running_) return;
+  if (asked_++ > 0) return;
   if (wait() != 0) return;
   Fd own(open_at(rootfd, ".", O_RDONLY | O_DIRECTORY));
-  if (!own) return;
-  running_ = true;
+  if (!own) {
+    asked_ = 0;
+    return;
+  }
   thread_ = std::thread([this, fd = std::move(own)] {
-    if (::syncfs(fd.get()) != 0) error_ = errno;
-    running_ = false;
+    unsigned asked = asked_;
+    do {
+      if (::syncfs(fd.get()) != 0) error_ = errno;
+    } while (!asked_.compare_exchange_strong(asked, 0));
   });
 }
 
