@@ -15,6 +15,7 @@ constexpr size_t kScansPerBatch = 4096;   // directories offered to one survey; 
 constexpr size_t kRetriesPerBatch = 10000;
 constexpr size_t kReapPerBatch = 20000;
 constexpr int64_t kRetryMaxSeconds = 300;
+constexpr int64_t kRetryAtOnce = 0;  // as Retry::next_s: somebody waits for it
 constexpr uint32_t kImmediateTries = 3;   // of an object that changes while it is read
 
 }  // namespace
@@ -249,6 +250,21 @@ Status Engine::take_gaps() {
       TRY(scan_everything());
   }
   return ok();
+}
+
+Status Engine::retry_troubles() {
+  std::vector<std::pair<std::string, Retry>> waiting;
+  TRY(index_.retries([&](const std::string& key, const Retry& retry) {
+    if (!retry.text.empty()) waiting.emplace_back(key, retry);
+    return true;
+  }));
+  if (waiting.empty()) return ok();
+  for (auto& [key, retry] : waiting) {
+    retry.next_s = kRetryAtOnce;
+    index_.put_retry(key, retry);
+  }
+  next_retry_s_ = kRetryAtOnce;
+  return update_progress();
 }
 
 Status Engine::take_retries() {
@@ -529,7 +545,8 @@ Status Engine::update_progress() {
   uint64_t troubles = 0;
   std::vector<std::string> texts;
   TRY(index_.retries([&](const std::string&, const Retry& retry) {
-    ++(retry.text.empty() ? retries : troubles);
+    if (!retry.text.empty()) ++troubles;
+    if (retry.text.empty() || retry.next_s == kRetryAtOnce) ++retries;
     if (!retry.text.empty() && texts.size() < kTroubleTexts) texts.push_back(retry.text);
     return true;
   }));

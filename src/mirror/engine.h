@@ -85,6 +85,8 @@ class Engine {
   Status request_scan();
   // The filter in other words than last time: everything is scanned again.
   Status set_filter(const std::string& text);
+  // Troubles are tried again in the next step, however long they would have waited. Between two steps.
+  Status retry_troubles();
   // These paths of the target are not what the index has: they are looked at there and made right.
   // After start(), between two steps. Errors: as of step().
   Status repair(const std::vector<std::string>& paths);
