@@ -23,7 +23,8 @@ constexpr uint32_t kImmediateTries = 3;   // of an object that changes while it 
 Engine::Engine(Store& store, SourceTree& source, Feed* feed, Pool& pool, EngineHooks hooks,
                EngineOptions options)
     : store_(store), source_(source), feed_(feed), pool_(pool), hooks_(std::move(hooks)),
-      options_(std::move(options)), index_(store), barriers_(index_) {}
+      options_(std::move(options)), index_(store), barriers_(index_),
+      lost_writes_(index_, options_.written_back_s) {}
 
 Status Engine::load_progress() {
   for (auto [name, position] : {std::pair("cursor", &cursor_), std::pair("durable", &durable_)}) {
@@ -32,10 +33,13 @@ Status Engine::load_progress() {
   }
   TRY_ASSIGN(std::optional<std::string> batch, index_.meta("batch"));
   batch_ = batch ? std::strtoull(batch->c_str(), nullptr, 10) : 0;
+  TRY(lost_writes_.load());
   return barriers_.load();
 }
 void Engine::put_progress() {
   barriers_.retire(cursor_);
+  if (!feed_) lost_writes_.reached(hooks_.now_s());
+  if (dirty_.last_time != 0) lost_writes_.reached(static_cast<int64_t>(time_seconds(dirty_.last_time)));
   index_.put_meta("cursor", cursor_.text());
   index_.put_meta("batch", std::to_string(batch_));
 }
@@ -124,6 +128,7 @@ Status Engine::init_root() {
   TRY(index_.put(object));
   index_.add_scan(source_.root());
   index_.put_meta("boot", options_.boot_id);
+  lost_writes_.reached(hooks_.now_s());
   return store_.write(index_.take_batch(), Durable::yes);
 }
 
@@ -147,6 +152,7 @@ Status Engine::recover() {
   TRY(bad);
   undurable_ = any;
   if (machine_crashed) index_.put_meta("boot", options_.boot_id);
+  if (machine_crashed && !feed_) lost_writes_.suspect(std::nullopt);  // a log says it itself, by a GAP
   Intent all;
   for (Intent& intent : intents) {
     std::move(intent.keys.begin(), intent.keys.end(), std::back_inserter(all.keys));
@@ -242,6 +248,10 @@ Status Engine::fill_from_feed() {
 }
 
 Status Engine::take_gaps() {
+  if (dirty_.unwatched_since) {
+    auto since = static_cast<int64_t>(time_seconds(*dirty_.unwatched_since));
+    lost_writes_.suspect(since ? std::optional<int64_t>(since) : std::nullopt);
+  }
   for (const Fid& gap : dirty_.gaps) {
     TRY_ASSIGN(std::optional<Object> object, index_.object(gap));
     if (object)
@@ -360,6 +370,8 @@ Result<bool> Engine::step() {
     if (!done) index_.drop();
     return done;
   }
+  TRY_ASSIGN(bool scans_wait, index_.has_scans());
+  if (!scans_wait) lost_writes_.looked();
   if (reached_ != cursor_) {  // records that say nothing to a mirror
     cursor_ = reached_;
     dirty_ = {};
@@ -380,7 +392,7 @@ Result<bool> Engine::run_batch(std::vector<Fid> scans) {
     progress_.phase = scanning ? "scanning" : "following";
     progress_.settled = false;
   }
-  SurveyLimits limits{options_.batch_changes, &counters_.entries_seen};
+  SurveyLimits limits{options_.batch_changes, &counters_.entries_seen, lost_writes_.from_s()};
   TRY_ASSIGN(Survey found, survey(dirty_, scans, index_, source_, pool_, hooks_.exclude, limits));
   // Directories that were offered and not reached keep their row.
   if (!scanning) TRY(reap(found));

@@ -12,6 +12,7 @@
 
 #include "mirror/apply.h"
 #include "mirror/barriers.h"
+#include "mirror/lost_writes.h"
 #include "mirror/recover.h"
 
 namespace reel::mirror {
@@ -51,6 +52,7 @@ struct EngineOptions {
   uint64_t max_delete = UINT64_MAX;  // more removals than this in all: stop with Code::too_many
   int durable_ms = 5000;             // a durable point at least this often while there is work
   std::string boot_id;               // changes when the machine was restarted
+  int64_t written_back_s = LostWrites::kWrittenBackSeconds;
 };
 
 inline constexpr size_t kTroubleTexts = 1000;
@@ -134,6 +136,7 @@ class Engine {
   std::unique_ptr<TargetDirs> dirs_;
 
   Barriers barriers_;
+  LostWrites lost_writes_;
 
   DirtySet dirty_;
   log::Position reached_;  // the cursor when what is in dirty_ has been applied

@@ -289,6 +289,15 @@ Result<std::vector<Fid>> Index::scans(size_t at_most) const {
   return found;
 }
 
+Result<bool> Index::has_scans() const {
+  bool any = false;
+  TRY(scan_merged("S", "S", [&](std::string_view, std::string_view) {
+    any = true;
+    return false;
+  }));
+  return any;
+}
+
 Result<bool> Index::has_scan(const Fid& dir) const {
   TRY_ASSIGN(std::optional<std::string> row, get(fid_key('S', dir)));
   return row.has_value();

@@ -103,6 +103,7 @@ class Index {
   void defer_scan(const Fid& dir);
   Status wake_scan(const Fid& dir);
   Result<std::vector<Fid>> scans(size_t at_most) const;  // without those that wait
+  Result<bool> has_scans() const;  // also those that wait for their retry
   Result<bool> has_scan(const Fid& dir) const;           // one that waits, too
 
   static std::string retry_key(const Fid& object) ;

@@ -229,7 +229,7 @@ class Surveyor {
     std::unordered_map<std::string, KnownEntry> known_entries;
     bool prefetched = true;
     delta.status = index_.list(delta.dir, "", [&](const std::string& name, const Entry& entry, const Object* object) {
-      bool equal = object && object->data_ctime == object->ctime;
+      bool equal = object && known_equal(*object);
       known_entries[name] = {entry, equal ? object->ctime : Time{}};
       return prefetched = known_entries.size() < kPrefetchEntries;
     });
@@ -279,10 +279,16 @@ class Surveyor {
     delta.status = find_vanished(delta, room);
   }
 
+  // When it has the ctime that the index has.
+  bool known_equal(const Object& object) const {
+    if (object.type == FileType::regular && object.ctime.seconds >= limits_.suspect_from_s) return false;
+    return object.data_ctime == object.ctime;
+  }
+
   Status differing(Delta& delta, const SourceEntry& found) const {
     // Not the object's home, or not known to be equal: the object itself decides.
     TRY_ASSIGN(std::optional<Object> object, index_.object(found.fid));
-    if (object && object->ctime == found.attributes.ctime && object->data_ctime == object->ctime) return ok();
+    if (object && object->ctime == found.attributes.ctime && known_equal(*object)) return ok();
     delta.differing.push_back(found.fid);
     return ok();
   }

@@ -41,6 +41,7 @@ struct Survey {
 struct SurveyLimits {
   size_t changes = 50000;  // a batch stops growing by scans when it has this many changes and objects
   std::atomic<uint64_t>* entries_seen = nullptr;  // counts up while directories are read; may be null
+  int64_t suspect_from_s = INT64_MAX;  // LostWrites::from_s
 };
 
 // True when the entry is to be left out of the mirror.
