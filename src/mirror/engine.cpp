@@ -319,7 +319,7 @@ Status Engine::reap(Survey& survey) {
   TRY(index_.list(kParkFid, "", [&](const std::string& name, const Entry& entry, const Object* object) {
     if (placed.count(entry.fid)) return true;
     if (!object)  // its home is elsewhere: this name is one too many
-      survey.changes.push_back({{kParkFid, name}, entry.fid, Fid{}, FileType::regular});
+      survey.changes.push_back({{kParkFid, name}, entry.fid, Fid{}, FileType::regular, false});
     else if (barriers_.passed(object->parked_until))
       due.push_back(*object);
     return due.size() < kReapPerBatch;
@@ -341,7 +341,7 @@ Status Engine::reap(Survey& survey) {
         TRY_ASSIGN(bool in_use, index_.has_entries(entry.fid));
         if (in_use) survey.alive.insert(entry.fid);  // into the park for now
       }
-      survey.changes.push_back({{object.fid, name}, entry.fid, Fid{}, FileType::regular});
+      survey.changes.push_back({{object.fid, name}, entry.fid, Fid{}, FileType::regular, false});
     }
     if (!children.empty() && !object.hollow) {
       Object hollow = object;
@@ -349,7 +349,7 @@ Status Engine::reap(Survey& survey) {
       TRY(index_.put(hollow));
     }
     survey.alive.erase(object.fid);
-    if (emptied) survey.changes.push_back({object.home, object.fid, Fid{}, FileType::regular});
+    if (emptied) survey.changes.push_back({object.home, object.fid, Fid{}, FileType::regular, false});
   }
   return ok();
 }
@@ -471,13 +471,22 @@ Status Engine::break_rings(const std::vector<std::string>& ringed) {
   return ok();
 }
 
-// It was looked at and is well; but a look at a directory's attributes does not read it.
-Status Engine::end_retry(const std::string& key) {
-  TRY_ASSIGN(std::optional<Retry> old, index_.retry(key));
-  if (!old) return ok();
-  index_.remove_retry(key);
-  Index::RetrySubject subject = Index::parse_retry_key(key);
-  return subject.is_entry ? ok() : index_.wake_scan(subject.object);
+// What was looked at and is well needs no retry; but a look at a directory's attributes does not read it.
+Status Engine::end_retries(const Survey& survey, const std::unordered_set<std::string>& bad) {
+  std::vector<std::string> well;
+  TRY(index_.retries([&](const std::string& key, const Retry&) {
+    Index::RetrySubject subject = Index::parse_retry_key(key);
+    bool looked_at = subject.is_entry ? dirty_.entries.count(subject.entry) || survey.looked_at.count(subject.entry)
+                                      : dirty_.objects.count(subject.object);
+    if (looked_at && !bad.count(key)) well.push_back(key);
+    return true;
+  }));
+  for (const std::string& key : well) {
+    index_.remove_retry(key);
+    Index::RetrySubject subject = Index::parse_retry_key(key);
+    if (!subject.is_entry) TRY(index_.wake_scan(subject.object));
+  }
+  return ok();
 }
 
 Status Engine::end_scan(const Fid& dir) {
@@ -494,8 +503,7 @@ Status Engine::finish_batch(const Survey& survey, const ApplyResult& applied) {
   for (const Trouble& trouble : applied.troubles) bad.insert(trouble.retry_key);
   for (const std::string& key : applied.again) bad.insert(key);
   for (const Fid& dir : survey.scanned) TRY(end_scan(dir));
-  for (const std::string& key : survey.looked_at)
-    if (!bad.count(key)) TRY(end_retry(key));
+  TRY(end_retries(survey, bad));
   for (const std::string& key : applied.again) note_trouble(key, 0, "");
   TRY(break_rings(applied.ringed));
   for (const Trouble& trouble : survey.troubles) note_trouble(trouble.retry_key, trouble.sys_errno, trouble.text);

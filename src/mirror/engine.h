@@ -117,7 +117,7 @@ class Engine {
   Status check_deletions(const Plan& plan);
   Status begin_batch(const Plan& plan);
   Status finish_batch(const Survey& survey, const ApplyResult& applied);
-  Status end_retry(const std::string& key);
+  Status end_retries(const Survey& survey, const std::unordered_set<std::string>& bad);
   Status break_rings(const std::vector<std::string>& ringed);
   Status end_scan(const Fid& dir);
   void note_trouble(const std::string& key, int sys_errno, const std::string& text);

@@ -186,6 +186,11 @@ Result<std::optional<Object>> Index::object(const Fid& fid) const {
   return std::optional<Object>(std::move(object));
 }
 
+Result<bool> Index::has_object(const Fid& fid) const {
+  TRY_ASSIGN(std::optional<std::string> home, get(fid_key('O', fid)));
+  return home.has_value();
+}
+
 Result<std::vector<EntryKey>> Index::links(const Fid& fid) const {
   std::vector<EntryKey> links;
   TRY_ASSIGN(std::optional<std::string> home, get(fid_key('O', fid)));

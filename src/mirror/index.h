@@ -81,6 +81,7 @@ class Index {
 
   Result<std::optional<Entry>> entry(const EntryKey& key) const;
   Result<std::optional<Object>> object(const Fid& fid) const;
+  Result<bool> has_object(const Fid& fid) const;  // at half the cost
   // All names of the object, home first. Empty when it is not in the index.
   Result<std::vector<EntryKey>> links(const Fid& fid) const;
   // Entries of a directory in name order, from `start` on; `object` is set where this is its home.

@@ -135,7 +135,7 @@ Result<Attributes> PosixTarget::stat(const TargetDirPtr& dir, const std::string&
 
 Result<Attributes> PosixTarget::stat(File& file) {
   // Of a file that was just made nobody else knows.
-  if (const auto& made = static_cast<PosixFile&>(file).as_made) return *made;
+  if (file.as_opened) return *file.as_opened;
   TRY_ASSIGN(Found found, find_at(file.fd(), ""));
   if (settable_flags_) {
     TRY_ASSIGN(found.attributes.inode_flags, get_flags(file.fd()));
@@ -270,7 +270,7 @@ Result<CopyResult> PosixTarget::copy(SourceTree&, File& from, File& to, uint64_t
 // What set_attributes may find there. Owner and mode of a file that was just made are known.
 Result<Attributes> PosixTarget::attributes_before(File* file, int fd) {
   std::optional<Attributes> made;
-  if (file) made.swap(static_cast<PosixFile&>(*file).as_made);
+  if (file) made.swap(file->as_opened);
   if (made) {
     made->mtime = kUnknownTime;
     return *made;

@@ -19,6 +19,7 @@ struct Change {
   EntryKey key;
   Fid old_fid, new_fid;
   FileType new_type = FileType::regular;
+  bool is_new = false;  // the index does not know new_fid
 };
 
 struct Trouble {
@@ -35,7 +36,7 @@ struct Survey {
   std::vector<Fid> scanned;                  // scans that are done with this batch
   std::vector<Fid> unread;                   // could not be read: each is a trouble, too
   std::vector<Trouble> troubles;             // could not be looked at
-  std::unordered_set<std::string> looked_at; // retry keys that were looked at
+  std::unordered_set<EntryKey, EntryKeyHash> looked_at;  // beside those of the DirtySet
 };
 
 struct SurveyLimits {
