@@ -127,21 +127,24 @@ Status Engine::init_root() {
   object.type = FileType::directory;
   TRY(index_.put(object));
   index_.add_scan(source_.root());
-  index_.put_meta("boot", options_.boot_id);
+  index_.put_meta("boot", epoch());
   lost_writes_.reached(hooks_.now_s());
   return store_.write(index_.take_batch(), Durable::yes);
 }
 
 Status Engine::recover() {
   TRY_ASSIGN(std::optional<std::string> boot, index_.meta("boot"));
-  bool machine_crashed = !boot || *boot != options_.boot_id;
+  // What had not been synced may be gone: with the machine, or with a target that was torn away and is
+  // back. After an error that cannot be told apart from others.
+  bool again = std::exchange(started_, true);
+  bool cache_lost = again || !boot || *boot != epoch();
   std::vector<Intent> intents;
   bool any = false;
   Status bad = ok();
   TRY(index_.scan_raw("I", [&](std::string_view key, std::string_view value) {
     any = true;
     // Applied batches need not be looked at when only the process died: the page cache lived on.
-    if (number_of_row(key) <= batch_ && !machine_crashed) return true;
+    if (number_of_row(key) <= batch_ && !cache_lost) return true;
     Result<Intent> intent = Intent::decode(value);
     if (intent)
       intents.push_back(*std::move(intent));
@@ -151,8 +154,9 @@ Status Engine::recover() {
   }));
   TRY(bad);
   undurable_ = any;
-  if (machine_crashed) index_.put_meta("boot", options_.boot_id);
-  if (machine_crashed && !feed_) lost_writes_.suspect(std::nullopt);  // a log says it itself, by a GAP
+  if (cache_lost) index_.put_meta("boot", epoch());
+  bool rebooted = !boot || !boot->starts_with(options_.boot_id + " ");
+  if (rebooted && !feed_) lost_writes_.suspect(std::nullopt);  // a log says it itself, by a GAP
   Intent all;
   for (Intent& intent : intents) {
     std::move(intent.keys.begin(), intent.keys.end(), std::back_inserter(all.keys));
@@ -550,7 +554,7 @@ Status Engine::make_durable() {
   }));
   for (const std::string& key : intents) index_.put_raw(key, std::nullopt);
   index_.put_meta("durable", cursor_.text());
-  index_.put_meta("boot", options_.boot_id);
+  index_.put_meta("boot", epoch());
   TRY(store_.write(index_.take_batch(), Durable::yes));
   kill_point("durable.after");
   undurable_ = false;

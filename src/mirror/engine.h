@@ -51,7 +51,7 @@ struct EngineOptions {
   size_t batch_changes = 50000;
   uint64_t max_delete = UINT64_MAX;  // more removals than this in all: stop with Code::too_many
   int durable_ms = 5000;             // a durable point at least this often while there is work
-  std::string boot_id;               // changes when the machine was restarted
+  std::string boot_id;               // changes when the machine was restarted; no spaces
   int64_t written_back_s = LostWrites::kWrittenBackSeconds;
 };
 
@@ -73,7 +73,8 @@ class Engine {
  public:
   Engine(Store& store, SourceTree& source, Feed* feed, Pool& pool, EngineHooks hooks, EngineOptions options);
 
-  // Recovers from what an earlier run left and finds the place in the log.
+  // Recovers from what an earlier run left and finds the place in the log. Again after an error of
+  // step(): then what had not been synced is in doubt.
   Status start();
   // One batch. True: there was something to do, call again at once. False: nothing to do now (all is
   // applied and durable). Errors: not_found, conflict (the target is away; call again later),
@@ -99,6 +100,7 @@ class Engine {
 
  private:
   Status open_target();
+  std::string epoch() const { return options_.boot_id + " " + target_->mounting(); }
   Status recover();
   RelearnOptions relearn_options();
   Status init_root();
@@ -137,6 +139,7 @@ class Engine {
 
   Barriers barriers_;
   LostWrites lost_writes_;
+  bool started_ = false;
 
   DirtySet dirty_;
   log::Position reached_;  // the cursor when what is in dirty_ has been applied

@@ -50,6 +50,15 @@ bool has_flags(const Attributes& a) {
   return a.type == FileType::regular || a.type == FileType::directory;
 }
 
+std::string mounting_of(int fd) {
+#ifndef STATX_MNT_ID_UNIQUE
+  constexpr unsigned STATX_MNT_ID_UNIQUE = 0x4000;
+#endif
+  struct statx s;
+  if (::statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID | STATX_MNT_ID_UNIQUE, &s) != 0) return "";
+  return std::to_string(s.stx_dev_major) + ":" + std::to_string(s.stx_dev_minor) + "/" + std::to_string(s.stx_mnt_id);
+}
+
 // Keeps the first error of several steps that are all to be tried.
 void keep(Status& first, Status next) {
   if (first && !next) first = std::move(next);
@@ -67,6 +76,7 @@ std::unique_ptr<PosixTarget> PosixTarget::open(Fd fd, Options options) {
   std::unique_ptr<PosixTarget> target(new PosixTarget());
   target->settable_flags_ = settable_flags(fd.get());
   if (!options.owners) target->settable_flags_ &= ~kLockingFlags;
+  target->mounting_ = mounting_of(fd.get());
   target->root_ = std::make_shared<PosixDir>(std::move(fd));
   target->owners_ = options.owners;
   target->throttle_ = options.throttle;

@@ -47,6 +47,7 @@ class PosixTarget final : public TargetTree {
                                   const std::string& text) override;
   Result<Attributes> make_node(const TargetDirPtr& dir, const std::string& name, FileType type,
                                uint64_t rdev) override;
+  std::string mounting() const override { return mounting_; }
   Status link(const TargetDirPtr& from, const std::string& from_name, const TargetDirPtr& to,
               const std::string& to_name) override;
   Status rename(const TargetDirPtr& from, const std::string& from_name, const TargetDirPtr& to,
@@ -99,6 +100,7 @@ class PosixTarget final : public TargetTree {
   bool may_set_xattr(const std::string& name) const;
 
   TargetDirPtr root_;
+  std::string mounting_;
   bool owners_ = true;
   uint32_t settable_flags_ = 0;
   Throttle* throttle_ = nullptr;

@@ -50,6 +50,7 @@ struct Run {
   std::unique_ptr<Engine> engine;
   int crashes = 0;
   bool tampered = false;
+  bool starts_again = false;  // the engine, after an error
 
   explicit Run(uint64_t seed) : world(seed) {}
 
@@ -80,6 +81,18 @@ struct Run {
     return engine->set_filter(world.filter_text);
   }
 
+  // An error may be all there is to see of a target that was torn away and is back.
+  void failed() {
+    engine->release_target();
+    starts_again = world.pick(2) == 0;
+    if (world.pick(2)) starts_again ? world.write_back_failed() : tear();
+    if (!starts_again) engine.reset();
+  }
+  void tear() {
+    world.write_back_failed();
+    ++world.target_mount;
+  }
+
   // One step of the mirror, started anew after a crash or an error.
   void step() {
     try {
@@ -88,7 +101,15 @@ struct Run {
         if (!start_engine()) engine.reset();
         return;
       }
+      if (starts_again) {
+        if (engine->start()) starts_again = false;
+        return;
+      }
       world.now_s += static_cast<int64_t>(world.pick(8));
+      if (world.chance() < world.faults.torn) {
+        failed();
+        return;
+      }
       Result<bool> worked = engine->step();
       if (kTrace) {
         std::printf("after: scans %llu\n", static_cast<unsigned long long>(engine->progress().scans_pending));
@@ -97,13 +118,15 @@ struct Run {
         if (!worked) std::printf("step: %s\n", worked.error().text().c_str());
         for (const std::string& text : engine->progress().trouble_texts) std::printf("  trouble %s\n", text.c_str());
       }
-      if (!worked) engine.reset();
+      if (!worked) failed();
     } catch (const Crash&) {
       ++crashes;
       if (kTrace) std::printf("crash\n");
       engine.reset();
+      if (std::exchange(starts_again, false)) ++world.target_mount;
       if (world.pick(3) == 0) world.machine_died();
       else world.process_died();
+      if (world.chance() < world.faults.torn) tear();
     }
   }
 
@@ -136,6 +159,8 @@ struct Run {
       world.now_s += 400;
       if (!engine)
         if (Status started = start_engine(); !started) return "start: " + started.error().text();
+      if (std::exchange(starts_again, false))
+        if (Status started = engine->start(); !started) return "start again: " + started.error().text();
       Result<bool> worked = engine->step();
       if (!worked) return "step: " + worked.error().text();
       Progress progress = engine->progress();
@@ -171,7 +196,7 @@ bool is_kept(char what) {
 void keep_only(Faults& faults) {
   if (!is_kept('c')) faults.crash = 0;
   if (!is_kept('s')) faults.source_error = 0;
-  if (!is_kept('t')) faults.target_error = 0;
+  if (!is_kept('t')) faults.target_error = faults.torn = 0;
   if (!is_kept('m')) faults.move_under_feet = 0;
 }
 
@@ -198,6 +223,7 @@ std::string run_seed(uint64_t seed, const Options& options) {
     if (world.pick(2)) world.faults.crash = 0.02 * world.chance();
     if (world.pick(3) == 0) world.faults.source_error = 0.05 * world.chance();
     if (world.pick(3) == 0) world.faults.target_error = 0.1 * world.chance();
+    if (world.pick(3) == 0) world.faults.torn = 0.1 * world.chance();
     world.faults.move_under_feet = 0.2 * world.chance();
     keep_only(world.faults);
   }

@@ -99,6 +99,7 @@ class SimTarget : public TargetTree {
  public:
   explicit SimTarget(World& world) : world_(world) {}
 
+  std::string mounting() const override { return std::to_string(world_.target_mount); }
   Result<TargetDirPtr> root() override { return TargetDirPtr(std::make_shared<SimDir>(SimFs::kRoot)); }
   Result<TargetDirPtr> open_dir(const TargetDirPtr& parent, const std::string& name) override {
     TRY(trouble());

@@ -29,6 +29,7 @@ struct OwnedRecord {
 
 struct Faults {
   double source_error = 0, target_error = 0, crash = 0, move_under_feet = 0;
+  double torn = 0;  // a step that fails at its beginning, a target that was torn away
 };
 
 class World {
@@ -70,6 +71,7 @@ class World {
   static constexpr int64_t kWrittenBackSeconds = 20;
   int64_t now_s = 1000000;
   std::string boot = "boot-1";
+  int target_mount = 1;
 
   SimFs target, target_durable;
   std::vector<std::function<void(SimFs&, bool lose_contents)>> since_sync;
