@@ -72,7 +72,7 @@ class Applier {
       TRY_ASSIGN(std::optional<Object> object, index_.object(op.fid));
       object->parked_until = context_.park_until;
       TRY(index_.put(*object));
-      if (context_.scanning) TRY(passed_by(op.fid));
+      if (context_.scanning || op.bits) TRY(passed_by(op.fid));
       done(Done::Kind::park, op.type, to, op.from);
       return ok();
     }

@@ -16,7 +16,8 @@
 namespace reel::mirror {
 namespace {
 
-constexpr uint64_t kBuffer = 1 << 20;        // bytes read before they are written
+constexpr uint64_t kBuffer = 256 << 10;      // bytes read before they are written; in one write of a MiB the
+                                             // page cache looks for large pages, which can take ten times as long
 constexpr uint64_t kCompareStep = 128 << 10; // what differs is written in pieces of this size
 constexpr uint64_t kKernelStep = 16 << 20;   // bytes per copy_file_range
 constexpr uint64_t kCloneMin = 64 << 10;     // up to here writing costs less than sharing blocks

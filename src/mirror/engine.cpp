@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kScansPerBatch = 4096;   // directories offered to one survey; it takes what fits
 constexpr size_t kRetriesPerBatch = 10000;
+constexpr size_t kLargeBatch = 4096;      // operations after which the target begins to write
 constexpr size_t kReapPerBatch = 20000;
 constexpr int64_t kRetryMaxSeconds = 300;
 constexpr int64_t kRetryAtOnce = 0;  // as Retry::next_s: somebody waits for it
@@ -396,7 +397,7 @@ Result<bool> Engine::run_batch(std::vector<Fid> scans) {
     progress_.phase = scanning ? "scanning" : "following";
     progress_.settled = false;
   }
-  SurveyLimits limits{options_.batch_changes, &counters_.entries_seen, lost_writes_.from_s()};
+  SurveyLimits limits{options_.scan_changes, options_.batch_changes, &counters_.entries_seen, lost_writes_.from_s()};
   TRY_ASSIGN(Survey found, survey(dirty_, scans, index_, source_, pool_, hooks_.exclude, limits));
   // Directories that were offered and not reached keep their row.
   if (!scanning) TRY(reap(found));
@@ -416,6 +417,7 @@ Result<bool> Engine::run_batch(std::vector<Fid> scans) {
                        feed_ != nullptr, scanning, wait_for_records ? batch_ + 1 : 0, hooks_.stop};
   TRY_ASSIGN(ApplyResult applied, apply(plan, context));
   counters_.applied = counters_.planned.load();
+  if (plan.size() >= kLargeBatch) begin_sync();
   TRY(finish_batch(found, applied));
   bool stopping = hooks_.stop && *hooks_.stop;
   if (!stopping && hooks_.monotonic_ms() - last_durable_ms_ >= options_.durable_ms) TRY(make_durable());
@@ -537,6 +539,16 @@ Status Engine::finish_batch(const Survey& survey, const ApplyResult& applied) {
   dirty_ = {};
   undurable_ = true;
   return ok();
+}
+
+// The kernel tells of an error once: should this process die after it, the next one would hear nothing of it.
+// So it is written down at once, beside the batch that is being made.
+void Engine::begin_sync() {
+  target_->begin_sync([this] {
+    StoreBatch doubt;
+    doubt.items.push_back({Index::meta_key("boot"), ""});
+    ignore(store_.write(doubt, Durable::yes), "sync() will fail, too");
+  });
 }
 
 Status Engine::make_durable() {

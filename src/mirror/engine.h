@@ -48,7 +48,8 @@ struct EngineHooks {
 };
 
 struct EngineOptions {
-  size_t batch_changes = 50000;
+  size_t batch_changes = 50000;  // of a batch, by records; and by scans, at most
+  size_t scan_changes = 16384;   // by scans, usually: the target writes one batch while the next is made
   uint64_t max_delete = UINT64_MAX;  // more removals than this in all: stop with Code::too_many
   int durable_ms = 5000;             // a durable point at least this often while there is work
   std::string boot_id;               // changes when the machine was restarted; no spaces
@@ -123,6 +124,7 @@ class Engine {
   Status break_rings(const std::vector<std::string>& ringed);
   Status end_scan(const Fid& dir);
   void note_trouble(const std::string& key, int sys_errno, const std::string& text);
+  void begin_sync();
   Status make_durable();
   Status update_progress();
 

@@ -356,8 +356,8 @@ Status Index::retries(const std::function<bool(const std::string&, const Retry&)
   });
 }
 
-void Index::put_meta(const std::string& name, const std::string& value) { pending_["M" + name] = value; }
-Result<std::optional<std::string>> Index::meta(const std::string& name) const { return get("M" + name); }
+void Index::put_meta(const std::string& name, const std::string& value) { pending_[meta_key(name)] = value; }
+Result<std::optional<std::string>> Index::meta(const std::string& name) const { return get(meta_key(name)); }
 
 void Index::put_raw(const std::string& key, std::optional<std::string> value) {
   pending_[key] = std::move(value);

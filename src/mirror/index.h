@@ -121,6 +121,7 @@ class Index {
   };
   static RetrySubject parse_retry_key(const std::string& key);
 
+  static std::string meta_key(const std::string& name) { return "M" + name; }
   void put_meta(const std::string& name, const std::string& value);
   Result<std::optional<std::string>> meta(const std::string& name) const;
 

@@ -107,8 +107,10 @@ class Planner {
       TRY_ASSIGN(bool parks, must_park(object, touch));
       if (parks) {
         EntryKey park{kParkFid, park_name(object.fid)};
+        // In the park nothing tells that what it lay in is still to be scanned.
+        TRY_ASSIGN(bool owed, debts_.owed(object.fid));
         if (*touch.removed[0] != park)
-          plan_.moves.push_back({object.fid, object.type, *touch.removed[0], park});
+          plan_.moves.push_back({object.fid, object.type, *touch.removed[0], park, owed ? kDirtyDoubt : uint8_t{0}});
         removed = 1;
       }
     }
@@ -220,6 +222,7 @@ class Planner {
   const Survey& survey_;
   const Index& index_;
   Plan plan_;
+  ScanDebts debts_{index_};
   std::unordered_set<EntryKey, EntryKeyHash> changed_;  // filled when it is first needed
   std::unordered_map<Fid, Touch, FidHash> touches_;
   std::deque<EntryKey> more_keys_;  // names beside those in the survey

@@ -394,7 +394,36 @@ Status PosixTarget::set_xattrs(int fd, const Attributes& now, const std::vector<
   return first;
 }
 
+PosixTarget::Flusher::~Flusher() {
+  if (thread_.joinable()) thread_.join();
+}
+
+// Called again while it runs, it has nothing to add: the next one, or sync(), will do the rest.
+void PosixTarget::Flusher::begin(int rootfd, std::function<void()> failed) {
+  if (running_) return;
+  if (wait() != 0) return;
+  Fd own(open_at(rootfd, ".", O_RDONLY | O_DIRECTORY));
+  if (!own) return;
+  running_ = true;
+  thread_ = std::thread([this, fd = std::move(own), failed = std::move(failed)] {
+    if (::syncfs(fd.get()) != 0) {
+      error_ = errno;
+      failed();
+    }
+    running_ = false;
+  });
+}
+
+int PosixTarget::Flusher::wait() {
+  if (thread_.joinable()) thread_.join();
+  return error_;
+}
+
+void PosixTarget::begin_sync(std::function<void()> failed) { flusher_.begin(fd_of(root_), std::move(failed)); }
+
 Status PosixTarget::sync() {
+  // An error that it saw is an error for good: nobody knows what of the target is on disk.
+  if (int error = flusher_.wait()) return Error::from_errno(error, "sync the target");
   if (::syncfs(fd_of(root_)) != 0) return Error::from_errno(errno, "sync the target");
   return ok();
 }

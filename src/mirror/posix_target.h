@@ -10,9 +10,11 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <initializer_list>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "mirror/copy.h"
 #include "mirror/posix_attributes.h"
@@ -64,8 +66,23 @@ class PosixTarget final : public TargetTree {
                         const AttributeChange& change) override;
   Result<Attributes> stat(File& file) override;
   Status sync() override;
+  void begin_sync(std::function<void()> failed) override;
 
  private:
+  // Brings a file system to disk beside everything else. It has an open file of its own, so that the
+  // kernel tells it of an error without forgetting to tell sync().
+  class Flusher {
+   public:
+    ~Flusher();
+    void begin(int rootfd, std::function<void()> failed);
+    int wait();  // 0, or errno of what failed
+
+   private:
+    std::thread thread_;
+    std::atomic<bool> running_{false};
+    int error_ = 0;  // of the thread, until it is joined
+  };
+
   // Something that may be in the way of a change: `name` in `dirfd`, or dirfd itself when empty.
   struct Place {
     int dirfd;
@@ -104,6 +121,7 @@ class PosixTarget final : public TargetTree {
   bool owners_ = true;
   uint32_t settable_flags_ = 0;
   Throttle* throttle_ = nullptr;
+  Flusher flusher_;
 };
 
 }  // namespace reel::mirror

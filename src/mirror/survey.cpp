@@ -44,6 +44,15 @@ struct Delta {
   Status status = ok();
 };
 
+// How many changes the directories of a round may still bring. Whoever comes first takes what it needs.
+struct Room {
+  std::atomic<int64_t> to_begin, to_go_on;
+  bool take() {
+    --to_begin;
+    return to_go_on-- > 0;
+  }
+};
+
 class Surveyor {
  public:
   Surveyor(const Index& index, SourceTree& source, Pool& pool, const ExcludeFn& exclude,
@@ -57,11 +66,12 @@ class Surveyor {
       if (is_known) survey_.objects[fid] |= bits;
     }
     TRY(look_at({dirty.entries.begin(), dirty.entries.end()}));
+    by_records_ = size();
     scans_.insert(scans_.end(), scans.begin(), scans.end());
     for (;;) {
       TRY(look_at_links());
       if (new_dirs_.empty() && scans_.empty()) break;
-      if (full()) break;
+      if (room(limits_.changes) == 0) break;
       TRY(scan_round());
     }
     survey_.scans.insert(survey_.scans.end(), new_dirs_.begin(), new_dirs_.end());
@@ -71,7 +81,9 @@ class Surveyor {
   }
 
  private:
-  bool full() const { return survey_.changes.size() + survey_.objects.size() >= limits_.changes; }
+  size_t size() const { return survey_.changes.size() + survey_.objects.size(); }
+  // How much scans may add still.
+  size_t room(size_t limit) const { return limit - std::min(limit, size() - by_records_); }
 
   Result<bool> known(const Fid& fid) {
     auto [at, is_new] = known_.try_emplace(fid, false);
@@ -243,17 +255,15 @@ class Surveyor {
         survey_.scanned.push_back(scans_.front());
     }
     if (round.empty()) return ok();
-    size_t room = limits_.changes - survey_.changes.size() - survey_.objects.size();
-    // Whoever comes first takes what it needs: a directory that is cut off must be read again whole.
-    std::atomic<int64_t> left = static_cast<int64_t>(room);
+    Room left{static_cast<int64_t>(room(limits_.changes)), static_cast<int64_t>(room(limits_.most))};
     pool_.run(round.size(), [&](size_t i) { read_dir(round[i], left); });
     for (Delta& delta : round) TRY(merge(delta));
     return ok();
   }
 
   // Runs in the pool: reads index and source, changes nothing but `delta`.
-  void read_dir(Delta& delta, std::atomic<int64_t>& room) {
-    if (room <= 0) {
+  void read_dir(Delta& delta, Room& room) {
+    if (room.to_begin <= 0) {
       delta.status = batch_full();
       return;
     }
@@ -292,7 +302,7 @@ class Surveyor {
       }
       if (prefetched) known_entries.erase(name);
       if (old.entry.fid != found.fid) {
-        if (room-- <= 0) return batch_full();
+        if (!room.take()) return batch_full();
         TRY_ASSIGN(bool is_known, index_.has_object(found.fid));
         Seen seen{found.attributes.type, found.attributes.ctime};
         delta.changes.push_back({std::move(name), old.entry.fid, found.fid, seen, is_known});
@@ -327,12 +337,12 @@ class Surveyor {
   }
 
   // A directory too large to be held in memory: ask the source for each entry that the index has.
-  Status find_vanished(Delta& delta, std::atomic<int64_t>& room) {
+  Status find_vanished(Delta& delta, Room& room) {
     Status status = ok();
     TRY(index_.list(delta.dir, "", [&](const std::string& name, const Entry& entry, const Object*) {
       Result<SourceEntry> found = source_.lookup(delta.dir, name);
       if (found.is(Code::not_found)) {
-        if (room-- <= 0) {
+        if (!room.take()) {
           delta.complete = false;
           return false;
         }
@@ -440,6 +450,7 @@ class Surveyor {
   std::unordered_set<Fid, FidHash> doubted_;
   ScanDebts debts_{index_};
   bool scanning_ = false;
+  size_t by_records_ = 0;  // changes and objects that records led to
 };
 
 }  // namespace

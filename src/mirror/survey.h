@@ -40,7 +40,10 @@ struct Survey {
 };
 
 struct SurveyLimits {
-  size_t changes = 50000;  // a batch stops growing by scans when it has this many changes and objects
+  // No further directory is read once scans have added this many changes and objects; one that is being
+  // read may add up to `most`: cut off it would have to be read again from its beginning.
+  size_t changes = 16384;
+  size_t most = 50000;
   std::atomic<uint64_t>* entries_seen = nullptr;  // counts up while directories are read; may be null
   int64_t suspect_from_s = INT64_MAX;  // LostWrites::from_s
 };

@@ -177,6 +177,9 @@ class TargetTree {
 
   // Everything done so far survives a crash of the machine.
   virtual Status sync() = 0;
+  // Starts what sync() will have to do, and does not wait for it. Promises nothing. `failed` is called, from
+  // another thread, when something could not be written: sync() of this tree says so from then on.
+  virtual void begin_sync(std::function<void()> failed) { (void)failed; }
 };
 
 }  // namespace reel::mirror

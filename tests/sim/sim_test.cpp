@@ -71,6 +71,7 @@ struct Run {
     if (kTrace) hooks.planned = print_plan;
     EngineOptions options;
     options.batch_changes = 5 + world.pick(60);
+    options.scan_changes = 5 + world.pick(options.batch_changes);
     options.boot_id = world.boot;
     options.written_back_s = World::kWrittenBackSeconds;
     engine = std::make_unique<Engine>(*store, *source, feed.get(), pool, std::move(hooks), options);
