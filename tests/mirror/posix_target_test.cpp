@@ -3,10 +3,12 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
+#include <atomic>
 #include <set>
 
 #include "by_hand.h"
@@ -140,6 +142,23 @@ TEST_F(Target, SetuidSurvivesTheOwner) {
   change.attributes.uid = 14;
   ASSERT_TRUE(target_->set_attributes(nullptr, root_, "file", change));
   EXPECT_EQ(target_->stat(root_, "file")->mode, 06755u);
+}
+
+// The kernel tells of it once to each open file: neither may swallow what the other is to hear.
+TEST_F(Target, WhatTheEarlyFlushCouldNotWriteIsAnErrorOfSync) {
+  Scratch ext4("ext4");
+  if (!ext4.missing().empty()) GTEST_SKIP() << ext4.missing();
+  open(ext4.path());
+  write_file(ext4 / "file", std::string(1 << 20, 'x'));
+  int dir = ::open(ext4.path().c_str(), O_RDONLY | O_DIRECTORY);
+  uint32_t without_journal = 2;
+  ASSERT_EQ(::ioctl(dir, _IOR('X', 125, uint32_t), &without_journal), 0);  // FS_IOC_SHUTDOWN
+  ::close(dir);
+  std::atomic<int> failures{0};
+  target_->begin_sync([&] { ++failures; });
+  EXPECT_FALSE(target_->sync());
+  EXPECT_EQ(failures, 1);
+  EXPECT_FALSE(target_->sync());
 }
 
 TEST_F(Target, ImmutableObjectsAreChangedAllTheSame) {
