@@ -165,7 +165,7 @@ Status Stream::start() {
   position_ = origin_.mdt_index(writer_->last_index());
   TRY_ASSIGN(uint64_t sum, sum_of_last());
   tail_.start(position_, sum, !why.empty());
-  catching_up_ = !why.empty();
+  catching_up_ = true;  // the last run may have ended before its first clear
   if (why.empty()) {
     tell(EventKind::started, "goes on behind index " + std::to_string(position_));
   } else {
