@@ -144,6 +144,7 @@ void SimWorld::open_streams() {
     if (stream.is(Code::no_space)) continue;  // tried again
     if (!stream) return complain("open: " + stream.error().text());
     follow.stream = std::move(*stream);
+    started();
   }
 }
 
@@ -155,6 +156,7 @@ void SimWorld::restart(bool machine) {
   trace(machine ? "machine crash" : "process crash");
   env_.kill();
   close_streams();
+  died(machine);
   env_.revive();
   if (machine) env_.crash();
   kill_in_ = 0;
@@ -321,6 +323,7 @@ std::string SimWorld::run(int rounds) {
       }
     }
     if (random_.below(6) == 0) disturb();
+    work();
   }
   if (wrong_.empty()) wrong_ = settle();
   return wrong_;
@@ -330,6 +333,7 @@ std::string SimWorld::run(int rounds) {
 std::string SimWorld::settle() {
   trace("settling");
   quiet_ = true;
+  becomes_quiet();
   if (env_.dead()) restart(false);
   kill_in_ = 0;
   workload_.close_all();
@@ -368,7 +372,8 @@ std::string SimWorld::settle() {
     std::string wrong = check_log(follow);
     if (!wrong.empty()) return follow.mdt->name() + ": " + wrong;
   }
-  return check_mirror();
+  std::string wrong = check_mirror();
+  return wrong.empty() ? settle_mirror() : wrong;
 }
 
 std::string SimWorld::check_mirror() {
