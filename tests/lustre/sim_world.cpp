@@ -132,6 +132,7 @@ Status SimWorld::on_call(Follow& follow, const std::string& call) {
     fs_.crash(undo);
     if (undo) workload_.forget();
   }
+  if (plan_.clears_late && call == "clear" && random_.below(2) == 0) return Error::from_errno(EINPROGRESS, call);
   if (plan_.call_faults && random_.below(60) == 0) return Error::from_errno(kErrors[random_.below(std::size(kErrors))], call);
   return ok();
 }

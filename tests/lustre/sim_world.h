@@ -32,6 +32,7 @@ struct SimPlan {
   bool other_users = true;
   bool bad_bytes = false;
   bool open_logged = false;
+  bool clears_late = false;  // every second clear fails
   bool named = true;         // our user
   bool has_view = true;
   bool can_fence = true;
