@@ -20,7 +20,7 @@ uint64_t number(const char* name, uint64_t otherwise) {
 
 TEST(LustreMirrorSim, EndsEqualWhateverHappens) {
   uint64_t only = number("REEL_SIM_SEED", 0);
-  uint64_t seeds = only ? 1 : number("REEL_SIM_SEEDS", 2000);
+  uint64_t seeds = only ? 1 : number("REEL_SIM_SEEDS", 1500);
   uint64_t records = 0, gaps = 0, batches = 0;
   for (uint64_t seed = only ? only : number("REEL_SIM_FIRST", 1); seeds > 0; --seeds, ++seed) {
     log::Random random(seed);

@@ -85,7 +85,9 @@ void ModelFs::changed(Inode& inode, uint64_t& version) {
 }
 
 unsigned ModelFs::stripe_of(const Inode& dir, const std::string& name) const {
-  return dir.stripes.empty() ? dir.mdt : dir.stripes[name_hash(name) % dir.stripes.size()];
+  if (dir.stripes.empty()) return dir.mdt;
+  std::optional<unsigned> chosen = stripe_policy ? stripe_policy(dir.fid, name) : std::nullopt;
+  return chosen ? *chosen : dir.stripes[name_hash(name) % dir.stripes.size()];
 }
 
 void ModelFs::enter(Inode& parent, const std::string& name, Inode& inode) {
@@ -472,7 +474,7 @@ int ModelFs::migrate_entry(Inode& from, Inode& to, const std::string& name) {
     ++inode.open_handles;
     close(lease);
   }
-  if (more_links) {  // only the name moves
+  if (more_links || inode.mdt == to.mdt) {  // only the name moves
     leave(from, name, inode);
     enter(to, name, inode);
     moved(inode.mdt, RecordType::migrt, 0, inode.fid, from.fid, name, inode.fid, to.fid, name);
@@ -500,8 +502,11 @@ int ModelFs::migrate(const std::string& path, unsigned to_mdt) {
   if (!at.inode) return ENOENT;
   if (at.inode->kind != Kind::dir) return ENOTDIR;
   if (at.inode->mdt == to_mdt) return 0;
-  for (const auto& [name, fid] : at.inode->children)
+  for (const auto& [name, fid] : at.inode->children) {
     if (inodes_[fid].open_handles > 0) return EBUSY;
+    // A real one migrates the rest, and leaves the directory half done (full_2mdt/a_tour).
+    if (inodes_[fid].kind == Kind::dir && inodes_[fid].mdt == to_mdt) return ENOTEMPTY;
+  }
   Inode& from = *at.inode;
   Inode& to = make(Kind::dir, to_mdt);
   to.attrs = from.attrs, to.times = from.times, to.xattrs = from.xattrs, to.data = from.data;
@@ -510,6 +515,7 @@ int ModelFs::migrate(const std::string& path, unsigned to_mdt) {
   moved(to_mdt, RecordType::migrt, 0, to.fid, at.parent->fid, at.name, from.fid, at.parent->fid, at.name);
   std::vector<std::string> entries;
   for (const auto& [name, fid] : from.children) entries.push_back(name);
+  if (readdir_order) readdir_order(from.fid, entries);
   for (const std::string& name : entries) {
     Inode& entry = inodes_[from.children[name]];
     if (entry.kind != Kind::dir) {
@@ -518,8 +524,8 @@ int ModelFs::migrate(const std::string& path, unsigned to_mdt) {
     }
     leave(from, name, entry);
     enter(to, name, entry);
-    int error = entry.mdt == to_mdt ? 0 : migrate(path + "/" + name, to_mdt);
-    if (error || entry.mdt == to_mdt) moved(entry.mdt, RecordType::migrt, 0, entry.fid, from.fid, name, entry.fid, to.fid, name);
+    if (migrate(path + "/" + name, to_mdt) != 0)
+      moved(entry.mdt, RecordType::migrt, 0, entry.fid, from.fid, name, entry.fid, to.fid, name);
   }
   data(to, RecordType::lyout, 0, who);
   drop_if_gone(from.fid);

@@ -5,7 +5,9 @@
 // recordings. No data, only versions of it.
 #pragma once
 
+#include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -61,6 +63,10 @@ class ModelFs {
   const Inode* find(const Fid& fid) const;
   Fid lookup(const std::string& path) const;  // zero when there is none; "" is the root
 
+  // Which MDT the entry of a striped directory goes to; when it does not say, a hash of the name does.
+  std::function<std::optional<unsigned>(const Fid& dir, const std::string& name)> stripe_policy;
+  // In which order a migration takes the entries of a directory; else by name.
+  std::function<void(const Fid& dir, std::vector<std::string>& names)> readdir_order;
   Who who;  // of the operations that follow
 
   // --- operations; paths from the root, without a leading slash. 0 or an errno ---
