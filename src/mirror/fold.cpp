@@ -45,6 +45,8 @@ void fold(const Record& record, DirtySet& dirty) {
       }
       touch_object(dirty, record.target, kDirtyAttributes);
       touch_object(dirty, record.source, kDirtyAttributes);
+      // The new FID is at all hard links, and the record tells of one.
+      if (record.type == RecordType::migrt && record.source != record.target) touch_object(dirty, record.source, kDirtyNames);
       return;
     case RecordType::close:
     case RecordType::trunc:
@@ -72,6 +74,10 @@ void fold(const Record& record, DirtySet& dirty) {
     case RecordType::open:
     case RecordType::nopen:
     case RecordType::gxatr:
+      // Nothing has changed, but Lustre leaves out the times and ACLs that change between any record of an
+      // object and the next clear.
+      touch_object(dirty, record.target, kDirtyAttributes);
+      return;
     case RecordType::read:
     case RecordType::fsync:
     case RecordType::compute:

@@ -17,6 +17,8 @@ inline constexpr uint8_t kDirtyData = 2;
 // Scans only: no record vouches for what changed, so contents are compared even when size and
 // mtime look the same.
 inline constexpr uint8_t kDirtyDoubt = 4;
+// Another object may be at its names by now, at those too that no record tells.
+inline constexpr uint8_t kDirtyNames = 8;
 
 struct DirtySet {
   std::unordered_set<EntryKey, EntryKeyHash> entries;

@@ -61,11 +61,16 @@ class Surveyor {
 
   Result<Survey> run(const DirtySet& dirty, const std::vector<Fid>& scans) {
     scanning_ = !scans.empty();
+    std::vector<EntryKey> entries(dirty.entries.begin(), dirty.entries.end());
     for (const auto& [fid, bits] : dirty.objects) {
       TRY_ASSIGN(bool is_known, known(fid));
-      if (is_known) survey_.objects[fid] |= bits;
+      if (!is_known) continue;
+      survey_.objects[fid] |= bits & ~kDirtyNames;
+      if ((bits & kDirtyNames) == 0) continue;
+      TRY_ASSIGN(std::vector<EntryKey> names, index_.links(fid));
+      entries.insert(entries.end(), names.begin(), names.end());
     }
-    TRY(look_at({dirty.entries.begin(), dirty.entries.end()}));
+    TRY(look_at(entries));
     by_records_ = size();
     scans_.insert(scans_.end(), scans.begin(), scans.end());
     for (;;) {

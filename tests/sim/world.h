@@ -98,6 +98,13 @@ class World {
   std::vector<uint64_t> all(FileType type) const;
 };
 
+// What a source that sim_target() copies from must be, too.
+class Readable {
+ public:
+  virtual ~Readable() = default;
+  virtual Result<std::string> read(mirror::File& file) = 0;
+};
+
 std::unique_ptr<mirror::SourceTree> sim_source(World& world);
 std::unique_ptr<mirror::TargetTree> sim_target(World& world);
 std::unique_ptr<mirror::Store> sim_store(World& world);
