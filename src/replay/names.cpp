@@ -53,6 +53,11 @@ void Names::initial(const trace::FileState& state, const std::string& path,
   exists(id, state.kind == FileKind::directory);
   node.kind = state.kind;
   node.link = link_text;
+  if (state.nlink > 1 && state.kind != FileKind::directory && !state.object.is_zero()) {
+    uint32_t& file = linked_[state.object];
+    if (file == 0) file = ++files_;
+    node.file = file;
+  }
   Initial& initial = plan_.initial[node.initial - 1];
   initial.kind = state.kind;
   initial.link_text = link_text;
@@ -98,7 +103,11 @@ NodeId Names::walk(NodeId at, std::string_view path, bool follow, int& links,
     while (begin < path.size() && path[begin] == '/') ++begin;
     if (part.empty() || part == ".") continue;
     if (part == "..") {
-      at = nodes_[at].parent == 0 ? at : nodes_[at].parent;
+      if (through) through->push_back(at);
+      // Where there is no directory ".." leads nowhere; the name below it says so when it is
+      // played.
+      bool nowhere = nodes_[at].known ? nodes_[at].kind != FileKind::directory : missing_;
+      at = nowhere ? child(at, part) : nodes_[at].parent == 0 ? at : nodes_[at].parent;
       continue;
     }
     NodeId next = child(at, part);
@@ -115,8 +124,10 @@ NodeId Names::walk(NodeId at, std::string_view path, bool follow, int& links,
   return at;
 }
 
-NodeId Names::resolve(std::string_view path, bool follow, std::vector<NodeId>* through) {
+NodeId Names::resolve(std::string_view path, bool follow, std::vector<NodeId>* through,
+                      bool missing) {
   int links = 0;
+  missing_ = missing;
   return walk(1, path, follow, links, through);
 }
 
@@ -230,8 +241,13 @@ void Names::changed(NodeId id, Need me, FileKind now, std::string_view link_text
   node.known = true;
   node.kind = now;
   node.link = link_text;
-  node.initial = node.instance = 0;
+  node.initial = node.instance = node.file = 0;
   if (now == FileKind::directory) instance_at(id);
+}
+
+void Names::linked(NodeId from, NodeId to) {
+  if (nodes_[from].file == 0) nodes_[from].file = ++files_;
+  nodes_[to].file = nodes_[from].file;
 }
 
 // What was at `from` is at `to`.
@@ -241,6 +257,7 @@ void Names::move(NodeId from, NodeId to) {
   std::swap(source.link, target.link);
   std::swap(source.instance, target.instance);
   std::swap(source.initial, target.initial);
+  std::swap(source.file, target.file);
   std::swap(source.children, target.children);
   for (auto& [name, inner] : source.children) nodes_[inner].parent = from;
   for (auto& [name, inner] : target.children) nodes_[inner].parent = to;
@@ -263,7 +280,7 @@ void Names::renamed(NodeId from, NodeId to, Need me, bool exchange) {
   if (exchange) return;
   source.kind = FileKind::absent;
   source.link.clear();
-  source.initial = source.instance = 0;
+  source.initial = source.instance = source.file = 0;
   source.children.clear();
 }
 

@@ -33,8 +33,11 @@ class Names {
                const std::string& link_text);
 
   // The name that a path means now; the last component's symlink is followed when `follow`. 0: too
-  // many symlinks. Makes names that were not known. `through` gets the symlinks on the way.
-  NodeId resolve(std::string_view path, bool follow, std::vector<NodeId>* through = nullptr);
+  // many symlinks. Makes names that were not known. `through` gets what decided the way but does
+  // not lie above the name: symlinks, and directories that ".." left again.
+  // `missing`: the call found nothing (ENOENT), so a directory that is not known may not be there.
+  NodeId resolve(std::string_view path, bool follow, std::vector<NodeId>* through = nullptr,
+                 bool missing = false);
 
   // Below /proc, /sys or /dev: the replaying machine has its own.
   bool is_virtual(NodeId id) const { return nodes_[id].machine; }
@@ -56,6 +59,12 @@ class Names {
   // The step made, removed or replaced what is here.
   void changed(NodeId id, Need me, FileKind now, std::string_view link_text = {});
   void renamed(NodeId from, NodeId to, Need me, bool exchange);
+  // `to`, which changed() has been told of, is another name of the file at `from`.
+  void linked(NodeId from, NodeId to);
+  // Two names of one file: renaming one to the other does nothing.
+  bool same_file(NodeId a, NodeId b) const {
+    return nodes_[a].file != 0 && nodes_[a].file == nodes_[b].file;
+  }
   void listed(NodeId id, Need me);
   // It turned out to be a symlink, with a text of so many bytes.
   void is_link(NodeId id, uint64_t bytes);
@@ -73,6 +82,7 @@ class Names {
     uint32_t root = 0;      // of tops
     uint32_t instance = 0;  // of directories: which one; 0: none was used yet
     uint32_t initial = 0;
+    uint32_t file = 0;  // equal ones are one file by several names; 0: it has but this one
     uint32_t dir = 0, dir_epoch = 0;  // as a directory: index of Plan::dirs + 1 at that epoch
     std::map<std::string, NodeId, std::less<>> children;
     Cell cell;
@@ -102,7 +112,10 @@ class Names {
   std::vector<Instance> instances_{Instance{}};
   std::map<std::pair<uint32_t, std::string>, uint32_t> dirs_;  // by instance and path
   std::unordered_map<std::string, uint32_t> interned_;
-  uint32_t epoch_ = 1;  // rises when the paths of directories change
+  std::unordered_map<Fid, uint32_t, FidHash> linked_;  // initial files with several names
+  uint32_t files_ = 0;
+  bool missing_ = false;  // of the resolve() under way
+  uint32_t epoch_ = 1;    // rises when the paths of directories change
 };
 
 }  // namespace reel::replay

@@ -6,6 +6,7 @@
 // ever point back in the walk, so they have no circles.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <unordered_map>
@@ -121,20 +122,30 @@ class Sequence {
 };
 
 // What decides the results of reads and writes of one file: its size. Writes that make it longer
-// commute; reads that met its end do not commute with them; what can make it shorter with nothing.
+// commute; reads that met its end do not commute with writes beyond that; what can make it shorter
+// commutes with nothing. Sizes are those that the walk has come to.
 class Extent {
  public:
-  void read(Need me, bool met_end, Needs& needs) {
+  void read(Need me, Needs& needs) {
     needs.add(shrunk_);
     longer_.require(needs);
     reads_.add(me);
-    if (met_end) ends_.add(me);
   }
-  void write(Need me, bool makes_longer, Needs& needs) {
+  void read_to_end(Need me, uint64_t size, Needs& needs) {
+    read(me, needs);
+    ends_.add(me);
+    seen_ = std::min(seen_, size);
+  }
+  void write(Need me, uint64_t end, uint64_t size, Needs& needs) {
     needs.add(shrunk_);
     reads_.add(me);  // only a later shrink minds
-    if (!makes_longer) return;
+    if (end > seen_) ends_.require(needs);
+    if (end > size) longer_.add(me);
+  }
+  // Where it lands, and so the position behind it, depends on all that made the file longer.
+  void append(Need me, uint64_t size, Needs& needs) {
     ends_.require(needs);
+    read_to_end(me, size, needs);
     longer_.add(me);
   }
   void shrink(Need me, Needs& needs) {
@@ -142,12 +153,14 @@ class Extent {
     longer_.require(needs);
     reads_.require(needs);
     for (Uses* uses : {&longer_, &reads_, &ends_}) uses->clear();
+    seen_ = ~0ull;
     shrunk_ = me;
   }
 
  private:
   Need shrunk_;
   Uses longer_, reads_, ends_;
+  uint64_t seen_ = ~0ull;  // the shortest that somebody met the end of
 };
 
 }  // namespace reel::replay

@@ -32,6 +32,7 @@ struct Description {
   Skip skip = Skip::none;
   NodeId node = 0;
   bool directory = false;
+  bool append = false;
   Fid object;
   uint32_t initial = 0;  // place in Plan::initial + 1
   std::shared_ptr<Stream> stream;

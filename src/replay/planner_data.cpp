@@ -50,7 +50,11 @@ void Planner::read_at(At& at, SlotId slot, uint64_t offset, uint64_t length, int
   }
   if (from.object.is_zero() || result < 0) return;
   auto got = static_cast<uint64_t>(result);
-  extents_[from.object].read(at.me, got < length, needs_);
+  const uint64_t* size = size_of(from.object);
+  if (got < length)
+    extents_[from.object].read_to_end(at.me, size ? *size : 0, needs_);
+  else
+    extents_[from.object].read(at.me, needs_);
   touch(at, from.object);
   // It was at least so long, if nothing was written yet.
   if (from.initial == 0 || written_.count(from.object) != 0 || got == 0) return;
@@ -67,7 +71,11 @@ void Planner::write_at(At& at, SlotId slot, uint64_t offset, int64_t result) {
   if (to.object.is_zero() || result <= 0) return;
   uint64_t end = offset + static_cast<uint64_t>(result);
   uint64_t* size = size_of(to.object);
-  extents_[to.object].write(at.me, !size || end > *size, needs_);
+  Extent& extent = extents_[to.object];
+  if (to.append)
+    extent.append(at.me, size ? *size : 0, needs_);
+  else
+    extent.write(at.me, end, size ? *size : 0, needs_);
   if (size) *size = std::max(*size, end);
   written_.insert(to.object);
   touch(at, to.object);

@@ -72,6 +72,8 @@ void Planner::plan_descriptors(At& at) {
       return plan_pair(at);
     case Op::fcntl: {
       use_slot(at, event.fd, at.step.slot);
+      if (event.arg == F_SETFL && !event.failed() && at.step.slot != 0)
+        description(at.step.slot)->append = (event.flags & O_APPEND) != 0;
       auto entry = at.process.table.find(event.fd.number);
       if (event.arg == F_SETFD && !event.failed() && entry != at.process.table.end())
         entry->second.close_on_exec = (event.flags & FD_CLOEXEC) != 0;

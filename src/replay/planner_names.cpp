@@ -24,6 +24,12 @@ bool is_common_device(const std::string& path) {
   return false;
 }
 
+// Whether its names, or what lies above them, may not have been there.
+bool missing(const Event& event) {
+  return event.failed() && event.result != -EEXIST && event.result != -ENOTEMPTY &&
+         event.result != -EISDIR;
+}
+
 bool follows(const Event& event) {
   switch (event.op) {
     case Op::readlink:
@@ -48,8 +54,11 @@ NodeId Planner::look(At& at, trace::StringId path, bool follow) {
     return 0;
   }
   std::vector<NodeId> through;
-  NodeId node = names_.resolve(text, follow, &through);
-  for (NodeId link : through) names_.use(link, at.me);
+  NodeId node = names_.resolve(text, follow, &through, missing(at.event));
+  for (NodeId way : through) {
+    names_.use(way, at.me);
+    if (!missing(at.event) && names_.kind(way) != FileKind::symlink) names_.exists(way, true);
+  }
   if (node == 0) at.step.skip = Skip::nowhere;
   return node;
 }
@@ -94,6 +103,7 @@ void Planner::plan_open(At& at) {
   bool directory = (event.flags & O_DIRECTORY) != 0;
   auto opened = std::make_shared<Description>();
   opened->object = event.object;
+  opened->append = (event.flags & O_APPEND) != 0;
   if (is_common_device(text)) {
     at.step.name = names_.intern(text);
   } else {
@@ -126,12 +136,13 @@ void Planner::plan_open(At& at) {
         opened->stream = fifo;
       }
       if (made && !event.object.is_zero()) sizes_[event.object] = 0;
-      if ((event.flags & O_TRUNC) != 0 && !made && !event.object.is_zero()) {
+      bool shrinks = (event.flags & O_TRUNC) != 0 && !made && !opened->stream;
+      if (shrinks && !event.object.is_zero()) {
         extents_[event.object].shrink(at.me, needs_);
         sizes_[event.object] = 0;
         written_.insert(event.object);
       }
-      touch(at, event.object);
+      if (!opened->stream) touch(at, event.object);
     }
   }
   if (event.failed()) return;
@@ -171,6 +182,7 @@ void Planner::plan_remove(At& at) {
   if (!place(at, node, false)) return;
   if (event.failed()) {
     names_.use(node, at.me);
+    if (event.result == -ENOTEMPTY) names_.listed(node, at.me);
     return;
   }
   at.step.ends_instance = names_.instance_of(node);
@@ -196,9 +208,11 @@ void Planner::plan_move(At& at) {
   if (from != 0 && plan_.dirs[at.step.dir].root != plan_.dirs[at.step.dir2].root)
     at.step.skip = Skip::nowhere;
   bool exchange = moves && (event.flags & RENAME_EXCHANGE) != 0;
-  if (event.failed()) {
+  bool nothing = moves && from != 0 && names_.same_file(from, to);
+  if (event.failed() || nothing) {
     if (from != 0) names_.use(from, at.me);
     names_.use(to, at.me);
+    if (event.result == -ENOTEMPTY || event.result == -EEXIST) names_.listed(to, at.me);
   } else if (moves) {
     at.step.ends_instance = exchange ? 0 : names_.instance_of(to);
     names_.renamed(from, to, at.me, exchange);
@@ -206,6 +220,7 @@ void Planner::plan_move(At& at) {
     FileKind kind = from != 0 ? names_.kind(from) : FileKind::file;
     if (from != 0) names_.use(from, at.me);
     names_.changed(to, at.me, kind, from != 0 ? names_.link_text(from) : std::string());
+    if (from != 0) names_.linked(from, to);
   }
 }
 
