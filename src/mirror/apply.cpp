@@ -93,7 +93,7 @@ class Applier {
       }
       EntryKey park{kParkFid, park_name(op.fid)};
       if (rename(op.from, park)) {
-        places_.push_back({op.fid, op.type, park, op.to, 0});
+        places_.push_back({op.fid, op.type, park, op.to});
         return moved(op, park);
       }
     }
@@ -235,7 +235,8 @@ class Applier {
   }
   Outcome create_one(const Op& op) {
     Outcome outcome;
-    Result<std::optional<Entry>> occupant = index_.entry(op.to);
+    Result<std::optional<Entry>> occupant = std::optional<Entry>();
+    if (!op.vacant) occupant = index_.entry(op.to);
     if (stopped())
       outcome.status = stopping();
     else if (!occupant)

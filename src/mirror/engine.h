@@ -12,6 +12,7 @@
 
 #include "mirror/apply.h"
 #include "mirror/barriers.h"
+#include "mirror/lost_writes.h"
 #include "mirror/recover.h"
 
 namespace reel::mirror {
@@ -51,6 +52,7 @@ struct EngineOptions {
   uint64_t max_delete = UINT64_MAX;  // more removals than this in all: stop with Code::too_many
   int durable_ms = 5000;             // a durable point at least this often while there is work
   std::string boot_id;               // changes when the machine was restarted
+  int64_t written_back_s = LostWrites::kWrittenBackSeconds;
 };
 
 inline constexpr size_t kTroubleTexts = 1000;
@@ -85,6 +87,8 @@ class Engine {
   Status request_scan();
   // The filter in other words than last time: everything is scanned again.
   Status set_filter(const std::string& text);
+  // Troubles are tried again in the next step, however long they would have waited. Between two steps.
+  Status retry_troubles();
   // These paths of the target are not what the index has: they are looked at there and made right.
   // After start(), between two steps. Errors: as of step().
   Status repair(const std::vector<std::string>& paths);
@@ -113,7 +117,7 @@ class Engine {
   Status check_deletions(const Plan& plan);
   Status begin_batch(const Plan& plan);
   Status finish_batch(const Survey& survey, const ApplyResult& applied);
-  Status end_retry(const std::string& key);
+  Status end_retries(const Survey& survey, const std::unordered_set<std::string>& bad);
   Status break_rings(const std::vector<std::string>& ringed);
   Status end_scan(const Fid& dir);
   void note_trouble(const std::string& key, int sys_errno, const std::string& text);
@@ -132,6 +136,7 @@ class Engine {
   std::unique_ptr<TargetDirs> dirs_;
 
   Barriers barriers_;
+  LostWrites lost_writes_;
 
   DirtySet dirty_;
   log::Position reached_;  // the cursor when what is in dirty_ has been applied

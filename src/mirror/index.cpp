@@ -186,6 +186,11 @@ Result<std::optional<Object>> Index::object(const Fid& fid) const {
   return std::optional<Object>(std::move(object));
 }
 
+Result<bool> Index::has_object(const Fid& fid) const {
+  TRY_ASSIGN(std::optional<std::string> home, get(fid_key('O', fid)));
+  return home.has_value();
+}
+
 Result<std::vector<EntryKey>> Index::links(const Fid& fid) const {
   std::vector<EntryKey> links;
   TRY_ASSIGN(std::optional<std::string> home, get(fid_key('O', fid)));
@@ -287,6 +292,15 @@ Result<std::vector<Fid>> Index::scans(size_t at_most) const {
     return found.size() < at_most;
   }));
   return found;
+}
+
+Result<bool> Index::has_scans() const {
+  bool any = false;
+  TRY(scan_merged("S", "S", [&](std::string_view, std::string_view) {
+    any = true;
+    return false;
+  }));
+  return any;
 }
 
 Result<bool> Index::has_scan(const Fid& dir) const {

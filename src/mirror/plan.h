@@ -24,6 +24,7 @@ struct Op {
   EntryKey from;  // moves, unlinks, rmdirs, places
   EntryKey to;    // moves, places, mkdirs, creates, links
   uint8_t bits = 0;  // syncs, dirs: kDirty bits
+  bool vacant = false;  // creates: the index had nothing at `to` before the batch, so it has nothing there now
 };
 
 struct Plan {

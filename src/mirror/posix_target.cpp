@@ -21,7 +21,9 @@ class PosixDir final : public TargetDir {
   Fd fd_;
 };
 
-int fd_of(const TargetDirPtr& dir) { return static_cast<const PosixDir&>(*dir).fd(); }
+int fd_of(const TargetDirPtr& dir) {
+  return static_cast<const PosixDir&>(*dir).fd();
+}
 
 Error failed(const char* what, const std::string& name) {
   return Error::from_errno(errno, std::string(what) + " " + printable(name));
@@ -71,7 +73,7 @@ std::unique_ptr<PosixTarget> PosixTarget::open(Fd fd, Options options) {
   return target;
 }
 
-bool PosixTarget::loosen(const Place& place) {
+bool PosixTarget::loosen(const Place& place, std::vector<Lifted>* lifted) {
   Result<Found> found = find_at(place.dirfd, place.name);
   if (!found || !has_flags(found->attributes)) return false;
   const Attributes& now = found->attributes;
@@ -85,20 +87,34 @@ bool PosixTarget::loosen(const Place& place) {
   if (now.inode_flags & kLockingFlags) {
     const char* name = *place.name ? place.name : ".";
     Fd fd(open_at(place.dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
-    changed |= fd && set_flags(fd.get(), 0, kLockingFlags);
+    bool taken = fd && set_flags(fd.get(), 0, kLockingFlags);
+    changed |= taken;
+    if (taken && lifted && *place.name)
+      lifted->push_back({std::move(fd), now.inode_flags & kLockingFlags});
   }
   return changed;
 }
 
-int PosixTarget::insist(std::initializer_list<Place> places, const std::function<int()>& attempt) {
+int PosixTarget::insist(std::initializer_list<Place> places, const std::function<int()>& attempt,
+                        std::vector<Lifted>* lifted) {
   int result = attempt();
   if (result >= 0 || (errno != EPERM && errno != EACCES)) return result;
   int refusal = errno;
   bool changed = false;
-  for (const Place& place : places) changed |= loosen(place);
+  for (const Place& place : places) changed |= loosen(place, lifted);
   if (changed) return attempt();
   errno = refusal;
   return result;
+}
+
+Status PosixTarget::change_name(std::initializer_list<Place> places, const char* what,
+                                const std::string& name, const std::function<int()>& attempt) {
+  std::vector<Lifted> lifted;
+  Status status = ok();
+  if (insist(places, attempt, &lifted) != 0) status = failed(what, name);
+  for (const Lifted& object : lifted)
+    keep(status, set_flags(object.fd.get(), object.flags, object.flags));
+  return status;
 }
 
 Result<TargetDirPtr> PosixTarget::open_dir(const TargetDirPtr& parent, const std::string& name) {
@@ -119,7 +135,7 @@ Result<Attributes> PosixTarget::stat(const TargetDirPtr& dir, const std::string&
 
 Result<Attributes> PosixTarget::stat(File& file) {
   // Of a file that was just made nobody else knows.
-  if (const auto& made = static_cast<PosixFile&>(file).as_made) return *made;
+  if (file.as_opened) return *file.as_opened;
   TRY_ASSIGN(Found found, find_at(file.fd(), ""));
   if (settable_flags_) {
     TRY_ASSIGN(found.attributes.inode_flags, get_flags(file.fd()));
@@ -163,8 +179,8 @@ Result<Attributes> PosixTarget::make_node(const TargetDirPtr& dir, const std::st
   mode_t format = format_of(type);
   if (format == 0) return Error(Code::invalid, "make node " + printable(name) + ": not a node");
   int fd = fd_of(dir);
-  if (insist({{fd, "", true}},
-             [&] { return ::mknodat(fd, name.c_str(), format | 0600, rdev); }) != 0)
+  if (insist({{fd, "", true}}, [&] { return ::mknodat(fd, name.c_str(), format | 0600, rdev); }) !=
+      0)
     return failed("make node", name);
   return stat(dir, name);
 }
@@ -174,11 +190,10 @@ Status PosixTarget::link(const TargetDirPtr& from, const std::string& from_name,
   TRY(check_name(from_name));
   TRY(check_name(to_name));
   int from_fd = fd_of(from), to_fd = fd_of(to);
-  int result = insist({{to_fd, "", true}, {from_fd, from_name.c_str(), false}}, [&] {
-    return ::linkat(from_fd, from_name.c_str(), to_fd, to_name.c_str(), 0);
-  });
-  if (result != 0) return failed("link", from_name + " to " + to_name);
-  return ok();
+  return change_name({{to_fd, "", true}, {from_fd, from_name.c_str(), false}}, "link",
+                     from_name + " to " + to_name, [&] {
+                       return ::linkat(from_fd, from_name.c_str(), to_fd, to_name.c_str(), 0);
+                     });
 }
 
 Status PosixTarget::rename(const TargetDirPtr& from, const std::string& from_name,
@@ -200,18 +215,16 @@ Status PosixTarget::rename(const TargetDirPtr& from, const std::string& from_nam
   };
   // A directory that changes its parent is written to (its "..").
   bool own_mode = from_fd != to_fd;
-  if (insist({{from_fd, "", true}, {to_fd, "", true}, {from_fd, old_name, own_mode}}, attempt) != 0)
-    return failed("rename", from_name + " to " + to_name);
-  return ok();
+  return change_name({{from_fd, "", true}, {to_fd, "", true}, {from_fd, old_name, own_mode}},
+                     "rename", from_name + " to " + to_name, attempt);
 }
 
 Status PosixTarget::remove(const TargetDirPtr& dir, const std::string& name, int flags) {
   TRY(check_name(name));
   int fd = fd_of(dir);
-  if (insist({{fd, "", true}, {fd, name.c_str(), false}},
-             [&] { return ::unlinkat(fd, name.c_str(), flags); }) != 0)
-    return failed(flags ? "remove directory" : "unlink", name);
-  return ok();
+  return change_name({{fd, "", true}, {fd, name.c_str(), false}},
+                     flags ? "remove directory" : "unlink", name,
+                     [&] { return ::unlinkat(fd, name.c_str(), flags); });
 }
 
 Status PosixTarget::unlink(const TargetDirPtr& dir, const std::string& name) {
@@ -257,7 +270,7 @@ Result<CopyResult> PosixTarget::copy(SourceTree&, File& from, File& to, uint64_t
 // What set_attributes may find there. Owner and mode of a file that was just made are known.
 Result<Attributes> PosixTarget::attributes_before(File* file, int fd) {
   std::optional<Attributes> made;
-  if (file) made.swap(static_cast<PosixFile&>(*file).as_made);
+  if (file) made.swap(file->as_opened);
   if (made) {
     made->mtime = kUnknownTime;
     return *made;
@@ -274,8 +287,8 @@ Status PosixTarget::set_attributes(File* file, const TargetDirPtr& dir, const st
   if (!file && !name.empty()) {
     TRY(check_name(name));
     int dirfd = fd;
-    object = Fd(insist({{dirfd, "", true}},
-                       [&] { return open_beneath(dirfd, name.c_str(), O_PATH); }));
+    object =
+        Fd(insist({{dirfd, "", true}}, [&] { return open_beneath(dirfd, name.c_str(), O_PATH); }));
     if (!object) return failed("open", name);
     fd = object.get();
     readable = -1;
@@ -295,7 +308,8 @@ Status PosixTarget::set_attributes(File* file, const TargetDirPtr& dir, const st
 Status PosixTarget::set_all(int fd, int readable, const Attributes& now,
                             const AttributeChange& change) {
   const Attributes& wanted = change.attributes;
-  if (readable >= 0 && (now.inode_flags & kLockingFlags)) TRY(set_flags(readable, 0, kLockingFlags));
+  if (readable >= 0 && (now.inode_flags & kLockingFlags))
+    TRY(set_flags(readable, 0, kLockingFlags));
   Status first = ok();
   bool mode_unsure = false;
   keep(first, set_owner(fd, now, wanted, mode_unsure));
@@ -348,8 +362,7 @@ Status PosixTarget::set_xattrs(int fd, const Attributes& now, const std::vector<
   Status first = ok();
   auto change = [&](const Xattr& x, const char* what, int result) {
     if (x.name.starts_with("system.")) mode_unsure = true;  // an access ACL holds the mode
-    if (result != 0 && errno != ENODATA)
-      keep(first, Error::from_errno(errno, what + x.name));
+    if (result != 0 && errno != ENODATA) keep(first, Error::from_errno(errno, what + x.name));
   };
   size_t p = 0, w = 0;
   while (p < present.size() || w < wanted.size()) {

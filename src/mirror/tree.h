@@ -65,6 +65,10 @@ class File {
  public:
   virtual ~File() = default;
   virtual int fd() const { return -1; }  // a real file descriptor, or -1 in the simulation
+
+  // What the file was when it was opened or made (inode_flags: kStatxFlags), where the tree had to look
+  // anyway. Of a file that the target made it stays true until its attributes are set, but for size and times.
+  std::optional<Attributes> as_opened;
 };
 
 struct SourceEntry {

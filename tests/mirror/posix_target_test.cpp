@@ -165,7 +165,13 @@ TEST_F(Target, ImmutableObjectsAreChangedAllTheSame) {
   ASSERT_TRUE(target_->set_attributes(nullptr, *dir, "locked", change));
   EXPECT_EQ(target_->stat(**locked)->inode_flags, change.attributes.inode_flags);
   EXPECT_EQ(target_->stat(**locked)->mode, 0700u);
+  // A new name takes nothing from the object: nothing may look at its flags again in this batch.
   EXPECT_TRUE(target_->rename(*dir, "locked", root_, "moved"));
+  EXPECT_TRUE(target_->stat(root_, "moved")->inode_flags & FS_IMMUTABLE_FL);
+  EXPECT_TRUE(target_->link(root_, "moved", *dir, "linked"));
+  EXPECT_TRUE(target_->stat(*dir, "linked")->inode_flags & FS_IMMUTABLE_FL);
+  EXPECT_TRUE(target_->unlink(*dir, "linked"));
+  EXPECT_TRUE(target_->stat(root_, "moved")->inode_flags & FS_IMMUTABLE_FL);
   EXPECT_TRUE(target_->unlink(*dir, "append"));
   EXPECT_TRUE(target_->unlink(root_, "moved"));
   ASSERT_EQ(shell("chattr +i " + ext4 / "dir"), 0);

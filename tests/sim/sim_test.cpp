@@ -71,6 +71,7 @@ struct Run {
     EngineOptions options;
     options.batch_changes = 5 + world.pick(60);
     options.boot_id = world.boot;
+    options.written_back_s = World::kWrittenBackSeconds;
     engine = std::make_unique<Engine>(*store, *source, feed.get(), pool, std::move(hooks), options);
   }
   Status start_engine() {
@@ -190,7 +191,7 @@ std::string run_seed(uint64_t seed, const Options& options) {
   if (world.filters) world.pick_filter();
   for (uint64_t i = world.pick(60); i > 0; --i) world.random_change();
   world.queue.clear();
-  world.gap("first start");
+  world.gap("first start", kFlagUnwatched);
   world.drain();
   world.commit_log();
   if (options.faults) {
@@ -243,7 +244,7 @@ TEST(Simulation, DirectoriesInsideEachOtherAreUntangled) {
   world.fs.create(world.source_root, "outer", FileType::directory, 0755, &outer);
   world.fs.create(outer, "inner", FileType::directory, 0755, &inner);
   world.fs.create(inner, "file", FileType::regular, 0644, &file);
-  world.gap("first start");
+  world.gap("first start", kFlagUnwatched);
   ASSERT_EQ(run.settle(), "");
   world.fs.rename(outer, "inner", world.source_root, "inner", false);
   world.fs.rename(world.source_root, "outer", inner, "outer", false);

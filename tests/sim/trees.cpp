@@ -64,7 +64,9 @@ class SimSource : public SourceTree {
   Result<bool> being_written(File&) override { return false; }
   Result<std::unique_ptr<File>> open(const Fid& fid) override {
     TRY_ASSIGN(Node * node, look(fid));
-    return std::unique_ptr<File>(new SimFile(node->ino, fid));
+    std::unique_ptr<File> file(new SimFile(node->ino, fid));
+    TRY_ASSIGN(file->as_opened, stat(fid));
+    return file;
   }
   Result<std::string> read(File& file) {
     TRY_ASSIGN(Node * node, look(static_cast<SimFile&>(file).fid));
