@@ -127,6 +127,8 @@ void define_replay(CLI::App& app, int& exit_code) {
   verb->add_option("--scale-time", replay.scale, "times are so much longer (1)");
   verb->add_option("--loop", replay.loops, "play so often, each time on a new initial state (1)")
       ->check(CLI::PositiveNumber);
+  verb->add_option("--file-size", replay.default_size,
+                   "of a changelog: bytes written where the record does not say how many (4096)");
   verb->add_option("--retrace", replay.retrace, "record the replay itself into this log");
   verb->add_option("--differences", replay.differences, "list so many results that differ (10)");
   verb->add_option("--stall", replay.stall_s,

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "replay/changelog.h"
 #include "replay/prepare.h"
 #include "replay/retrace.h"
 
@@ -36,7 +37,15 @@ class Replay {
   }
 
   Result<Fidelity> run() {
-    TRY_ASSIGN(trace_, trace::load(env_, options_.log));
+    if (trace::is_trace(env_, options_.log)) {
+      TRY_ASSIGN(trace_, trace::load(env_, options_.log));
+    } else {
+      bool computes = options_.mode == Mode::think || options_.mode == Mode::resource;
+      if (computes)
+        return Error(Code::invalid,
+                     "replay: a changelog tells of no computing; its modes are afap and timed");
+      TRY_ASSIGN(trace_, trace_of_changelog(env_, options_.log, options_.default_size));
+    }
     TRY_ASSIGN(plan_, make_plan(trace_, plan_options_));
     TRY_ASSIGN(bool prepares, decide());
     Fidelity fidelity;
