@@ -154,8 +154,9 @@ int64_t Caller::by_name(const Step& step, const Event& event) {
       return checked(::fstatat(dir, at.name, &s, AT_SYMLINK_NOFOLLOW));
     }
     case Op::access:
-      return checked(::faccessat(dir, at.name, static_cast<int>(event.mode) & 7,
-                                 static_cast<int>(event.flags) & AT_EACCESS));
+      return checked(
+          ::faccessat(dir, at.name, static_cast<int>(event.mode) & 7,
+                      (static_cast<int>(event.flags) & AT_EACCESS) | AT_SYMLINK_NOFOLLOW));
     case Op::readlink: {
       char* text = buffer(event.length);
       return checked(::readlinkat(dir, at.name, text, event.length));
@@ -172,7 +173,8 @@ int64_t Caller::attribute(const Step& step, const Event& event) {
   if (dir < 0) return dir;
   switch (event.op) {
     case Op::chmod:
-      return checked(::fchmodat(dir, at.name, static_cast<mode_t>(event.mode) & 07777, 0));
+      return checked(
+          ::fchmodat(dir, at.name, static_cast<mode_t>(event.mode) & 07777, AT_SYMLINK_NOFOLLOW));
     case Op::chown:
       return checked(::fchownat(dir, at.name, static_cast<uid_t>(event.arg),
                                 static_cast<gid_t>(event.arg2), AT_SYMLINK_NOFOLLOW));

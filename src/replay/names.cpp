@@ -27,6 +27,7 @@ Names::Names(Plan& plan, Needs& needs) : plan_(plan), needs_(needs), nodes_(2) {
   top.kind = FileKind::directory;
   instances_.push_back({true, 0, "."});
   top.instance = 1;
+  plan_.instances = 2;
 }
 
 void Names::map(const std::string& old_prefix, uint32_t root) {
@@ -37,6 +38,7 @@ void Names::map(const std::string& old_prefix, uint32_t root) {
   node.kind = FileKind::directory;
   node.instance = static_cast<uint32_t>(instances_.size());
   instances_.push_back({true, root, "."});
+  plan_.instances = static_cast<uint32_t>(instances_.size());
 }
 
 void Names::initial(const trace::FileState& state, const std::string& path,

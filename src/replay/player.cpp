@@ -148,6 +148,7 @@ class Player {
       const Step& step = steps[i];
       if (!step.waits) wait_for_needs(step);
       pace(step, last, late);
+      if (stop_.load(std::memory_order_relaxed)) break;  // its time has not come
       Sample& sample = samples[i];
       sample.enter_ns = now_ns();
       make(step, caller, sample);
