@@ -24,6 +24,11 @@ void wait_until(uint64_t ns, const std::atomic<bool>& stop) {
   }
 }
 
+void spin_until(uint64_t ns, const std::atomic<bool>& stop) {
+  while (now_ns() < ns && !stop.load(std::memory_order_relaxed)) {
+  }
+}
+
 void burn(uint64_t cpu_ns, const std::atomic<bool>& stop) {
   uint64_t until = nanoseconds_of(CLOCK_THREAD_CPUTIME_ID) + cpu_ns;
   while (nanoseconds_of(CLOCK_THREAD_CPUTIME_ID) < until && !stop.load(std::memory_order_relaxed)) {

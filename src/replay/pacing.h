@@ -21,6 +21,8 @@ inline uint64_t now_ns() {
 
 // Sleeps, and spins for the last bit, until the moment; sooner when `stop`.
 void wait_until(uint64_t ns, const std::atomic<bool>& stop);
+// Spins all the time until then.
+void spin_until(uint64_t ns, const std::atomic<bool>& stop);
 // Uses so much CPU time of this thread, however long that takes on a busy machine.
 void burn(uint64_t cpu_ns, const std::atomic<bool>& stop);
 

@@ -68,7 +68,7 @@ struct Step {
   uint32_t effects = 0, effect_count = 0;
   uint32_t starts = 0;  // the thread that begins with it
   uint64_t gap_ns = 0;  // between what it waited for and its entry
-  uint64_t cpu_ns = 0;  // how much of the gap was CPU time
+  uint64_t cpu_ns = 0;  // how much of the gap was CPU time; ~0: it was not measured
   Need base;  // the gap begins at the end of this step (of another thread); none: of the thread's
               // last one
 };

@@ -183,7 +183,9 @@ void Planner::pace(At& at) {
     gap = enter > from ? enter - from : 0;
   }
   at.step.gap_ns = gap;
-  at.step.cpu_ns = at.step.base.count != 0 ? gap : gap - std::min(gap, off);
+  at.step.cpu_ns = state.compute_wall == 0   ? ~0ull
+                   : at.step.base.count != 0 ? gap
+                                             : gap - std::min(gap, off);
   state.pending.clear();
   state.compute_wall = state.compute_cpu = 0;
   state.last_exit = std::max(state.last_exit, at.event.exit_ns());

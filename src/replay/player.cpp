@@ -201,6 +201,12 @@ class Player {
     uint64_t gap = scaled(step.gap_ns), due = base + gap;
     due = due > last + late ? due - late : last;
     uint64_t now = now_ns();
+    if (step.cpu_ns ==
+        ~0ull) {  // not measured: taken for computing, but not for longer than it was
+      spin_until(due, stop_);
+      late = 0;
+      return;
+    }
     uint64_t cpu = std::min(scaled(step.cpu_ns), gap);
     // Computing takes as long as it takes on this machine now: there is no debt from it.
     if (cpu * 10 >= gap * 9) {
