@@ -239,7 +239,7 @@ class Player {
     uint64_t until = begin + scaled(exit - from), now = now_ns();
     if (until <= now) return;
     if (event.op == Op::exec || event.op == Op::fork)
-      burn(until - now, stop_);
+      spin_until(until, stop_);
     else
       wait_until(until, stop_);
   }
