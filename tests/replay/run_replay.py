@@ -120,7 +120,21 @@ def names(inputs, work):
     return ["sh", "-c", NAMES]
 
 
-SCENARIOS = {f.__name__: f for f in (untar, make, git, sqlite, pipeline, imports, names)}
+def fio(inputs, work):
+    need("fio")
+    write(f"{inputs}/jobs", "[global]\nsize=1m\nbs=16k\nrw=randrw\nthread\nrandseed=7\n"
+          "[p]\nioengine=psync\nnumjobs=2\nfsync=16\n[m]\nioengine=mmap\n[a]\nioengine=libaio\niodepth=4\n")
+    return ["fio", "--output=report", f"{inputs}/jobs"]
+
+
+def node(inputs, work):
+    need("node")
+    write(f"{inputs}/program.js", "const fs = require('fs'); fs.mkdirSync('d'); for (let i = 0; i < 50; i++) fs.writeFileSync(`d/f${i}`, 'x'.repeat(i * 100));"
+          "Promise.all([...Array(20).keys()].map(i => fs.promises.copyFile(`d/f${i}`, `c${i}`))).then(() => fs.renameSync('d', 'e'));")
+    return ["node", f"{inputs}/program.js"]
+
+
+SCENARIOS = {f.__name__: f for f in (untar, make, git, sqlite, pipeline, imports, names, fio, node)}
 
 
 def tree(top):
