@@ -215,6 +215,7 @@ class MadeUpSource : public SourceTree {
 // A target that takes everything and keeps nothing.
 class NoTarget : public TargetTree {
  public:
+  std::string mounting() const override { return ""; }
   Result<TargetDirPtr> root() override { return std::make_shared<TargetDir>(); }
   Result<TargetDirPtr> open_dir(const TargetDirPtr&, const std::string&) override { return root(); }
   Result<Attributes> stat(const TargetDirPtr&, const std::string&) override { return Error(Code::not_found, "made up"); }

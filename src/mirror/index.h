@@ -104,6 +104,7 @@ class Index {
   void defer_scan(const Fid& dir);
   Status wake_scan(const Fid& dir);
   Result<std::vector<Fid>> scans(size_t at_most) const;  // without those that wait
+  Result<bool> has_scans() const;  // also those that wait for their retry
   Result<bool> has_scan(const Fid& dir) const;           // one that waits, too
 
   static std::string retry_key(const Fid& object) ;
@@ -120,6 +121,7 @@ class Index {
   };
   static RetrySubject parse_retry_key(const std::string& key);
 
+  static std::string meta_key(const std::string& name) { return "M" + name; }
   void put_meta(const std::string& name, const std::string& value);
   Result<std::optional<std::string>> meta(const std::string& name) const;
 

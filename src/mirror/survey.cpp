@@ -61,11 +61,16 @@ class Surveyor {
 
   Result<Survey> run(const DirtySet& dirty, const std::vector<Fid>& scans) {
     scanning_ = !scans.empty();
+    std::vector<EntryKey> entries(dirty.entries.begin(), dirty.entries.end());
     for (const auto& [fid, bits] : dirty.objects) {
       TRY_ASSIGN(bool is_known, known(fid));
-      if (is_known) survey_.objects[fid] |= bits;
+      if (!is_known) continue;
+      survey_.objects[fid] |= bits & ~kDirtyNames;
+      if ((bits & kDirtyNames) == 0) continue;
+      TRY_ASSIGN(std::vector<EntryKey> names, index_.links(fid));
+      entries.insert(entries.end(), names.begin(), names.end());
     }
-    TRY(look_at({dirty.entries.begin(), dirty.entries.end()}));
+    TRY(look_at(entries));
     by_records_ = size();
     scans_.insert(scans_.end(), scans.begin(), scans.end());
     for (;;) {
@@ -270,7 +275,7 @@ class Surveyor {
     std::unordered_map<std::string, KnownEntry> known_entries;
     bool prefetched = true;
     delta.status = index_.list(delta.dir, "", [&](const std::string& name, const Entry& entry, const Object* object) {
-      bool equal = object && object->data_ctime == object->ctime;
+      bool equal = object && known_equal(*object);
       known_entries[name] = {entry, equal ? object->ctime : Time{}};
       return prefetched = known_entries.size() < kPrefetchEntries;
     });
@@ -322,10 +327,16 @@ class Surveyor {
     delta.status = find_vanished(delta, room);
   }
 
+  // When it has the ctime that the index has.
+  bool known_equal(const Object& object) const {
+    if (object.type == FileType::regular && object.ctime.seconds >= limits_.suspect_from_s) return false;
+    return object.data_ctime == object.ctime;
+  }
+
   Status differing(Delta& delta, const SourceEntry& found) const {
     // Not the object's home, or not known to be equal: the object itself decides.
     TRY_ASSIGN(std::optional<Object> object, index_.object(found.fid));
-    if (object && object->ctime == found.attributes.ctime && object->data_ctime == object->ctime) return ok();
+    if (object && object->ctime == found.attributes.ctime && known_equal(*object)) return ok();
     delta.differing.push_back(found.fid);
     return ok();
   }

@@ -45,6 +45,7 @@ struct SurveyLimits {
   size_t changes = 16384;
   size_t most = 50000;
   std::atomic<uint64_t>* entries_seen = nullptr;  // counts up while directories are read; may be null
+  int64_t suspect_from_s = INT64_MAX;  // LostWrites::from_s
 };
 
 // True when the entry is to be left out of the mirror.

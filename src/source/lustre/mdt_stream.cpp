@@ -42,7 +42,6 @@ class Stream final : public MdtStream {
  private:
   struct Mark {  // the end of the MDT's log as a descriptor of this ticket saw it
     uint64_t ticket = 0, mdt_index = 0;
-    uint64_t clears = 0;  // made before
   };
 
   // start
@@ -62,6 +61,8 @@ class Stream final : public MdtStream {
   Status append_gap(const std::string& why, uint64_t next);
   Result<Step> clear();
   Result<Step> catch_up();
+  Result<Step> clear_nothing();
+  Step cannot_clear_yet();
   Result<Step> serve_marks();
 
   // what goes wrong
@@ -76,6 +77,7 @@ class Stream final : public MdtStream {
   Status save_origin() { return origin_.save(env_, options_.state_dir, origin_path_); }
   void publish();
 
+  std::string short_name() const { return mdt_.name().substr(mdt_.name().rfind('-') + 1); }  // "MDT0001"
   uint64_t now_ms() { return env_.monotonic_ns() / 1'000'000; }
   int64_t offset() const { return origin_.spans.empty() ? 0 : origin_.spans.back().offset; }
 
@@ -95,7 +97,7 @@ class Stream final : public MdtStream {
   bool at_end_ = false;         // the last look at the MDT's log came to its end
   bool catching_up_ = false;    // our user may be younger than our position
   bool take_all_ = false;       // also what is not worthwhile
-  uint64_t clears_ = 0, last_clear_ms_ = 0;
+  uint64_t last_clear_ms_ = 0;
   bool looked_ = false;
   uint64_t last_look_ms_ = 0;
   bool undone_ = false;         // the MDT has lost records that we had read
@@ -163,7 +165,7 @@ Status Stream::start() {
   position_ = origin_.mdt_index(writer_->last_index());
   TRY_ASSIGN(uint64_t sum, sum_of_last());
   tail_.start(position_, sum, !why.empty());
-  catching_up_ = !why.empty();
+  catching_up_ = true;  // the last run may have ended before its first clear
   if (why.empty()) {
     tell(EventKind::started, "goes on behind index " + std::to_string(position_));
   } else {
@@ -210,8 +212,8 @@ Result<Step> Stream::pass(uint64_t ticket) {
     return end(EventKind::failed, Code::unsupported,
                "records behind index " + std::to_string(position_) + " cannot be read (" + tail_.why() +
                    "): this Lustre may be newer than this reel");
-  if (at_end_ && (marks_.empty() || marks_.back().ticket < tail_.ticket()))
-    marks_.push_back({tail_.ticket(), tail_.last_worthwhile(), clears_});
+  if (at_end_ && tail_.ticket() > (marks_.empty() ? served_.load() : marks_.back().ticket))
+    marks_.push_back({tail_.ticket(), tail_.last_worthwhile()});
   TRY_ASSIGN(Step step, settle());
   return *filled == Tail::Filled::more && step == Step::idle ? Step::worked : step;
 }
@@ -337,7 +339,6 @@ Result<Step> Stream::clear() {
   if (done) {
     kill_point("lustre.cleared");
     catching_up_ = false;
-    ++clears_;
     last_clear_ms_ = now_ms();
     released_ = writer_->last_index();
     return Step::worked;
@@ -372,24 +373,41 @@ Result<Step> Stream::catch_up() {
   }
   Result<Fence> fence = mdt_.fence();  // makes a record
   if (!fence) return away(fence.error());
-  if (*fence == Fence::committed) return Step::idle;
-  return away(Error(Code::not_found, "there is no record yet that user " + user_.text() + " could clear"));
+  return *fence == Fence::committed ? Step::idle : cannot_clear_yet();
+}
+
+Step Stream::cannot_clear_yet() {
+  return away(Error(Code::not_found, "there is no record yet that user " + user_.text() +
+                                         " could clear: change anything on this MDT, or make .reel/" + short_name() + " on it"));
+}
+
+// The MDT has given no record yet. Only clearing tells whether somebody clears in our name, and there is
+// nothing to clear: unless there never was a record, one has to come before anything is sure.
+Result<Step> Stream::clear_nothing() {
+  if (!at_end_ || !tail_.chunks().empty()) {  // it comes
+    take_all_ = true;
+    return Step::idle;
+  }
+  if (mdt_.view().current_index == 0u) {
+    released_ = writer_->last_index();
+    return Step::worked;
+  }
+  Result<Fence> fence = mdt_.fence();
+  if (!fence) return away(fence.error());
+  return *fence == Fence::committed ? Step::idle : cannot_clear_yet();
 }
 
 // Releases what is in our log, and serves the tickets whose end it has reached, with our user still there.
 Result<Step> Stream::serve_marks() {
   if (!gap_.empty()) return Step::idle;
-  bool wanted = !marks_.empty() && marks_.front().mdt_index <= position_ && marks_.front().ticket > served_ &&
-                marks_.front().clears == clears_;
+  bool wanted = !marks_.empty() && marks_.front().mdt_index <= position_;
   bool due = now_ms() - last_clear_ms_ >= static_cast<uint64_t>(options_.clear_s) * 1000;
   if (wanted) {
     TRY_ASSIGN(Step looked, look());
     if (looked != Step::worked || !gap_.empty()) return looked;
   }
-  if (position_ == 0) {  // the MDT has nothing to clear
-    if (at_end_) released_ = writer_->last_index();
-  } else if (released_ != writer_->last_index() || wanted || due) {
-    TRY_ASSIGN(Step cleared, clear());
+  if (released_ != writer_->last_index() || wanted || due) {
+    TRY_ASSIGN(Step cleared, position_ == 0 ? clear_nothing() : clear());
     if (cleared != Step::worked || !gap_.empty()) return cleared;
   }
   if (released_ != writer_->last_index()) return Step::idle;
