@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mirror/fold.h"
 
+#include <utility>
+
 namespace reel::mirror {
 namespace {
 
@@ -19,7 +21,7 @@ void touch_entry(DirtySet& dirty, const Fid& parent, std::string_view name) {
 
 void fold(const Record& record, DirtySet& dirty) {
   ++dirty.records;
-  dirty.last_time = record.time;
+  uint64_t time_before = std::exchange(dirty.last_time, record.time);
   switch (record.type) {
     case RecordType::creat:
     case RecordType::mkdir:
@@ -64,6 +66,8 @@ void fold(const Record& record, DirtySet& dirty) {
       touch_object(dirty, record.target, kDirtyAttributes);
       return;
     case RecordType::gap:
+      if ((record.flags & kFlagUnwatched) && !dirty.unwatched_since) dirty.unwatched_since = time_before;
+      [[fallthrough]];
     case RecordType::mark:  // a server writes it when logging was switched on or off
       dirty.gaps.push_back(record.target);
       return;

@@ -64,7 +64,9 @@ class SimSource : public SourceTree, public Readable {
   Result<bool> being_written(File&) override { return false; }
   Result<std::unique_ptr<File>> open(const Fid& fid) override {
     TRY_ASSIGN(Node * node, look(fid));
-    return std::unique_ptr<File>(new SimFile(node->ino, fid));
+    std::unique_ptr<File> file(new SimFile(node->ino, fid));
+    TRY_ASSIGN(file->as_opened, stat(fid));
+    return file;
   }
   Result<std::string> read(File& file) override {
     TRY_ASSIGN(Node * node, look(static_cast<SimFile&>(file).fid));
@@ -97,6 +99,7 @@ class SimTarget : public TargetTree {
  public:
   explicit SimTarget(World& world) : world_(world) {}
 
+  std::string mounting() const override { return std::to_string(world_.target_mount); }
   Result<TargetDirPtr> root() override { return TargetDirPtr(std::make_shared<SimDir>(SimFs::kRoot)); }
   Result<TargetDirPtr> open_dir(const TargetDirPtr& parent, const std::string& name) override {
     TRY(trouble());
