@@ -398,19 +398,23 @@ PosixTarget::Flusher::~Flusher() {
   if (thread_.joinable()) thread_.join();
 }
 
-// Called again while it runs, it has nothing to add: the next one, or sync(), will do the rest.
+// Asked again while it runs, it does it once more; after an error it does nothing any more.
 void PosixTarget::Flusher::begin(int rootfd, std::function<void()> failed) {
-  if (running_) return;
+  if (asked_++ > 0) return;
   if (wait() != 0) return;
   Fd own(open_at(rootfd, ".", O_RDONLY | O_DIRECTORY));
-  if (!own) return;
-  running_ = true;
+  if (!own) {
+    asked_ = 0;
+    return;
+  }
   thread_ = std::thread([this, fd = std::move(own), failed = std::move(failed)] {
-    if (::syncfs(fd.get()) != 0) {
+    unsigned asked = asked_;
+    do {
+      if (::syncfs(fd.get()) == 0) continue;
       error_ = errno;
       failed();
-    }
-    running_ = false;
+      return;
+    } while (!asked_.compare_exchange_strong(asked, 0));
   });
 }
 

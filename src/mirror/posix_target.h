@@ -79,7 +79,7 @@ class PosixTarget final : public TargetTree {
 
    private:
     std::thread thread_;
-    std::atomic<bool> running_{false};
+    std::atomic<unsigned> asked_{0};  // since the thread had nothing left to do
     int error_ = 0;  // of the thread, until it is joined
   };
 
