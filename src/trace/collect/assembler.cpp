@@ -134,7 +134,7 @@ Status Assembler::name_paths(ThreadState& at, const Raw& raw, Event& event, std:
 
 // What needs no knowledge of the op.
 Status Assembler::base_event(ThreadState& at, const Raw& raw, Event& event, std::string& full, std::string& full2) {
-  const wire::Event& from = raw.event;
+  const RawEvent& from = raw.event;
   const FdTable& table = at.process->table;
   event.op = raw.op();
   event.thread = at.thread.number;

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,8 +17,9 @@
 namespace reel::trace {
 namespace {
 
-constexpr uint64_t kSettle_ns = 5'000'000;  // a thread may be held up between its stamp and its event
-constexpr uint64_t kGap_ns = 20'000;        // shorter gaps are not worth asking for CPU time
+constexpr uint64_t kSettle_ns =
+    5'000'000;                        // a thread may be held up between its stamp and its event
+constexpr uint64_t kGap_ns = 20'000;  // shorter gaps are not worth asking for CPU time
 constexpr size_t kControlBytes = 4096;
 
 bool is_dead(int32_t pid) {
@@ -32,12 +32,6 @@ uint64_t key_of(const Raw& raw) {
 
 }  // namespace
 
-uint64_t monotonic_now() {
-  struct timespec t;
-  ::clock_gettime(CLOCK_MONOTONIC, &t);
-  return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(t.tv_nsec);
-}
-
 Status make_control(const std::string& dir, uint64_t limit_bytes) {
   std::string path = dir + "/" + wire::kControlName;
   int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -46,8 +40,10 @@ Status make_control(const std::string& dir, uint64_t limit_bytes) {
   control.magic = wire::kControlMagic;
   control.version = wire::kVersion;
   control.limit_bytes = limit_bytes;
-  control.gap_ns = kGap_ns;
-  bool written = ::ftruncate(fd, kControlBytes) == 0 && ::posix_fallocate(fd, 0, kControlBytes) == 0 &&
+  RingClock::choose(control);
+  control.gap_ticks = kGap_ns * (1u << 24) / control.ns_per_tick_24;
+  bool written = ::ftruncate(fd, kControlBytes) == 0 &&
+                 ::posix_fallocate(fd, 0, kControlBytes) == 0 &&
                  ::pwrite(fd, &control, sizeof control, 0) == sizeof control;
   int error = errno;
   ::close(fd);
@@ -55,7 +51,8 @@ Status make_control(const std::string& dir, uint64_t limit_bytes) {
   return ok();
 }
 
-Result<std::unique_ptr<Collector>> Collector::open(const std::string& dir, Assembler& assembler, Writer& writer) {
+Result<std::unique_ptr<Collector>> Collector::open(const std::string& dir, Assembler& assembler,
+                                                   Writer& writer) {
   std::string path = dir + "/" + wire::kControlName;
   int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
   if (fd < 0) return Error::from_errno(errno, "open " + path);
@@ -63,7 +60,8 @@ Result<std::unique_ptr<Collector>> Collector::open(const std::string& dir, Assem
   int error = errno;
   ::close(fd);
   if (map == MAP_FAILED) return Error::from_errno(error, "map " + path);
-  return std::unique_ptr<Collector>(new Collector(dir, static_cast<wire::Control*>(map), assembler, writer));
+  return std::unique_ptr<Collector>(
+      new Collector(dir, static_cast<wire::Control*>(map), assembler, writer));
 }
 
 Collector::~Collector() {
@@ -99,11 +97,15 @@ bool Collector::advance(Source& source, bool last) {
   for (;;) {
     RingFile::Look look = source.ring->look();
     if (look == RingFile::Look::event) {
+      RawEvent& event = source.ring->event().event;
+      event.enter_ns = clock_.to_monotonic(event.enter_ns);
+      event.exit_ns = clock_.to_monotonic(event.exit_ns);
       source.key = key_of(source.ring->event());
       return true;
     }
     if (look == RingFile::Look::nothing || !(source.owner_dead || last)) return false;
-    ignore(lost(source, 1, "the program died while it was being written"), "the next write tells the same error");
+    ignore(lost(source, 1, "the program died while it was being written"),
+           "the next write tells the same error");
     source.ring->skip();
   }
 }
@@ -123,12 +125,13 @@ Status Collector::take_one(Source& source) {
     origin.parent = header.parent;
     origin.uid = header.uid;
     origin.gid = header.gid;
-    origin.made_ns = header.made_ns;
+    origin.made_ns = clock_.to_monotonic(header.made);
     origin.name.assign(header.comm, strnlen(header.comm, sizeof header.comm));
     origin.begins = header.sequence == 0;
     origin.hello = raw.event.op == wire::kOpHello;
     TRY_ASSIGN(source.thread, assembler_.thread(origin));
-    if (header.lost_before > 0) TRY(lost(source, header.lost_before, "there was no room for the recorder's ring"));
+    if (header.lost_before > 0)
+      TRY(lost(source, header.lost_before, "there was no room for the recorder's ring"));
   }
   Status taken = assembler_.take(source.thread, raw);
   source.ring->skip();
@@ -155,7 +158,8 @@ Status Collector::retire(bool last) {
     bool closed = source->ring->closed() || source->owner_dead || last;
     if (!closed || source->ring->look() == RingFile::Look::event) continue;
     if (source->ring->look() == RingFile::Look::pending && !source->owner_dead && !last) continue;
-    if (source->ring->damaged() > 0) TRY(lost(*source, source->ring->damaged(), "a ring is damaged"));
+    if (source->ring->damaged() > 0)
+      TRY(lost(*source, source->ring->damaged(), "a ring is damaged"));
     ::unlink(source->ring->path().c_str());
     __atomic_sub_fetch(&control_->used_bytes, source->ring->header().bytes, __ATOMIC_RELAXED);
     source.reset();
@@ -165,6 +169,7 @@ Status Collector::retire(bool last) {
 }
 
 Status Collector::collect(bool last) {
+  clock_.look();
   uint64_t horizon = last ? ~0ull : monotonic_now() - kSettle_ns;
   // Who is dead now will write no more, so what is found after this is all there is of them.
   std::unordered_map<int32_t, bool> dead;

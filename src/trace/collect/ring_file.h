@@ -29,8 +29,8 @@ class RingFile {
 
   // What comes next. pending: its writer is in the middle of it, or died there.
   Look look();
-  const Raw& event() const { return raw_; }  // after Look::event; its views last as long as the ring
-  void skip();                               // what look() found
+  Raw& event() { return raw_; }  // after Look::event; its views last as long as the ring
+  void skip();                   // what look() found
   uint64_t damaged() const { return damaged_; }
 
  private:
