@@ -184,5 +184,45 @@ TEST(LustreStream, AnErrorAtEachCallLosesNothing) {
   }
 }
 
+TEST(LustreStream, NamesOfEveryByteArriveAsTheyAre) {
+  ModelFs fs(1, 1);
+  ModelMdt mdt(fs, 0, {});
+  MdtUser user;
+  user.id = fs.log(0).register_user("reel", kMaskDefaultLustre).id;
+  user.name = "reel";
+  std::vector<std::string> names;
+  for (int byte = 1; byte < 256; ++byte) {
+    if (byte == '/') continue;
+    for (size_t size : {1, 2, 255}) {
+      names.emplace_back(size, static_cast<char>(byte));
+      if (names.back() == "." || names.back() == "..") {
+        names.pop_back();
+        continue;
+      }
+      ASSERT_EQ(fs.mkdir(names.back()), 0);
+    }
+  }
+  ASSERT_EQ(fs.rename(names[0], names[1] + "new"), 0);
+  log::FaultEnv env(1);
+  LustreOptions options;
+  options.log_dir = "/log";
+  options.state_dir = "/state";
+  auto stream = log::must(MdtStream::open(mdt, user, options, env));
+  for (int i = 0; i < 100 && stream->served() < 1; ++i) ASSERT_NE(stream->step(1), Step::ended);
+  auto reader = log::must(log::Reader::open(env, "/log", "mdt0"));
+  Record record;
+  size_t at = 0;
+  bool renamed = false;
+  while (log::must(reader->next(record))) {
+    if (record.type == RecordType::mkdir && at < names.size()) {
+      EXPECT_EQ(record.name, names[at++]);
+    }
+    if (record.type != RecordType::renme) continue;
+    renamed = record.name == names[1] + "new" && record.source_name == names[0];
+  }
+  EXPECT_EQ(at, names.size());
+  EXPECT_TRUE(renamed);
+}
+
 }  // namespace
 }  // namespace reel::model
