@@ -51,6 +51,7 @@ struct Control {
   uint64_t gap_ticks;      // gaps from this length on get their CPU time measured
   uint32_t clock;          // Clock
   uint32_t ns_per_tick_24; // nanoseconds of a tick, times 2^24; near enough for CPU times
+  uint64_t going_index;    // when the log has this record, what was `going` in the rings is in it; ~0: not known yet
   ClockPair pairs[2];      // the first and the latest that the collector took: a later one can turn ticks into time
 };
 
@@ -65,6 +66,9 @@ struct RingHeader {
   uint64_t made;        // ticks
   uint64_t lost_before; // events of this thread that found no room before this ring
   uint32_t closed;      // 1: the thread has gone on in another ring, or ended
+  // The collector's, offsets: up to where events are in the log; and up to where they will be when the write that
+  // is under way has been done. Both 0: none yet. Who goes on after a collector's death begins there.
+  uint64_t in_log, going;
   uint64_t stale;       // the writer's: the address of another ring of its that it cannot close yet
   char comm[16];
 };

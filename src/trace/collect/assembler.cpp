@@ -3,6 +3,8 @@
 // The assembler's frame: threads and processes, names, and what goes to the writer.
 #include "trace/collect/assembler.h"
 
+#include "trace/collect/ring_clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 
@@ -205,11 +207,17 @@ void Assembler::emit(Event event, const std::string& path) {
   batch_.push_back(event);
 }
 
-Status Assembler::flush() {
+Status Assembler::hand_over() {
   std::stable_sort(batch_.begin(), batch_.end(),
                    [](const Event& a, const Event& b) { return a.thread < b.thread; });
   for (const Event& event : batch_) TRY(writer_.event(event));
   batch_.clear();
+  return ok();
+}
+
+Status Assembler::flush() {
+  TRY(hand_over());
+  flushed_ns_ = monotonic_now();
   return writer_.flush();
 }
 

@@ -85,11 +85,21 @@ Status Collector::find_rings(bool last) {
     known_.insert(name);
     auto source = std::make_unique<Source>();
     source->ring = *std::move(ring);
+    find_beginning(*source->ring);
     sources_.push_back(std::move(source));
   }
   ::closedir(dir);
   rings_seen_ = made;
   return ok();
+}
+
+// A collector before us may have been killed: behind what it had read, and while it wrote that nobody knows how
+// much of it the log has.
+void Collector::find_beginning(RingFile& ring) {
+  const wire::RingHeader& header = ring.header();
+  if (header.going == 0) return;
+  ring.begin_at(header.going);
+  if (header.going != header.in_log && first_index_ < control_->going_index) in_doubt_ = true;
 }
 
 // True when the source has an event to be taken; its key is set then.
@@ -156,7 +166,7 @@ Status Collector::take_until(uint64_t horizon, bool last) {
 Status Collector::retire(bool last) {
   for (auto& source : sources_) {
     bool closed = source->ring->closed() || source->owner_dead || last;
-    if (!closed || source->ring->look() == RingFile::Look::event) continue;
+    if (!closed || source->ring->look() == RingFile::Look::event || !source->ring->is_in_log()) continue;
     if (source->ring->look() == RingFile::Look::pending && !source->owner_dead && !last) continue;
     if (source->ring->damaged() > 0)
       TRY(lost(*source, source->ring->damaged(), "a ring is damaged"));
@@ -181,7 +191,10 @@ Status Collector::collect(bool last) {
   }
   TRY(find_rings(last));
   TRY(take_until(horizon, last));
-  TRY(retire(last));
+  if (last || assembler_.is_due(monotonic_now())) {
+    TRY(write_taken());
+    TRY(retire(last));
+  }
   if (last) {
     uint64_t all = __atomic_load_n(&control_->lost, __ATOMIC_RELAXED);
     if (all > lost_seen_)
@@ -189,7 +202,21 @@ Status Collector::collect(bool last) {
                         "there was no room for the recorder's rings"}));
     lost_seen_ = all;
   }
-  return assembler_.flush();
+  return last ? assembler_.flush() : ok();
+}
+
+// In this order: whoever finds the rings after our death knows at each point what the log has.
+Status Collector::write_taken() {
+  if (in_doubt_)
+    TRY(writer_.loss({assembler_.in_real_time(monotonic_now()), 0, 0, "reel was ended while it wrote calls to the log"}));
+  in_doubt_ = false;
+  __atomic_store_n(&control_->going_index, ~0ull, __ATOMIC_RELEASE);
+  for (auto& source : sources_) source->ring->note_going();
+  TRY(assembler_.hand_over());
+  __atomic_store_n(&control_->going_index, writer_.last_index(), __ATOMIC_RELEASE);
+  TRY(assembler_.flush());
+  for (auto& source : sources_) source->ring->note_in_log();
+  return ok();
 }
 
 bool Collector::anybody_left(int32_t& pid) const {

@@ -49,6 +49,8 @@ class Collector {
   bool advance(Source& source, bool last);
   Status take_one(Source& source);
   Status retire(bool last);
+  Status write_taken();
+  void find_beginning(RingFile& ring);
   Status lost(const Source& source, uint64_t events, const std::string& why);
 
   std::string dir_;
@@ -58,6 +60,8 @@ class Collector {
   Writer& writer_;
   std::vector<std::unique_ptr<Source>> sources_;
   std::unordered_set<std::string> known_;
+  uint64_t first_index_ = writer_.last_index();  // what the log had before this collector
+  bool in_doubt_ = false;  // whether the log has what a collector before us was about to write
   uint64_t rings_seen_ = 0;
   uint64_t lost_seen_ = 0;
   bool complete_scan_ = false;

@@ -12,12 +12,12 @@
 namespace reel::trace {
 
 Result<std::unique_ptr<RingFile>> RingFile::open(const std::string& path) {
-  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0) return Error::from_errno(errno, "open " + path);
   struct stat s;
   void* map = MAP_FAILED;
   if (::fstat(fd, &s) == 0 && s.st_size >= wire::kRingStart)
-    map = ::mmap(nullptr, static_cast<size_t>(s.st_size), PROT_READ, MAP_SHARED, fd, 0);
+    map = ::mmap(nullptr, static_cast<size_t>(s.st_size), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   ::close(fd);
   if (map == MAP_FAILED) return Error(Code::corrupt, path + " is not complete");
   auto size = static_cast<size_t>(s.st_size);
