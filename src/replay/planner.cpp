@@ -101,6 +101,8 @@ void Planner::begin_threads() {
   }
   plan_.begin_ns = begin == ~0ull ? 0 : begin;
   plan_.end_ns = end;
+  if (auto cost = trace_.facts.find("cost_ns"); cost != trace_.facts.end())
+    cost_ns_ = std::strtoull(cost->second.c_str(), nullptr, 10);
   auto mask = trace_.facts.find("umask");
   for (const trace::Thread& thread : trace_.threads)
     processes_[thread.process].umask = octal(mask == trace_.facts.end() ? "" : mask->second, 022);
@@ -182,6 +184,7 @@ void Planner::pace(At& at) {
     }
     gap = enter > from ? enter - from : 0;
   }
+  gap -= std::min(gap, cost_ns_);
   at.step.gap_ns = gap;
   at.step.cpu_ns = state.compute_wall == 0   ? ~0ull
                    : at.step.base.count != 0 ? gap

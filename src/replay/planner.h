@@ -134,6 +134,7 @@ class Planner {
   Plan& plan_;
   Needs needs_;
   Names names_;
+  uint64_t cost_ns_ = 0;              // what recording a call added to the gap before it
   std::vector<ThreadState> threads_;  // by number
   std::unordered_map<uint32_t, ProcessState> processes_;
   std::vector<SlotState> slots_;
