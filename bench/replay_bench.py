@@ -4,7 +4,8 @@
 
 For each cell: the program is recorded once on that storage; then, in turns, the bare program and a
 replay in each mode run there, each in an empty directory after a sync. Printed: the bare program's
-median and its variation (standard deviation / mean), and of each mode the median's error against it.
+median and its variation (standard deviation / mean), how much longer the recorded run took (from its first call to
+its last), and of each mode the median's error against the bare program.
 Throttled storage is a loop device over tmpfs in a cgroup (v1, blkio): root. Example:
 
     replay_bench.py --reel build/release/src/cli/reel --storage tmpfs,ext4-20M --workload untar,fsync --rounds 5
@@ -26,7 +27,7 @@ FSYNC = """
 import os, threading
 def work(n):
     fd = os.open(f"f{n}", os.O_CREAT | os.O_WRONLY)
-    for i in range(60):
+    for i in range(120):
         os.write(fd, b"x" * 65536)
         if i % 4 == 3: os.fsync(fd)
         sum(range(20000))
@@ -42,14 +43,14 @@ db = sqlite3.connect("data.db")
 db.execute("pragma journal_mode=wal")
 db.execute("pragma synchronous=full")
 db.execute("create table t(a integer primary key, b text)")
-for i in range(150):
+for i in range(1500):
     with db: db.execute("insert into t(b) values (?)", ("x" * 500,))
 db.close()
 """
 
 
 def untar(inputs):
-    for i in range(1500):
+    for i in range(12000):
         os.makedirs(f"{inputs}/src/d{i % 40}", exist_ok=True)
         with open(f"{inputs}/src/d{i % 40}/f{i}", "w") as f:
             f.write("line\n" * 800)
@@ -124,8 +125,15 @@ def fresh(storage):
     return work
 
 
+def rest():
+    """Nothing is on its way to the device, and a throttle has its full budget."""
+    os.sync()
+    time.sleep(0.3)
+
+
 def bare(command, storage):
     work = fresh(storage)
+    rest()
     begin = time.monotonic()
     subprocess.run(command, cwd=work, check=True)
     return time.monotonic() - begin
@@ -134,7 +142,7 @@ def bare(command, storage):
 def replayed(reel, log, mode, storage):
     work = fresh(storage)
     subprocess.run([reel, "replay", log, "--into", work, "--prepare-only"], check=True)
-    os.sync()
+    rest()
     result = subprocess.run([reel, "replay", log, "--into", work, "--no-prepare", "--mode", mode, "--json"], capture_output=True, text=True)
     report = json.loads(result.stdout)
     return report["replay_ns"] / 1e9, report["different"]
@@ -144,8 +152,11 @@ def cell(options, storage, workload):
     with tempfile.TemporaryDirectory(prefix="reel-bench-in-") as inputs:
         command = WORKLOADS[workload](inputs)
         bare(command, storage)  # warms the program itself
+        rest()
         subprocess.run([options.reel, "record", "-q", "--via", options.via, "-o", f"{inputs}/log", "--", *command], cwd=fresh(storage), check=True)
         own, modes, different = [], {mode: [] for mode in MODES}, 0
+        told = subprocess.run([options.reel, "report", "--json", f"{inputs}/log"], check=True, capture_output=True)
+        recorded = json.loads(told.stdout)["elapsed_ns"] / 1e9
         for _ in range(options.rounds):
             own.append(bare(command, storage))
             for mode in MODES:
@@ -155,7 +166,7 @@ def cell(options, storage, workload):
     median = statistics.median(own)
     variation = statistics.stdev(own) / statistics.mean(own) if len(own) > 1 else 0
     errors = "".join(f" {(statistics.median(modes[m]) / median - 1) * 100:+8.1f}" for m in MODES)
-    print(f"{storage.name:12} {workload:8} {median:8.3f} {variation * 100:6.1f} {errors}   {different}", flush=True)
+    print(f"{storage.name:12} {workload:8} {median:8.3f} {variation * 100:6.1f} {(recorded / median - 1) * 100:+10.1f} {errors}   {different}", flush=True)
 
 
 def main():
@@ -167,7 +178,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     options.reel = os.path.abspath(options.reel)
-    print(f"{'storage':12} {'workload':8} {'bare s':>8} {'var %':>6} " + "".join(f" {m + ' %':>8}" for m in MODES) + "   results that differ")
+    print(f"{'storage':12} {'workload':8} {'bare s':>8} {'var %':>6} {'recorded %':>10} " + "".join(f" {m + ' %':>8}" for m in MODES) + "   results that differ")
     for name in options.storage.split(","):
         with Storage(name) as storage:
             for workload in options.workload.split(","):

@@ -139,6 +139,7 @@ class Writer {
   virtual Status flush() = 0;   // readable, and safe from the death of the process
   virtual Status commit() = 0;  // on disk
   virtual uint64_t events() const = 0;
+  virtual uint64_t last_index() const = 0;  // of the last record that was written or is about to be; 0: none
 };
 
 // A trace in memory.

@@ -172,7 +172,7 @@ BlockDecoder::Step BlockDecoder::next(Record& record) {
     return Step::bad;
 
   memory_.index = record.index;
-  memory_.time = record.time;
+  memory_.time = record.time + (record.call && record.io ? record.io->duration_ns : 0);
   memory_.target = record.target;
   memory_.parent = record.parent;
   --left_;

@@ -50,9 +50,8 @@ Status check(const Record& record) {
 
 CallFields fields_of(const CallExtension& call) {
   auto number = [](int32_t fd) { return static_cast<uint64_t>(int64_t{fd}); };
-  return {number(call.fd), call.fd_generation, call.path,           call.flags,
-          call.relative,   call.arg,           number(call.fd2),    call.fd2_generation,
-          call.mode,       call.path2,         call.relative2,      call.arg2};
+  return {number(call.fd),  call.fd_generation,  call.path, call.flags, call.relative,  call.arg,
+          number(call.fd2), call.fd2_generation, call.mode, call.path2, call.relative2, call.arg2};
 }
 
 CallExtension call_of(uint32_t op, const CallFields& fields) {
@@ -283,7 +282,7 @@ Status BlockEncoder::add(const Record& record) {
   store_le(shape_at, static_cast<uint16_t>(shape));
 
   memory_.index = record.index;
-  memory_.time = record.time;
+  memory_.time = record.time + (record.call && record.io ? record.io->duration_ns : 0);
   memory_.target = record.target;
   memory_.parent = record.parent;
   min_time_ = std::min(min_time_, record.time);

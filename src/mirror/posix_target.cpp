@@ -398,7 +398,7 @@ PosixTarget::Flusher::~Flusher() {
   if (thread_.joinable()) thread_.join();
 }
 
-// Asked again while it runs, it does it once more.
+// Asked again while it runs, it does it once more; after an error it does nothing any more.
 void PosixTarget::Flusher::begin(int rootfd, std::function<void()> failed) {
   if (asked_++ > 0) return;
   if (wait() != 0) return;
@@ -410,10 +410,10 @@ void PosixTarget::Flusher::begin(int rootfd, std::function<void()> failed) {
   thread_ = std::thread([this, fd = std::move(own), failed = std::move(failed)] {
     unsigned asked = asked_;
     do {
-      if (::syncfs(fd.get()) != 0) {
-        error_ = errno;
-        failed();
-      }
+      if (::syncfs(fd.get()) == 0) continue;
+      error_ = errno;
+      failed();
+      return;
     } while (!asked_.compare_exchange_strong(asked, 0));
   });
 }

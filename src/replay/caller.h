@@ -57,6 +57,7 @@ class Caller {
 
   int64_t by_name(const Step& step, const Event& event);
   int64_t by_descriptor(const Step& step, const Event& event);
+  int64_t attribute_of(const Step& step, const Event& event, int fd);
   int64_t move_data(const Step& step, const Event& event, int fd);
   int64_t open(const Step& step, const Event& event);
   int64_t attribute(const Step& step, const Event& event);

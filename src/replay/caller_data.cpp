@@ -273,6 +273,20 @@ int64_t Caller::by_descriptor(const Step& step, const Event& event) {
     case Op::munmap:
     case Op::msync:
       return map(step, event);
+    case Op::ioctl: {  // whether it is a terminal; any other request may do anything
+      struct termios terminal;
+      return event.arg == TCGETS ? checked(::ioctl(fd, TCGETS, &terminal)) : event.result;
+    }
+    case Op::lock:
+      return lock(step, event);
+    default:
+      return attribute_of(step, event, fd);
+  }
+}
+
+// Questions about a descriptor's file, and its attributes; the rest moves data.
+int64_t Caller::attribute_of(const Step& step, const Event& event, int fd) {
+  switch (event.op) {
     case Op::stat: {
       struct stat s;
       return checked(::fstat(fd, &s));
@@ -317,12 +331,6 @@ int64_t Caller::by_descriptor(const Step& step, const Event& event) {
       if (::fstat(fd, &s) != 0) return -errno;
       return S_ISDIR(s.st_mode) ? 0 : -ENOTDIR;
     }
-    case Op::ioctl: {  // whether it is a terminal; any other request may do anything
-      struct termios terminal;
-      return event.arg == TCGETS ? checked(::ioctl(fd, TCGETS, &terminal)) : event.result;
-    }
-    case Op::lock:
-      return lock(step, event);
     default:
       return move_data(step, event, fd);
   }

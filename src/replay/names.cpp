@@ -46,7 +46,8 @@ void Names::initial(const trace::FileState& state, const std::string& path,
   NodeId id = resolve(path, false);
   if (id == 0 || nodes_[id].machine || nodes_[id].top) return;
   // What follows from results alone is inferred here too, by those calls that show it.
-  if (state.known == trace::Known::inferred && state.kind != FileKind::absent) return;
+  bool plain = state.kind == FileKind::file || state.kind == FileKind::directory;
+  if (state.known == trace::Known::inferred && plain) return;
   Node& node = nodes_[id];
   bool implied = node.known && node.initial != 0 && node.kind == state.kind;
   if (node.known && !implied) return;

@@ -85,16 +85,19 @@ class Planner {
   void pace(At& at);
   void finish_step(At& at);
   void call(At& at);
+  void call_without_file(At& at);
+  void drop_torn_streams();
   ProcessState& process_of(uint32_t thread) {
     return processes_[trace_.threads[thread - 1].process];
   }
+
+  // planner_processes.cpp
   void begin_process(At& at, uint32_t from, uint32_t to);
   void make_thread(At& at);
   void plan_exit(At& at);
   void plan_exec(At& at);
   void plan_wait(At& at);
   void release_parent(At& at);
-  void drop_torn_streams();
 
   // planner_names.cpp
   NodeId look(At& at, trace::StringId path, bool follow);
@@ -134,6 +137,7 @@ class Planner {
   Plan& plan_;
   Needs needs_;
   Names names_;
+  uint64_t cost_ns_ = 0;              // what recording a call added to the gap before it
   std::vector<ThreadState> threads_;  // by number
   std::unordered_map<uint32_t, ProcessState> processes_;
   std::vector<SlotState> slots_;

@@ -5,10 +5,12 @@
 // and the collector; all of one build, so there is no other version to be read.
 //
 // A recording has a directory of its own with one file "control" and ring files, each written by one
-// thread. A ring is a header and then events, one behind the other. The writer takes room with an
-// atomic add on `reserved`, writes `size` with kPending set, fills the event and clears kPending; a
-// signal handler that records in between takes the room behind. The file is zeros where nothing was
-// taken. When an event does not fit the ring is closed and the thread goes on in its next one.
+// thread. A ring is a header and then events, one behind the other. The writer takes room, writes `words`
+// with kPending set, fills the event and clears kPending; a signal handler that records in between takes
+// the room behind. The file is zeros where nothing was taken. When an event does not fit the ring is
+// closed and the thread goes on in its next one.
+//
+// Times are ticks of Control::clock: asking the kernel's clock twice would cost more than all the rest of an event.
 #pragma once
 
 #include <cstddef>
@@ -20,12 +22,22 @@ namespace reel::trace::wire {
 
 inline constexpr uint64_t kRingMagic = 0x31474e495252454cull;
 inline constexpr uint64_t kControlMagic = 0x3154434c52454552ull;
-inline constexpr uint32_t kVersion = 1;
+inline constexpr uint32_t kVersion = 2;
 
 inline constexpr const char* kEnvDir = "REEL_RECORD_DIR";    // where the rings are
 inline constexpr const char* kControlName = "control";
 inline constexpr uint32_t kFirstRingBytes = 32u << 10;  // of a thread; the next ones are larger
 inline constexpr uint32_t kRingBytes = 256u << 10;
+
+enum Clock : uint32_t {
+  kMonotonic = 0,  // a tick is a nanosecond of CLOCK_MONOTONIC
+  kCounter = 1,    // the processor's time stamp counter, where the kernel keeps its own time by it
+};
+
+// One moment by both clocks.
+struct ClockPair {
+  uint64_t ticks, monotonic_ns;
+};
 
 // The file "control", mapped by everybody.
 struct Control {
@@ -36,7 +48,11 @@ struct Control {
   uint64_t used_bytes;     // and are (atomic)
   uint64_t rings_made;     // atomic; the collector looks for files when it changes
   uint64_t lost;           // events that found no room (atomic)
-  uint64_t gap_ns;         // gaps from this length on get their CPU time measured
+  uint64_t gap_ticks;      // gaps from this length on get their CPU time measured
+  uint32_t clock;          // Clock
+  uint32_t ns_per_tick_24; // nanoseconds of a tick, times 2^24; near enough for CPU times
+  uint64_t going_index;    // when the log has this record, what was `going` in the rings is in it; ~0: not known yet
+  ClockPair pairs[2];      // the first and the latest that the collector took: a later one can turn ticks into time
 };
 
 struct RingHeader {
@@ -47,52 +63,57 @@ struct RingHeader {
   int32_t parent;       // tid of the thread that made this one, 0: not known
   uint32_t uid, gid;
   uint32_t sequence;    // of this thread's rings, from 0
-  uint64_t made_ns;     // monotonic
+  uint64_t made;        // ticks
   uint64_t lost_before; // events of this thread that found no room before this ring
-  uint32_t reserved;    // bytes taken behind the header (atomic); may go beyond the end
   uint32_t closed;      // 1: the thread has gone on in another ring, or ended
+  // The collector's, offsets: up to where events are in the log; and up to where they will be when the write that
+  // is under way has been done. Both 0: none yet. Who goes on after a collector's death begins there.
+  uint64_t in_log, going;
+  uint64_t stale;       // the writer's: the address of another ring of its that it cannot close yet
   char comm[16];
 };
 inline constexpr uint32_t kRingStart = 128;  // where events begin
 static_assert(sizeof(RingHeader) <= kRingStart);
 
-inline constexpr uint32_t kPending = 1u << 31;
+inline constexpr uint16_t kPending = 1u << 15;
 
 // Ops beyond trace::Op, for the collector alone.
 inline constexpr uint16_t kOpHello = 1000;    // a program with the recorder in it begins: path = its file
 inline constexpr uint16_t kOpExecTry = 1001;  // an exec is about to happen: path, args
 inline constexpr uint16_t kOpUnseen = 1002;   // fd was opened where the recorder does not look: path, flags, object
 
-// 64 bytes, then parts.
+// 24 bytes, then the parts that `has` tells of, in the order of its bits, each in whole words of 8 bytes.
 struct Event {
-  uint32_t size;      // of it all, a multiple of 8; kPending while it is being filled; 0: not there
+  uint16_t words;     // of it all; kPending while it is being filled; 0: not there
   uint16_t op;        // trace::Op
-  uint16_t parts;     // how many
-  uint64_t enter_ns;  // monotonic
-  uint64_t exit_ns;
-  int64_t result;     // or -errno
-  int32_t fd, fd2;
-  uint64_t offset, length;
-  uint32_t flags, mode;
+  uint16_t has;       // Part
+  uint16_t unused;
+  uint64_t enter;     // ticks
+  uint32_t duration;  // ticks until the exit, when there is no kDuration
+  int32_t fd;
 };
-static_assert(sizeof(Event) == 64);
+static_assert(sizeof(Event) == 24);
 
-enum PartTag : uint16_t {
-  kPartPath = 1,   // as the program gave it
-  kPartPath2 = 2,
-  kPartArgs = 3,   // u64 arg, u64 arg2
-  kPartObject = 4, // Object: of fd or path
-  kPartObject2 = 5,
-  kPartCpu = 6,    // u64: CPU nanoseconds of the gap before this call
-  kPartBefore = 7, // Object: what was at path before the call
-  kPartData = 8,   // exec's arguments, each with its NUL
+enum Part : uint16_t {
+  kLength = 1 << 0,     // u64; not there: 0
+  kResult = 1 << 1,     // i64, or -errno; not there: as the length
+  kOffset = 1 << 2,     // u64; not there: 0
+  kDuration = 1 << 3,   // u64 ticks
+  kFd2 = 1 << 4,        // i32 and 4 bytes of nothing; not there: -1
+  kFlags = 1 << 5,      // u32 flags, u32 mode; not there: 0
+  kArgs = 1 << 6,       // u64 arg, u64 arg2
+  kCpu = 1 << 7,        // u64: CPU nanoseconds of the gap before this call
+  kObject = 1 << 8,     // Object: of fd or path
+  kBefore = 1 << 9,     // Object: what was at path before the call
+  kPath = 1 << 10,      // Text: as the program gave it
+  kPath2 = 1 << 11,     // Text
+  kData = 1 << 12,      // Text: exec's arguments, each with its NUL
 };
 
-// Followed by `bytes` bytes and padding to a multiple of 8.
-struct Part {
-  uint16_t tag;
-  uint16_t reserved;
+// Followed by `bytes` bytes, and padding to whole words.
+struct Text {
   uint32_t bytes;
+  uint32_t unused;
 };
 
 // What stat said. links 0: there was nothing.

@@ -48,6 +48,7 @@ class LogWriter : public Writer {
   Status flush() override { return log_->flush(); }
   Status commit() override { return log_->commit(); }
   uint64_t events() const override { return events_; }
+  uint64_t last_index() const override { return log_->last_index(); }
 
   void know_string(StringId id, StringKind kind, const std::string& bytes) {
     strings_.try_emplace(std::string(1, static_cast<char>(kind)) + bytes, id);

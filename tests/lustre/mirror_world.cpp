@@ -12,8 +12,8 @@ namespace reel::model {
 namespace {
 
 constexpr const char* kLogDir = "/log";
-constexpr int kBarrierSteps = 200;
-constexpr int kSettleSteps = 600;
+constexpr int kBarrierSteps = 40;  // the world goes on meanwhile
+constexpr int kSettleSteps = 600;  // that bring no more records into the target
 
 // Loses every 20th record.
 class LossyFeed final : public mirror::Feed {
@@ -158,12 +158,18 @@ void MirrorWorld::work() {
 // Nothing goes wrong any more. Empty: all is equal.
 std::string MirrorWorld::settle_engine() {
   std::string difference = "does not settle";
+  std::string cursor;
   for (int i = 0; i < kSettleSteps && wrong_.empty(); ++i) {
     for (size_t which = 0; which < follows_.size(); ++which) step(which);
     fs_.clock().sleep_ms(i % 10 == 0 ? 400'000 : 1);  // what is to be tried again is due now and then
     Result<bool> worked = step_engine();
     if (!worked) return "engine: " + worked.error().text();
-    if (!engine_ || *worked) continue;
+    if (!engine_) continue;
+    if (std::string now = engine_->progress().cursor.text(); now != cursor) {
+      cursor = now;
+      i = 0;
+    }
+    if (*worked) continue;
     mirror::Progress progress = engine_->progress();
     if (!progress.settled || progress.parked > 0) continue;
     difference = compare_with(fs_, world_.target, progress.troubles > 0);

@@ -284,5 +284,27 @@ TEST_F(Target, WithoutRootWhatIsPossibleIsDone) {
   EXPECT_TRUE(target_->make_node(root_, "null", FileType::char_device, 259).is(Code::permission));
 }
 
+// What cannot be kept is told, by name; all the rest is set.
+TEST_F(Target, WithoutXattrsTheyAreTroubleAndTheRestIsSet) {
+  Scratch bare("ramfs");
+  if (!bare.missing().empty()) GTEST_SKIP() << bare.missing();
+  open(bare.path());
+  ASSERT_TRUE(target_->create(root_, "file", 0600));
+  AttributeChange change = as_is("file");
+  change.attributes.mode = 0640;
+  change.attributes.uid = 7;
+  change.attributes.mtime = {1000, 5};
+  EXPECT_TRUE(target_->set_attributes(nullptr, root_, "file", change));
+  change.attributes.mode = 0644;
+  change.xattrs = {{"user.note", "text"}};
+  Status set = target_->set_attributes(nullptr, root_, "file", change);
+  ASSERT_FALSE(set);
+  EXPECT_NE(set.error().text().find("user.note"), std::string::npos) << set.error().text();
+  Attributes now = *target_->stat(root_, "file");
+  EXPECT_EQ(now.mode, 0644u);
+  EXPECT_EQ(now.uid, 7u);
+  EXPECT_EQ(now.mtime, (Time{1000, 5}));
+}
+
 }  // namespace
 }  // namespace reel::mirror::test

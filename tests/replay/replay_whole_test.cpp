@@ -12,6 +12,7 @@
 #include "../trace/synthetic.h"
 #include "../trace/temp_dir.h"
 #include "replay/pacing.h"
+#include "replay/plan.h"
 #include "replay/replay.h"
 #include "replay/retrace.h"
 
@@ -189,6 +190,22 @@ TEST_F(Replayed, TimesAndGapsAreKept) {
   options_.scale = 2;
   options_.into = dir_.at("slow");
   EXPECT_GE(good().replay_ns, 160 * kMillisecond);
+}
+
+TEST_F(Replayed, WhatRecordingCostIsNotComputing) {
+  Synthetic trace(options_.log);
+  trace.fact("cost_ns", "300");
+  uint32_t thread = trace.process();
+  trace.on_path(thread, Op::stat, "/d", -ENOENT, 1000);
+  trace.on_path(thread, Op::stat, "/d", -ENOENT, 1000);
+  trace.on_path(thread, Op::stat, "/d", -ENOENT, 100);
+  trace.finish();
+  Result<trace::Trace> loaded = trace::load(Env::posix(), options_.log);
+  ASSERT_TRUE(loaded);
+  Result<Plan> plan = make_plan(*loaded, {});
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->threads[0][1].gap_ns, 700u);
+  EXPECT_EQ(plan->threads[0][2].gap_ns, 0u);
 }
 
 TEST_F(Replayed, OneThreadWaitsForWhatAnotherMade) {

@@ -278,6 +278,26 @@ TEST(Record, AnEndOfReelItselfLeavesRingsThatCanBeRecovered) {
   EXPECT_EQ(shell(REEL_BINARY " record --recover -o " + run.log() + " 2>/dev/null"), 11) << "nothing is left";
 }
 
+// What reel had written before it was killed is still in the rings: it must not be taken twice.
+TEST(Record, WhatIsRecoveredIsThereOnce) {
+  Recording run;
+  std::filesystem::create_directory(run.work());
+  std::string script = "cd " + run.work() + " && { " REEL_BINARY " record -q --via preload -o " + run.log() +
+                       " -- sh -c 'for i in 1 2 3 4 5 6 7 8; do echo $i > f$i; done; sleep 0.5; kill -9 $PPID; echo x > g; kill -9 $$' ; "
+                       "true; } 2>/dev/null";
+  shell(script);
+  Result<Trace> before = load(Env::posix(), run.log());
+  ASSERT_TRUE(before) << before.error().text();
+  EXPECT_GT(before->events.size(), 8u) << "half a second later it was in the log";
+  EXPECT_EQ(shell(REEL_BINARY " record --recover -o " + run.log() + " 2>/dev/null"), 0);
+  Result<Trace> trace = load(Env::posix(), run.log());
+  ASSERT_TRUE(trace) << trace.error().text();
+  run.trace = *std::move(trace);
+  Lines lines = all_lines(run);
+  for (const char* name : {"f1", "f8", "g"})
+    EXPECT_EQ(std::count(lines.begin(), lines.end(), "write " + std::string(name) + " 0+2=2"), 1) << name;
+}
+
 TEST(Record, FiltersLeaveOutWhatIsNotWanted) {
   Recording run;
   record_into(run, "preload", REEL_PROBE " basic", "--path '*/work/f' --mask READ,WRITE");

@@ -152,7 +152,7 @@ Status BpfRecorder::drain(bool last) {
   for (auto at = held_.begin(); at != end; ++at) TRY(deliver(at->bytes));
   held_.erase(held_.begin(), end);
   TRY(write_lost());
-  return assembler_.flush();
+  return last || assembler_.is_due(monotonic_now()) ? assembler_.flush() : ok();
 }
 
 Status BpfRecorder::write_lost() {

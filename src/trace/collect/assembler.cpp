@@ -3,6 +3,8 @@
 // The assembler's frame: threads and processes, names, and what goes to the writer.
 #include "trace/collect/assembler.h"
 
+#include "trace/collect/ring_clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 
@@ -134,7 +136,7 @@ Status Assembler::name_paths(ThreadState& at, const Raw& raw, Event& event, std:
 
 // What needs no knowledge of the op.
 Status Assembler::base_event(ThreadState& at, const Raw& raw, Event& event, std::string& full, std::string& full2) {
-  const wire::Event& from = raw.event;
+  const RawEvent& from = raw.event;
   const FdTable& table = at.process->table;
   event.op = raw.op();
   event.thread = at.thread.number;
@@ -205,11 +207,17 @@ void Assembler::emit(Event event, const std::string& path) {
   batch_.push_back(event);
 }
 
-Status Assembler::flush() {
+Status Assembler::hand_over() {
   std::stable_sort(batch_.begin(), batch_.end(),
                    [](const Event& a, const Event& b) { return a.thread < b.thread; });
   for (const Event& event : batch_) TRY(writer_.event(event));
   batch_.clear();
+  return ok();
+}
+
+Status Assembler::flush() {
+  TRY(hand_over());
+  flushed_ns_ = monotonic_now();
   return writer_.flush();
 }
 

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,8 +17,9 @@
 namespace reel::trace {
 namespace {
 
-constexpr uint64_t kSettle_ns = 5'000'000;  // a thread may be held up between its stamp and its event
-constexpr uint64_t kGap_ns = 20'000;        // shorter gaps are not worth asking for CPU time
+constexpr uint64_t kSettle_ns =
+    5'000'000;                        // a thread may be held up between its stamp and its event
+constexpr uint64_t kGap_ns = 20'000;  // shorter gaps are not worth asking for CPU time
 constexpr size_t kControlBytes = 4096;
 
 bool is_dead(int32_t pid) {
@@ -32,12 +32,6 @@ uint64_t key_of(const Raw& raw) {
 
 }  // namespace
 
-uint64_t monotonic_now() {
-  struct timespec t;
-  ::clock_gettime(CLOCK_MONOTONIC, &t);
-  return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(t.tv_nsec);
-}
-
 Status make_control(const std::string& dir, uint64_t limit_bytes) {
   std::string path = dir + "/" + wire::kControlName;
   int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -46,8 +40,10 @@ Status make_control(const std::string& dir, uint64_t limit_bytes) {
   control.magic = wire::kControlMagic;
   control.version = wire::kVersion;
   control.limit_bytes = limit_bytes;
-  control.gap_ns = kGap_ns;
-  bool written = ::ftruncate(fd, kControlBytes) == 0 && ::posix_fallocate(fd, 0, kControlBytes) == 0 &&
+  RingClock::choose(control);
+  control.gap_ticks = kGap_ns * (1u << 24) / control.ns_per_tick_24;
+  bool written = ::ftruncate(fd, kControlBytes) == 0 &&
+                 ::posix_fallocate(fd, 0, kControlBytes) == 0 &&
                  ::pwrite(fd, &control, sizeof control, 0) == sizeof control;
   int error = errno;
   ::close(fd);
@@ -55,7 +51,8 @@ Status make_control(const std::string& dir, uint64_t limit_bytes) {
   return ok();
 }
 
-Result<std::unique_ptr<Collector>> Collector::open(const std::string& dir, Assembler& assembler, Writer& writer) {
+Result<std::unique_ptr<Collector>> Collector::open(const std::string& dir, Assembler& assembler,
+                                                   Writer& writer) {
   std::string path = dir + "/" + wire::kControlName;
   int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
   if (fd < 0) return Error::from_errno(errno, "open " + path);
@@ -63,7 +60,8 @@ Result<std::unique_ptr<Collector>> Collector::open(const std::string& dir, Assem
   int error = errno;
   ::close(fd);
   if (map == MAP_FAILED) return Error::from_errno(error, "map " + path);
-  return std::unique_ptr<Collector>(new Collector(dir, static_cast<wire::Control*>(map), assembler, writer));
+  return std::unique_ptr<Collector>(
+      new Collector(dir, static_cast<wire::Control*>(map), assembler, writer));
 }
 
 Collector::~Collector() {
@@ -87,6 +85,7 @@ Status Collector::find_rings(bool last) {
     known_.insert(name);
     auto source = std::make_unique<Source>();
     source->ring = *std::move(ring);
+    find_beginning(*source->ring);
     sources_.push_back(std::move(source));
   }
   ::closedir(dir);
@@ -94,16 +93,29 @@ Status Collector::find_rings(bool last) {
   return ok();
 }
 
+// A collector before us may have been killed: behind what it had read, and while it wrote that nobody knows how
+// much of it the log has.
+void Collector::find_beginning(RingFile& ring) {
+  const wire::RingHeader& header = ring.header();
+  if (header.going == 0) return;
+  ring.begin_at(header.going);
+  if (header.going != header.in_log && first_index_ < control_->going_index) in_doubt_ = true;
+}
+
 // True when the source has an event to be taken; its key is set then.
 bool Collector::advance(Source& source, bool last) {
   for (;;) {
     RingFile::Look look = source.ring->look();
     if (look == RingFile::Look::event) {
+      RawEvent& event = source.ring->event().event;
+      event.enter_ns = clock_.to_monotonic(event.enter_ns);
+      event.exit_ns = clock_.to_monotonic(event.exit_ns);
       source.key = key_of(source.ring->event());
       return true;
     }
     if (look == RingFile::Look::nothing || !(source.owner_dead || last)) return false;
-    ignore(lost(source, 1, "the program died while it was being written"), "the next write tells the same error");
+    ignore(lost(source, 1, "the program died while it was being written"),
+           "the next write tells the same error");
     source.ring->skip();
   }
 }
@@ -123,12 +135,13 @@ Status Collector::take_one(Source& source) {
     origin.parent = header.parent;
     origin.uid = header.uid;
     origin.gid = header.gid;
-    origin.made_ns = header.made_ns;
+    origin.made_ns = clock_.to_monotonic(header.made);
     origin.name.assign(header.comm, strnlen(header.comm, sizeof header.comm));
     origin.begins = header.sequence == 0;
     origin.hello = raw.event.op == wire::kOpHello;
     TRY_ASSIGN(source.thread, assembler_.thread(origin));
-    if (header.lost_before > 0) TRY(lost(source, header.lost_before, "there was no room for the recorder's ring"));
+    if (header.lost_before > 0)
+      TRY(lost(source, header.lost_before, "there was no room for the recorder's ring"));
   }
   Status taken = assembler_.take(source.thread, raw);
   source.ring->skip();
@@ -153,9 +166,10 @@ Status Collector::take_until(uint64_t horizon, bool last) {
 Status Collector::retire(bool last) {
   for (auto& source : sources_) {
     bool closed = source->ring->closed() || source->owner_dead || last;
-    if (!closed || source->ring->look() == RingFile::Look::event) continue;
+    if (!closed || source->ring->look() == RingFile::Look::event || !source->ring->is_in_log()) continue;
     if (source->ring->look() == RingFile::Look::pending && !source->owner_dead && !last) continue;
-    if (source->ring->damaged() > 0) TRY(lost(*source, source->ring->damaged(), "a ring is damaged"));
+    if (source->ring->damaged() > 0)
+      TRY(lost(*source, source->ring->damaged(), "a ring is damaged"));
     ::unlink(source->ring->path().c_str());
     __atomic_sub_fetch(&control_->used_bytes, source->ring->header().bytes, __ATOMIC_RELAXED);
     source.reset();
@@ -165,6 +179,7 @@ Status Collector::retire(bool last) {
 }
 
 Status Collector::collect(bool last) {
+  clock_.look();
   uint64_t horizon = last ? ~0ull : monotonic_now() - kSettle_ns;
   // Who is dead now will write no more, so what is found after this is all there is of them.
   std::unordered_map<int32_t, bool> dead;
@@ -176,7 +191,10 @@ Status Collector::collect(bool last) {
   }
   TRY(find_rings(last));
   TRY(take_until(horizon, last));
-  TRY(retire(last));
+  if (last || assembler_.is_due(monotonic_now())) {
+    TRY(write_taken());
+    TRY(retire(last));
+  }
   if (last) {
     uint64_t all = __atomic_load_n(&control_->lost, __ATOMIC_RELAXED);
     if (all > lost_seen_)
@@ -184,7 +202,21 @@ Status Collector::collect(bool last) {
                         "there was no room for the recorder's rings"}));
     lost_seen_ = all;
   }
-  return assembler_.flush();
+  return last ? assembler_.flush() : ok();
+}
+
+// In this order: whoever finds the rings after our death knows at each point what the log has.
+Status Collector::write_taken() {
+  if (in_doubt_)
+    TRY(writer_.loss({assembler_.in_real_time(monotonic_now()), 0, 0, "reel was ended while it wrote calls to the log"}));
+  in_doubt_ = false;
+  __atomic_store_n(&control_->going_index, ~0ull, __ATOMIC_RELEASE);
+  for (auto& source : sources_) source->ring->note_going();
+  TRY(assembler_.hand_over());
+  __atomic_store_n(&control_->going_index, writer_.last_index(), __ATOMIC_RELEASE);
+  TRY(assembler_.flush());
+  for (auto& source : sources_) source->ring->note_in_log();
+  return ok();
 }
 
 bool Collector::anybody_left(int32_t& pid) const {

@@ -4,65 +4,94 @@
 // believed without a look at the sizes.
 #include "trace/collect/raw.h"
 
-#include <cstring>
-
 #include "base/codec.h"
 
 namespace reel::trace {
 namespace {
 
-bool take_part(Raw& raw, uint16_t tag, std::string_view bytes) {
-  auto object = [&bytes](std::optional<wire::Object>& to) {
-    if (bytes.size() != sizeof(wire::Object)) return false;
-    to = load_le<wire::Object>(bytes.data());
+// Parts in the order of their bits; `failed` once one was longer than what is there.
+class Parts {
+ public:
+  Parts(std::string_view bytes, uint16_t has) : bytes_(bytes), has_(has) {}
+
+  template <class T>
+  bool take(wire::Part part, T& to) {
+    if ((has_ & part) == 0) return false;
+    has_ = static_cast<uint16_t>(has_ & ~part);
+    std::string_view bytes = next(sizeof(T));
+    if (failed_) return false;
+    to = load_le<T>(bytes.data());
     return true;
-  };
-  switch (tag) {
-    case wire::kPartPath:
-      raw.path = bytes;
-      return true;
-    case wire::kPartPath2:
-      raw.path2 = bytes;
-      return true;
-    case wire::kPartData:
-      raw.data = bytes;
-      return true;
-    case wire::kPartArgs:
-      if (bytes.size() != 16) return false;
-      raw.arg = load_le<uint64_t>(bytes.data());
-      raw.arg2 = load_le<uint64_t>(bytes.data() + 8);
-      return true;
-    case wire::kPartCpu:
-      if (bytes.size() != 8) return false;
-      raw.cpu_ns = load_le<uint64_t>(bytes.data());
-      return true;
-    case wire::kPartObject:
-      return object(raw.object);
-    case wire::kPartObject2:
-      return object(raw.object2);
-    case wire::kPartBefore:
-      return object(raw.before);
-    default:
-      return false;
   }
-}
+  void object(wire::Part part, std::optional<wire::Object>& to) {
+    wire::Object object;
+    if (take(part, object)) to = object;
+  }
+  void text(wire::Part part, std::string_view& to) {
+    wire::Text head;
+    if (take(part, head)) to = next(head.bytes);
+  }
+  bool all_taken() const { return !failed_ && has_ == 0 && bytes_.empty(); }
+
+ private:
+  std::string_view next(size_t size) {
+    size_t whole = (size + 7) & ~size_t{7};
+    failed_ = failed_ || bytes_.size() < whole;
+    if (failed_) return {};
+    std::string_view taken = bytes_.substr(0, size);
+    bytes_.remove_prefix(whole);
+    return taken;
+  }
+
+  std::string_view bytes_;
+  uint16_t has_;
+  bool failed_ = false;
+};
+
+struct Pair32 {
+  uint32_t first, second;
+};
+struct Pair64 {
+  uint64_t first, second;
+};
 
 }  // namespace
 
 std::optional<Raw> parse_raw(std::string_view bytes) {
   Raw raw;
   if (bytes.size() < sizeof(wire::Event)) return std::nullopt;
-  raw.event = load_le<wire::Event>(bytes.data());
-  bytes.remove_prefix(sizeof(wire::Event));
-  for (unsigned i = 0; i < raw.event.parts; ++i) {
-    if (bytes.size() < sizeof(wire::Part)) return std::nullopt;
-    auto part = load_le<wire::Part>(bytes.data());
-    bytes.remove_prefix(sizeof part);
-    size_t padded = (size_t{part.bytes} + 7) & ~size_t{7};
-    if (bytes.size() < padded || !take_part(raw, part.tag, bytes.substr(0, part.bytes)))
-      return std::nullopt;
-    bytes.remove_prefix(padded);
-  }
+  auto head = load_le<wire::Event>(bytes.data());
+  Parts parts(bytes.substr(sizeof head), head.has);
+  RawEvent& event = raw.event;
+  event.op = head.op;
+  event.enter_ns = head.enter;
+  event.fd = head.fd;
+  parts.take(wire::kLength, event.length);
+  event.result = static_cast<int64_t>(event.length);
+  parts.take(wire::kResult, event.result);
+  parts.take(wire::kOffset, event.offset);
+  uint64_t duration = head.duration;
+  parts.take(wire::kDuration, duration);
+  event.exit_ns = event.enter_ns + duration;
+  Pair32 two{static_cast<uint32_t>(-1), 0};
+  parts.take(wire::kFd2, two);
+  event.fd2 = static_cast<int32_t>(two.first);
+  Pair32 bits{0, 0};
+  parts.take(wire::kFlags, bits);
+  event.flags = bits.first;
+  event.mode = bits.second;
+  Pair64 args{0, 0};
+  parts.take(wire::kArgs, args);
+  raw.arg = args.first;
+  raw.arg2 = args.second;
+  uint64_t cpu = 0;
+  if (parts.take(wire::kCpu, cpu)) raw.cpu_ns = cpu;
+  parts.object(wire::kObject, raw.object);
+  parts.object(wire::kBefore, raw.before);
+  parts.text(wire::kPath, raw.path);
+  parts.text(wire::kPath2, raw.path2);
+  parts.text(wire::kData, raw.data);
+  if (!parts.all_taken()) return std::nullopt;
   return raw;
 }
 

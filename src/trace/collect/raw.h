@@ -10,11 +10,21 @@
 
 namespace reel::trace {
 
+struct RawEvent {
+  uint16_t op = 0;
+  uint64_t enter_ns = 0,
+           exit_ns = 0;  // monotonic; of a ring's event: ticks, until its clock was asked
+  int64_t result = 0;    // or -errno
+  int32_t fd = 0, fd2 = 0;
+  uint64_t offset = 0, length = 0;
+  uint32_t flags = 0, mode = 0;
+};
+
 struct Raw {
-  wire::Event event{};
+  RawEvent event;
   std::string_view path, path2, data;
   uint64_t arg = 0, arg2 = 0;
-  std::optional<wire::Object> object, object2, before;
+  std::optional<wire::Object> object, before;
   std::optional<uint64_t> cpu_ns;  // of the gap before
 
   Op op() const { return static_cast<Op>(event.op); }

@@ -29,8 +29,14 @@ class RingFile {
 
   // What comes next. pending: its writer is in the middle of it, or died there.
   Look look();
-  const Raw& event() const { return raw_; }  // after Look::event; its views last as long as the ring
-  void skip();                               // what look() found
+  Raw& event() { return raw_; }  // after Look::event; its views last as long as the ring
+  void skip();                   // what look() found
+  size_t at() const { return at_; }
+  void begin_at(size_t at) { at_ = at; }
+  // Before and after what was taken so far is written to the log.
+  void note_going() { __atomic_store_n(&header_->going, at_, __ATOMIC_RELEASE); }
+  void note_in_log() { __atomic_store_n(&header_->in_log, header_->going, __ATOMIC_RELEASE); }
+  bool is_in_log() const { return header_->in_log == at_; }
   uint64_t damaged() const { return damaged_; }
 
  private:

@@ -667,7 +667,7 @@ class Conversion {
 
   const FetchedCall& call_;
   Raw& raw_;
-  wire::Event& e_;
+  RawEvent& e_;
   const uint64_t* a_;
 };
 

@@ -38,10 +38,8 @@ ssize_t vector_done(Call& call, int fd, const struct iovec* parts, int count, of
 #define REEL_PLAIN(name, pointer)                                      \
   REEL_EXPORT ssize_t name(int fd, pointer buffer, size_t size) {      \
     REEL_REAL(ssize_t(*)(int, pointer, size_t), name);                 \
-    Call call(Op::name);                                               \
-    call.fd = fd;                                                      \
-    call.length = size;                                                \
-    return call.result(real(fd, buffer, size));                        \
+    Transfer transfer;                                                 \
+    return transfer.done(Op::name, fd, 0, size, real(fd, buffer, size)); \
   }
 REEL_PLAIN(read, void*)
 REEL_PLAIN(write, const void*)
@@ -49,11 +47,8 @@ REEL_PLAIN(write, const void*)
 #define REEL_AT(name, op, pointer)                                             \
   REEL_EXPORT ssize_t name(int fd, pointer buffer, size_t size, off_t offset) { \
     REEL_REAL(ssize_t(*)(int, pointer, size_t, off_t), name);                  \
-    Call call(op);                                                             \
-    call.fd = fd;                                                              \
-    call.offset = static_cast<uint64_t>(offset);                               \
-    call.length = size;                                                        \
-    return call.result(real(fd, buffer, size, offset));                        \
+    Transfer transfer;                                                         \
+    return transfer.done(op, fd, static_cast<uint64_t>(offset), size, real(fd, buffer, size, offset)); \
   }
 REEL_AT(pread, Op::pread, void*)
 REEL_AT(pread64, Op::pread, void*)
@@ -62,19 +57,14 @@ REEL_AT(pwrite64, Op::pwrite, const void*)
 
 REEL_EXPORT ssize_t __read_chk(int fd, void* buffer, size_t size, size_t room) {
   REEL_REAL(ssize_t(*)(int, void*, size_t, size_t), __read_chk);
-  Call call(Op::read);
-  call.fd = fd;
-  call.length = size;
-  return call.result(real(fd, buffer, size, room));
+  Transfer transfer;
+  return transfer.done(Op::read, fd, 0, size, real(fd, buffer, size, room));
 }
 #define REEL_PREAD_CHK(name)                                                              \
   REEL_EXPORT ssize_t name(int fd, void* buffer, size_t size, off_t offset, size_t room) { \
     REEL_REAL(ssize_t(*)(int, void*, size_t, off_t, size_t), name);                        \
-    Call call(Op::pread);                                                                 \
-    call.fd = fd;                                                                         \
-    call.offset = static_cast<uint64_t>(offset);                                          \
-    call.length = size;                                                                   \
-    return call.result(real(fd, buffer, size, offset, room));                             \
+    Transfer transfer;                                                                    \
+    return transfer.done(Op::pread, fd, static_cast<uint64_t>(offset), size, real(fd, buffer, size, offset, room)); \
   }
 REEL_PREAD_CHK(__pread_chk)
 REEL_PREAD_CHK(__pread64_chk)

@@ -260,6 +260,7 @@ __thread VforkState vfork_state __attribute__((tls_model("initial-exec")));
 }  // namespace
 
 extern "C" __attribute__((visibility("hidden"), used)) void reel_vfork_before() {
+  recording();  // from here on it is known which clock counts
   vfork_state.entered = now();
   vfork_state.parent = static_cast<int32_t>(kernel(SYS_gettid));
 }

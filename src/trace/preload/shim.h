@@ -19,7 +19,15 @@ namespace reel::trace::shim {
 // A system call as the kernel sees it: -errno on failure, errno untouched.
 long kernel(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0);
 
-uint64_t now();  // monotonic nanoseconds
+uint64_t monotonic_ns();
+extern bool counter_is_clock;  // Control::clock; known once something is recorded
+
+// Ticks (trace/wire.h). The fence keeps the counter from being read before what stands before it is done.
+inline uint64_t now() {
+  if (!counter_is_clock) return monotonic_ns();
+  __builtin_ia32_lfence();
+  return __builtin_ia32_rdtsc();
+}
 
 // True when calls of this thread are to be recorded. Sets everything up at the first call.
 bool recording();
@@ -58,7 +66,7 @@ class Call {
   void done(long result) {
     if (on_) finish(result, now());
   }
-  void finish(long result, uint64_t exit_ns);
+  void finish(long result, uint64_t exit);
   // The same for a call that returns -1 and errno; gives its result back.
   template <class T>
   T result(T value) {
@@ -66,7 +74,7 @@ class Call {
     return value;
   }
   void set_op(uint16_t op) { op_ = op; }
-  void begin_at(uint64_t ns) { enter_ = ns; }
+  void begin_at(uint64_t ticks) { enter_ = ticks; }
   void begin_now() { enter_ = now(); }  // what went before was our own doing
 
  private:
@@ -79,6 +87,25 @@ class Call {
   const char* data_ = nullptr;
   uint32_t data_size_ = 0;
   uint64_t arg_ = 0, arg2_ = 0;
+};
+
+// read, write and the like while they happen: what is called most often, so it has no more than it needs.
+class Transfer {
+ public:
+  Transfer() : on_(recording()) {
+    if (on_) enter_ = now();
+  }
+  // The call gave back `result`, with errno as it is now; errno is the same afterwards.
+  ssize_t done(Op op, int fd, uint64_t offset, uint64_t length, ssize_t result) {
+    if (on_) finish(op, fd, offset, length, result);
+    return result;
+  }
+
+ private:
+  void finish(Op op, int fd, uint64_t offset, uint64_t length, long result);
+
+  bool on_;
+  uint64_t enter_ = 0;
 };
 
 // What is at a path or descriptor now; links 0 when nothing is. errno untouched.

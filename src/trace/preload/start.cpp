@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "trace/preload/process_state.h"
 #include "trace/preload/shim.h"
@@ -93,6 +94,14 @@ long kernel(long number, long a, long b, long c, long d, long e, long f) {
   return result;
 }
 
+bool counter_is_clock = false;
+
+uint64_t monotonic_ns() {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(t.tv_nsec);
+}
+
 void* find_real(const char* name, void** slot) {
   int error = errno;
   void* found = dlsym(RTLD_NEXT, name);
@@ -117,6 +126,7 @@ bool start_process() {
   wire::Control* control = map_control();
   if (!control) return false;
   has_end_key = pthread_key_create(&end_key, thread_ends) == 0;
+  counter_is_clock = control->clock == wire::kCounter;
   __atomic_store_n(&state.control, control, __ATOMIC_RELEASE);
   hello();  // before any other event: constructors of other libraries may come before ours
   return true;

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Calls as events in the ring of their thread (trace/wire.h), and looks at files.
+#include <fcntl.h>
+#include <linux/stat.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "trace/preload/process_state.h"
+#include "trace/preload/shim.h"
+
+namespace reel::trace::shim {
+namespace {
+
+uint64_t thread_cpu() {
+  struct timespec t;
+  kernel(SYS_clock_gettime, CLOCK_THREAD_CPUTIME_ID, reinterpret_cast<long>(&t));
+  return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(t.tv_nsec);
+}
+
+uint64_t in_ns(uint64_t ticks) {
+  return static_cast<uint64_t>(
+      static_cast<unsigned __int128>(ticks) * process().control->ns_per_tick_24 >> 24);
+}
+
+// CPU time of the gap before a call; measured only for gaps that are worth the question. What lies
+// between two measurements otherwise are short calls and short gaps: the thread was running.
+bool gap_cpu(uint64_t enter, uint64_t& cpu) {
+  if (thread.last_exit == 0 || enter - thread.last_exit < process().control->gap_ticks)
+    return false;
+  uint64_t measured = thread_cpu();
+  uint64_t at_exit = thread.cpu + in_ns(thread.last_exit - thread.cpu_at);
+  uint64_t gap = in_ns(enter - thread.last_exit);
+  cpu = measured > at_exit ? measured - at_exit : 0;
+  if (cpu > gap) cpu = gap;
+  thread.cpu = measured;
+  thread.cpu_at = enter;
+  return true;
+}
+
+void note_exit(uint64_t enter, uint64_t exit) {
+  thread.last_exit = exit;
+  if (exit - enter < process().control->gap_ticks) return;
+  thread.cpu = thread_cpu();
+  thread.cpu_at = exit;
+}
+
+// The descriptors that were seen to be opened; of those above it is not asked.
+constexpr int kSeenFds = 1024;
+uint64_t seen_fds[kSeenFds / 64];
+
+bool is_seen(int fd) {
+  return fd < 0 || fd >= kSeenFds ||
+         (__atomic_load_n(&seen_fds[fd / 64], __ATOMIC_RELAXED) >> (fd % 64) & 1) != 0;
+}
+
+void see(int fd, bool open) {
+  if (fd < 0 || fd >= kSeenFds) return;
+  uint64_t bit = 1ull << (fd % 64);
+  if (open)
+    __atomic_or_fetch(&seen_fds[fd / 64], bit, __ATOMIC_RELAXED);
+  else
+    __atomic_and_fetch(&seen_fds[fd / 64], ~bit, __ATOMIC_RELAXED);
+}
+
+void note_descriptors(uint16_t op, long result, int fd, int fd2) {
+  if (op > static_cast<uint16_t>(Op::other_fd)) return;
+  switch (static_cast<Op>(op)) {
+    case Op::close:
+      see(fd, false);
+      return;
+    case Op::fcntl:
+    case Op::connect:
+      return;
+    case Op::pipe:
+    case Op::socketpair:
+      see(fd, true);
+      see(fd2, true);
+      return;
+    default:
+      if (result >= 0) see(fd2, true);
+  }
+}
+
+uint32_t text_size(const char* text) {
+  return text ? static_cast<uint32_t>(strnlen(text, wire::kMaxPath)) : 0;
+}
+
+// Puts an event together; room for it all was taken.
+class Filling {
+ public:
+  explicit Filling(wire::Event* event) : at_(reinterpret_cast<char*>(event + 1)) {}
+  template <class T>
+  void put(bool present, const T& value) {
+    static_assert(sizeof(T) % 8 == 0);
+    if (!present) return;
+    memcpy(at_, &value, sizeof value);
+    at_ += sizeof value;
+  }
+  void put_text(const char* text, uint32_t bytes) {
+    if (bytes == 0) return;
+    put(true, wire::Text{bytes, 0});
+    memcpy(at_, text, bytes);
+    at_ += (bytes + 7) & ~7u;
+  }
+
+ private:
+  char* at_;
+};
+
+uint32_t text_room(uint32_t bytes) {
+  return bytes == 0 ? 0 : static_cast<uint32_t>(sizeof(wire::Text)) + ((bytes + 7) & ~7u);
+}
+
+// Without the texts.
+uint32_t size_of(uint16_t has) {
+  constexpr uint32_t kParts[] = {8, 8, 8, 8, 8, 8, 16, 8, sizeof(wire::Object), sizeof(wire::Object)};  // by bit
+  uint32_t size = sizeof(wire::Event);
+  for (uint32_t bit = 0; bit < sizeof kParts / sizeof kParts[0]; ++bit)
+    if ((has >> bit & 1) != 0) size += kParts[bit];
+  return size;
+}
+
+// What only happens now and then: the first call of a thread, a long gap, a long call.
+bool is_short(uint64_t enter, uint64_t exit) {
+  uint64_t gap = process().control->gap_ticks;
+  return thread.last_exit != 0 && enter - thread.last_exit < gap && exit - enter < gap;
+}
+
+}  // namespace
+
+bool recording() {
+  if (thread.ring) return !process().control->stopped;
+  if (thread.starting || thread.resting || !start_process()) return false;
+  if (thread.sequence == 0) {
+    watch_thread_end();
+    thread.cpu = thread_cpu();
+    thread.cpu_at = now();
+  }
+  return true;
+}
+
+void Call::finish(long result, uint64_t exit) {
+  int error = errno;
+  bool bad_pointer = result == -EFAULT;
+  uint32_t path_size = bad_pointer ? 0 : text_size(path_);
+  uint32_t path2_size = bad_pointer ? 0 : text_size(path2_);
+  uint64_t cpu = 0, duration = exit - enter_;
+  uint16_t has = 0;
+  auto add = [&has](bool present, wire::Part part) {
+    if (present) has = static_cast<uint16_t>(has | part);
+  };
+  add(length != 0, wire::kLength);
+  add(static_cast<uint64_t>(result) != length, wire::kResult);
+  add(offset != 0, wire::kOffset);
+  add(duration >> 32 != 0, wire::kDuration);
+  add(fd2 != -1, wire::kFd2);
+  add((flags | mode) != 0, wire::kFlags);
+  add(has_args_, wire::kArgs);
+  add(gap_cpu(enter_, cpu), wire::kCpu);
+  add(object != nullptr, wire::kObject);
+  add(before != nullptr, wire::kBefore);
+  add(path_size > 0, wire::kPath);
+  add(path2_size > 0, wire::kPath2);
+  add(data_size_ > 0, wire::kData);
+  uint32_t size =
+      size_of(has) + text_room(path_size) + text_room(path2_size) + text_room(data_size_);
+  if (wire::Event* event = take_room(size)) {
+    event->op = op_;
+    event->has = has;
+    event->enter = enter_;
+    event->duration = static_cast<uint32_t>(duration);
+    event->fd = fd;
+    Filling filling(event);
+    filling.put((has & wire::kLength) != 0, length);
+    filling.put((has & wire::kResult) != 0, result);
+    filling.put((has & wire::kOffset) != 0, offset);
+    filling.put((has & wire::kDuration) != 0, duration);
+    filling.put((has & wire::kFd2) != 0, uint64_t{static_cast<uint32_t>(fd2)});
+    filling.put((has & wire::kFlags) != 0, uint64_t{mode} << 32 | flags);
+    filling.put((has & wire::kArgs) != 0, arg_);
+    filling.put((has & wire::kArgs) != 0, arg2_);
+    filling.put((has & wire::kCpu) != 0, cpu);
+    if (object) filling.put(true, *object);
+    if (before) filling.put(true, *before);
+    filling.put_text(path_, path_size);
+    filling.put_text(path2_, path2_size);
+    filling.put_text(data_, data_size_);
+    is_filled(event, size);
+  }
+  note_exit(enter_, exit);
+  note_descriptors(op_, result, fd, fd2);
+  errno = error;
+}
+
+void Transfer::finish(Op op, int fd, uint64_t offset, uint64_t length, long result) {
+  uint64_t exit = now();
+  if (result >= 0 && is_short(enter_, exit)) {
+    bool whole = static_cast<uint64_t>(result) == length;
+    auto has = static_cast<uint16_t>(wire::kLength | (whole ? 0 : wire::kResult) |
+                                     (offset == 0 ? 0 : wire::kOffset));
+    uint32_t size = sizeof(wire::Event) + 8 + (whole ? 0 : 8) + (offset == 0 ? 0 : 8);
+    if (wire::Event* event = take_room(size)) {
+      event->op = static_cast<uint16_t>(op);
+      event->has = has;
+      event->enter = enter_;
+      event->duration = static_cast<uint32_t>(exit - enter_);
+      event->fd = fd;
+      Filling filling(event);
+      filling.put(true, length);
+      filling.put(!whole, result);
+      filling.put(offset != 0, offset);
+      is_filled(event, size);
+    }
+    thread.last_exit = exit;
+    return;
+  }
+  Call call(op);
+  call.begin_at(enter_);
+  call.fd = fd;
+  call.offset = offset;
+  call.length = length;
+  call.finish(result < 0 ? -static_cast<long>(errno) : result, exit);
+}
+
+void tell_unseen(int fd) {
+  if (is_seen(fd)) return;
+  int error = errno;
+  Call call(Op::none);
+  if (call.on()) {
+    char link[32] = "/proc/self/fd/";
+    char* at = link + 14;
+    if (fd >= 1000) *at++ = static_cast<char>('0' + fd / 1000);
+    if (fd >= 100) *at++ = static_cast<char>('0' + fd / 100 % 10);
+    if (fd >= 10) *at++ = static_cast<char>('0' + fd / 10 % 10);
+    *at++ = static_cast<char>('0' + fd % 10);
+    *at = '\0';
+    char path[wire::kMaxPath];
+    long size = kernel(SYS_readlink, reinterpret_cast<long>(link), reinterpret_cast<long>(path),
+                       sizeof path - 1);
+    path[size > 0 ? size : 0] = '\0';
+    wire::Object object;
+    look(fd, "", AT_EMPTY_PATH, object);
+    call.set_op(wire::kOpUnseen);
+    call.fd = fd;
+    call.path(path);
+    call.object = &object;
+    long flags = kernel(SYS_fcntl, fd, F_GETFL);
+    call.flags = static_cast<uint32_t>(flags > 0 ? flags : 0);
+    call.done(0);
+    see(fd, true);
+  }
+  errno = error;
+}
+
+void look(int dirfd, const char* path, int at_flags, wire::Object& object) {
+  struct statx x;
+  memset(&object, 0, sizeof object);
+  long error = kernel(SYS_statx, dirfd, reinterpret_cast<long>(path), at_flags | AT_NO_AUTOMOUNT,
+                      STATX_BASIC_STATS | STATX_BTIME, reinterpret_cast<long>(&x));
+  if (error < 0) return;
+  object.device = static_cast<uint64_t>(x.stx_dev_major) << 32 | x.stx_dev_minor;
+  object.inode = x.stx_ino;
+  if ((x.stx_mask & STATX_BTIME) != 0)
+    object.generation =
+        static_cast<uint64_t>(x.stx_btime.tv_sec) * 1'000'000'000u + x.stx_btime.tv_nsec;
+  object.size = x.stx_size;
+  object.blocks = x.stx_blocks;
+  object.rdev = static_cast<uint64_t>(x.stx_rdev_major) << 32 | x.stx_rdev_minor;
+  object.mode = x.stx_mode;
+  object.uid = x.stx_uid;
+  object.gid = x.stx_gid;
+  object.links = x.stx_nlink == 0 ? 1 : x.stx_nlink;  // unlinked, but there
+}
+
+}  // namespace reel::trace::shim
