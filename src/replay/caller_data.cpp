@@ -70,6 +70,9 @@ int64_t Caller::read_stream(const Event& event, int fd) {
 }
 
 int64_t Caller::move_data(const Step& step, const Event& event, int fd) {
+  // A recorder that does not count all parts of a vector tells of less than was moved.
+  uint64_t length =
+      event.result > 0 ? std::max(event.length, static_cast<uint64_t>(event.result)) : event.length;
   auto offset = static_cast<off_t>(event.offset);
   int flags = static_cast<int>(event.flags & 0x7fffffff);
   auto* pattern = const_cast<void*>(world_.pattern().bytes());  // only read
@@ -78,33 +81,33 @@ int64_t Caller::move_data(const Step& step, const Event& event, int fd) {
   switch (event.op) {
     case Op::read:
     case Op::recv:
-      return checked(::read(fd, buffer(event.length), event.length));
+      return checked(::read(fd, buffer(length), length));
     case Op::pread:
     case Op::aio_read:
     case Op::uring_read:
-      return checked(::pread(fd, buffer(event.length), event.length, offset));
+      return checked(::pread(fd, buffer(length), length, offset));
     case Op::readv: {
-      Parts parts(buffer(event.length), event.length, event.arg);
+      Parts parts(buffer(length), length, event.arg);
       return checked(::readv(fd, parts.data(), parts.count()));
     }
     case Op::preadv: {
-      Parts parts(buffer(event.length), event.length, event.arg);
+      Parts parts(buffer(length), length, event.arg);
       return checked(::preadv2(fd, parts.data(), parts.count(), offset, flags));
     }
     case Op::write:
-      return checked(::write(fd, pattern, event.length));
+      return checked(::write(fd, pattern, length));
     case Op::send:
-      return checked(::send(fd, pattern, event.length, MSG_NOSIGNAL));
+      return checked(::send(fd, pattern, length, MSG_NOSIGNAL));
     case Op::pwrite:
     case Op::aio_write:
     case Op::uring_write:
-      return checked(::pwrite(fd, pattern, event.length, offset));
+      return checked(::pwrite(fd, pattern, length, offset));
     case Op::writev: {
-      Parts parts(pattern, event.length, event.arg);
+      Parts parts(pattern, length, event.arg);
       return checked(::writev(fd, parts.data(), parts.count()));
     }
     case Op::pwritev: {
-      Parts parts(pattern, event.length, event.arg);
+      Parts parts(pattern, length, event.arg);
       return checked(::pwritev2(fd, parts.data(), parts.count(), offset, flags));
     }
     default:

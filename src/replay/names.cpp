@@ -205,7 +205,19 @@ void Names::use(NodeId id, Need me) {
 
 void Names::exists(NodeId id, bool directory) {
   Node& node = nodes_[id];
-  if (node.machine || node.top) return;
+  if (node.top) return;
+  if (node.machine) {
+    // Not made for its own sake, but /dev is there for /dev/shm.
+    if (!directory || node.known) return;
+    node.known = true;
+    node.kind = FileKind::directory;
+    Instance here{true, 0, ""};
+    here.origin = path_of(id, here.root);
+    node.instance = static_cast<uint32_t>(instances_.size());
+    instances_.push_back(here);
+    plan_.instances = static_cast<uint32_t>(instances_.size());
+    return;
+  }
   if (node.parent != 0) exists(node.parent, true);
   if (node.known) {
     // A file by inference, and now it turns out to be a directory.

@@ -97,7 +97,7 @@ struct Plan {
   std::vector<Initial> initial;
   uint32_t slots = 1, instances = 1;
   uint64_t begin_ns = 0, end_ns = 0;         // first entry and last exit of its steps
-  uint64_t most_read = 0, most_written = 0;  // bytes of the longest call
+  uint64_t most_written = 0;  // bytes of the longest write
   size_t steps = 0;
 };
 

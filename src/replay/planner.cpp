@@ -201,12 +201,11 @@ void Planner::finish_step(At& at) {
     plan_.threads[need.thread - 1][need.count - 1].releases = true;
   }
   at.step.need_count = static_cast<uint32_t>(needs_.found().size());
-  if (at.event.op == Op::fork || at.event.op == Op::vfork || at.event.op == Op::clone_thread)
-    return;
-  plan_.most_read = std::max(
-      plan_.most_read, trace::type_of(at.event.op) == RecordType::write ? 0 : at.event.length);
-  plan_.most_written = std::max(
-      plan_.most_written, trace::type_of(at.event.op) == RecordType::write ? at.event.length : 0);
+  uint64_t length = at.event.length;
+  if (at.event.result > 0) length = std::max(length, static_cast<uint64_t>(at.event.result));
+  RecordType type = trace::type_of(at.event.op);
+  bool writes = type == RecordType::write || type == RecordType::send || type == RecordType::xattr;
+  if (writes) plan_.most_written = std::max(plan_.most_written, length);
 }
 
 void Planner::call(At& at) {

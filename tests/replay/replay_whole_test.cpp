@@ -65,6 +65,17 @@ TEST_F(Replayed, RecordedPathsLandBelowInto) {
   EXPECT_EQ(std::filesystem::file_size(dir_.at("into/some/where/f")), 5u);
 }
 
+TEST_F(Replayed, SharedMemoryIsATreeLikeOthers) {
+  Synthetic trace(options_.log);
+  uint32_t thread = trace.process();
+  trace.open(thread, "/dev/shm/s", O_CREAT | O_EXCL | O_RDWR, 0600, 3);
+  trace.open(thread, "/dev/tty", O_RDWR, 0, 4);
+  trace.finish();
+  Fidelity made = good();
+  EXPECT_EQ(made.played, 1u);
+  EXPECT_TRUE(there("into/dev/shm/s"));
+}
+
 TEST_F(Replayed, MapsLandElsewhere) {
   Synthetic trace(options_.log);
   uint32_t thread = trace.process();
