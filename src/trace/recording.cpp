@@ -31,7 +31,8 @@ constexpr const char* kNoteName = "recording";
 
 constexpr const char* kPreloadBlind =
     "programs that are static or run with other rights, system calls not made through libc's functions, what libc does "
-    "inside its own functions (stdio's reads and writes are seen, how much readdir read is not), stores through mmap";
+    "inside its own functions (stdio's reads and writes are seen, how much readdir read is not), stores through mmap, "
+    "what io_uring and aio do";
 
 constexpr const char* kPtraceBlind = "stores through mmap, what io_uring and aio do behind their submission";
 

@@ -231,6 +231,41 @@ INSTANTIATE_TEST_SUITE_P(Recorders, Conformance,
                          name_of);
 
 // What a recorder cannot see it must say.
+TEST(Blind, IoUring) {
+  for (const std::string via : {"preload", "ptrace", "bpf"}) {
+    if (via == "bpf" && ::geteuid() != 0) continue;
+    Recording run;
+    record_into(run, via, REEL_PROBE " uring");
+    if (run.exit_code == 77) GTEST_SKIP() << "no io_uring here";
+    EXPECT_EQ(run.exit_code, 0) << via;
+    EXPECT_EQ(std::count_if(run.trace.events.begin(), run.trace.events.end(),
+                            [](const Event& e) { return e.op == Op::uring_setup && e.fd2.number > 2; }), 1) << via;
+    std::vector<const Event*> requests;
+    for (const Event& event : run.trace.events)
+      if (event.op == Op::uring_write || event.op == Op::uring_read) requests.push_back(&event);
+    if (via == "bpf") {
+      ASSERT_EQ(requests.size(), 2u);
+      for (const Event* request : requests) {
+        EXPECT_EQ(request->offset, 100u);
+        EXPECT_EQ(request->length, 10u);
+        EXPECT_EQ(request->result, 10);
+        EXPECT_EQ(request->object.seq, requests[0]->object.seq);
+        EXPECT_FALSE(request->object.is_zero());
+      }
+      EXPECT_EQ(requests[0]->op, Op::uring_write);
+      EXPECT_EQ(requests[1]->arg2, 8u);
+      EXPECT_EQ(run.trace.facts["blind"].find("io_uring"), std::string::npos);
+    } else {
+      EXPECT_TRUE(requests.empty());
+      EXPECT_NE(run.trace.facts["blind"].find("io_uring"), std::string::npos) << via;
+      if (via == "preload") {
+        ASSERT_EQ(run.trace.losses.size(), 1u);
+        EXPECT_NE(run.trace.losses[0].reason.find("io_uring"), std::string::npos);
+      }
+    }
+  }
+}
+
 TEST(Blind, APreloadRecordingOfAStaticProgramSaysSo) {
   Recording run;
   record_into(run, "preload", REEL_PROBE_STATIC " basic");

@@ -143,6 +143,8 @@ Status Collector::take_one(Source& source) {
     if (header.lost_before > 0)
       TRY(lost(source, header.lost_before, "there was no room for the recorder's ring"));
   }
+  if (raw.op() == Op::uring_setup && raw.event.result >= 0)
+    TRY(lost(source, 0, "the program uses io_uring, whose requests a library cannot see; record it with --via bpf"));
   Status taken = assembler_.take(source.thread, raw);
   source.ring->skip();
   return taken;
