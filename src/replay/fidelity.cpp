@@ -53,7 +53,7 @@ std::string call_text(const trace::Trace& trace, const Event& event) {
   if (event.op == Op::rename || event.op == Op::link) text += " " + trace.string(event.path2);
   RecordType type = trace::type_of(event.op);
   if (type == RecordType::read || type == RecordType::write)
-    text += " " + std::to_string(event.offset) + "+" + std::to_string(event.length);
+    text.append(" ").append(std::to_string(event.offset)).append("+").append(std::to_string(event.length));
   return text;
 }
 
