@@ -129,7 +129,7 @@ Survey survey_of(const DirtySet& dirty) {
   Survey found;
   for (const EntryKey& key : dirty.entries) {
     uint64_t number = std::strtoull(key.name.c_str() + 5, nullptr, 10);
-    if (number % 2 == 0 && key.name.back() != '~') found.changes.push_back({key, Fid{}, file_fid(number), FileType::regular});
+    if (number % 2 == 0 && key.name.back() != '~') found.changes.push_back({key, Fid{}, file_fid(number), FileType::regular, true});
   }
   for (const auto& [fid, bits] : dirty.objects)
     if (fid.seq % 2 != 0) found.objects.emplace(fid, bits);
@@ -215,6 +215,7 @@ class MadeUpSource : public SourceTree {
 // A target that takes everything and keeps nothing.
 class NoTarget : public TargetTree {
  public:
+  std::string mounting() const override { return ""; }
   Result<TargetDirPtr> root() override { return std::make_shared<TargetDir>(); }
   Result<TargetDirPtr> open_dir(const TargetDirPtr&, const std::string&) override { return root(); }
   Result<Attributes> stat(const TargetDirPtr&, const std::string&) override { return Error(Code::not_found, "made up"); }

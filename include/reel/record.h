@@ -66,6 +66,8 @@ inline constexpr uint16_t kFlagExtra = 0x8000;
 inline constexpr uint16_t kFlagPayload = 0x0fff;
 // UNLNK, RMDIR, RENME: the last link of the removed (overwritten) object is gone.
 inline constexpr uint16_t kFlagLast = 0x1;
+// GAP: the file system was not watched all the time. It may have been mounted anew, also after a crash.
+inline constexpr uint16_t kFlagUnwatched = 0x1;
 
 // cr_extra_flags
 inline constexpr uint64_t kExtraUidGid = 0x1;

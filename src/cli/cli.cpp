@@ -62,6 +62,7 @@ int run(int argc, char** argv) {
   define_log_verbs(app, exit_code);
   define_fid_verbs(app, exit_code);
   define_record(app, exit_code);
+  define_replay(app, exit_code);
   define_anonymize(app, exit_code);
   define_report(app, exit_code);
   try {

@@ -39,6 +39,7 @@ void define_verify(CLI::App& app, int& exit_code);
 void define_anonymize(CLI::App& app, int& exit_code);
 void define_report(CLI::App& app, int& exit_code);
 void define_record(CLI::App& app, int& exit_code);
+void define_replay(CLI::App& app, int& exit_code);
 void define_fid_verbs(CLI::App& app, int& exit_code);     // path2fid, fid2path
 
 }  // namespace reel::cli

@@ -72,7 +72,7 @@ class Applier {
       TRY_ASSIGN(std::optional<Object> object, index_.object(op.fid));
       object->parked_until = context_.park_until;
       TRY(index_.put(*object));
-      if (context_.scanning) TRY(passed_by(op.fid));
+      if (context_.scanning || op.bits) TRY(passed_by(op.fid));
       done(Done::Kind::park, op.type, to, op.from);
       return ok();
     }
@@ -93,7 +93,7 @@ class Applier {
       }
       EntryKey park{kParkFid, park_name(op.fid)};
       if (rename(op.from, park)) {
-        places_.push_back({op.fid, op.type, park, op.to, 0});
+        places_.push_back({op.fid, op.type, park, op.to});
         return moved(op, park);
       }
     }
@@ -235,7 +235,8 @@ class Applier {
   }
   Outcome create_one(const Op& op) {
     Outcome outcome;
-    Result<std::optional<Entry>> occupant = index_.entry(op.to);
+    Result<std::optional<Entry>> occupant = std::optional<Entry>();
+    if (!op.vacant) occupant = index_.entry(op.to);
     if (stopped())
       outcome.status = stopping();
     else if (!occupant)

@@ -28,7 +28,8 @@ void stamp_object(Object& object, const Attributes& attributes, bool data_too) {
 void fill_file(const Fid& fid, File& from, File& file, bool fresh, ApplyContext& context, Outcome& outcome) {
   Result<bool> written = context.source.being_written(from);
   if (!written) return source_failed(outcome, std::move(written).error());
-  Result<Attributes> before = context.source.stat(from);
+  // The earlier they were read the better: whatever changed since then shows in the comparison below.
+  Result<Attributes> before = from.as_opened ? *from.as_opened : context.source.stat(from);
   if (!before) return source_failed(outcome, std::move(before).error());
   Result<CopyResult> copied = context.target.copy(context.source, from, file, before->size, fresh);
   if (!copied) {

@@ -54,6 +54,7 @@ class DryTarget final : public TargetTree {
  public:
   explicit DryTarget(Fd root) : real_root_(std::move(root)) {}
 
+  std::string mounting() const override { return ""; }
   Result<TargetDirPtr> root() override { return TargetDirPtr(std::make_shared<DryDir>("")); }
 
   Result<TargetDirPtr> open_dir(const TargetDirPtr& parent, const std::string& name) override {

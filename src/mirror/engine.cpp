@@ -13,8 +13,10 @@ namespace {
 
 constexpr size_t kScansPerBatch = 4096;   // directories offered to one survey; it takes what fits
 constexpr size_t kRetriesPerBatch = 10000;
+constexpr size_t kLargeBatch = 4096;      // operations after which the target begins to write
 constexpr size_t kReapPerBatch = 20000;
 constexpr int64_t kRetryMaxSeconds = 300;
+constexpr int64_t kRetryAtOnce = 0;  // as Retry::next_s: somebody waits for it
 constexpr uint32_t kImmediateTries = 3;   // of an object that changes while it is read
 
 }  // namespace
@@ -22,7 +24,8 @@ constexpr uint32_t kImmediateTries = 3;   // of an object that changes while it 
 Engine::Engine(Store& store, SourceTree& source, Feed* feed, Pool& pool, EngineHooks hooks,
                EngineOptions options)
     : store_(store), source_(source), feed_(feed), pool_(pool), hooks_(std::move(hooks)),
-      options_(std::move(options)), index_(store), barriers_(index_) {}
+      options_(std::move(options)), index_(store), barriers_(index_),
+      lost_writes_(index_, options_.written_back_s) {}
 
 Status Engine::load_progress() {
   for (auto [name, position] : {std::pair("cursor", &cursor_), std::pair("durable", &durable_)}) {
@@ -31,10 +34,13 @@ Status Engine::load_progress() {
   }
   TRY_ASSIGN(std::optional<std::string> batch, index_.meta("batch"));
   batch_ = batch ? std::strtoull(batch->c_str(), nullptr, 10) : 0;
+  TRY(lost_writes_.load());
   return barriers_.load();
 }
 void Engine::put_progress() {
   barriers_.retire(cursor_);
+  if (!feed_) lost_writes_.reached(hooks_.now_s());
+  if (dirty_.last_time != 0) lost_writes_.reached(static_cast<int64_t>(time_seconds(dirty_.last_time)));
   index_.put_meta("cursor", cursor_.text());
   index_.put_meta("batch", std::to_string(batch_));
 }
@@ -122,20 +128,24 @@ Status Engine::init_root() {
   object.type = FileType::directory;
   TRY(index_.put(object));
   index_.add_scan(source_.root());
-  index_.put_meta("boot", options_.boot_id);
+  index_.put_meta("boot", epoch());
+  lost_writes_.reached(hooks_.now_s());
   return store_.write(index_.take_batch(), Durable::yes);
 }
 
 Status Engine::recover() {
   TRY_ASSIGN(std::optional<std::string> boot, index_.meta("boot"));
-  bool machine_crashed = !boot || *boot != options_.boot_id;
+  // What had not been synced may be gone: with the machine, or with a target that was torn away and is
+  // back. After an error that cannot be told apart from others.
+  bool again = std::exchange(started_, true);
+  bool cache_lost = again || !boot || *boot != epoch();
   std::vector<Intent> intents;
   bool any = false;
   Status bad = ok();
   TRY(index_.scan_raw("I", [&](std::string_view key, std::string_view value) {
     any = true;
     // Applied batches need not be looked at when only the process died: the page cache lived on.
-    if (number_of_row(key) <= batch_ && !machine_crashed) return true;
+    if (number_of_row(key) <= batch_ && !cache_lost) return true;
     Result<Intent> intent = Intent::decode(value);
     if (intent)
       intents.push_back(*std::move(intent));
@@ -145,7 +155,9 @@ Status Engine::recover() {
   }));
   TRY(bad);
   undurable_ = any;
-  if (machine_crashed) index_.put_meta("boot", options_.boot_id);
+  if (cache_lost) index_.put_meta("boot", epoch());
+  bool rebooted = !boot || !boot->starts_with(options_.boot_id + " ");
+  if (rebooted && !feed_) lost_writes_.suspect(std::nullopt);  // a log says it itself, by a GAP
   Intent all;
   for (Intent& intent : intents) {
     std::move(intent.keys.begin(), intent.keys.end(), std::back_inserter(all.keys));
@@ -241,6 +253,10 @@ Status Engine::fill_from_feed() {
 }
 
 Status Engine::take_gaps() {
+  if (dirty_.unwatched_since) {
+    auto since = static_cast<int64_t>(time_seconds(*dirty_.unwatched_since));
+    lost_writes_.suspect(since ? std::optional<int64_t>(since) : std::nullopt);
+  }
   for (const Fid& gap : dirty_.gaps) {
     TRY_ASSIGN(std::optional<Object> object, index_.object(gap));
     if (object)
@@ -249,6 +265,21 @@ Status Engine::take_gaps() {
       TRY(scan_everything());
   }
   return ok();
+}
+
+Status Engine::retry_troubles() {
+  std::vector<std::pair<std::string, Retry>> waiting;
+  TRY(index_.retries([&](const std::string& key, const Retry& retry) {
+    if (!retry.text.empty()) waiting.emplace_back(key, retry);
+    return true;
+  }));
+  if (waiting.empty()) return ok();
+  for (auto& [key, retry] : waiting) {
+    retry.next_s = kRetryAtOnce;
+    index_.put_retry(key, retry);
+  }
+  next_retry_s_ = kRetryAtOnce;
+  return update_progress();
 }
 
 Status Engine::take_retries() {
@@ -293,7 +324,7 @@ Status Engine::reap(Survey& survey) {
   TRY(index_.list(kParkFid, "", [&](const std::string& name, const Entry& entry, const Object* object) {
     if (placed.count(entry.fid)) return true;
     if (!object)  // its home is elsewhere: this name is one too many
-      survey.changes.push_back({{kParkFid, name}, entry.fid, Fid{}, FileType::regular});
+      survey.changes.push_back({{kParkFid, name}, entry.fid, Fid{}, FileType::regular, false});
     else if (barriers_.passed(object->parked_until))
       due.push_back(*object);
     return due.size() < kReapPerBatch;
@@ -315,7 +346,7 @@ Status Engine::reap(Survey& survey) {
         TRY_ASSIGN(bool in_use, index_.has_entries(entry.fid));
         if (in_use) survey.alive.insert(entry.fid);  // into the park for now
       }
-      survey.changes.push_back({{object.fid, name}, entry.fid, Fid{}, FileType::regular});
+      survey.changes.push_back({{object.fid, name}, entry.fid, Fid{}, FileType::regular, false});
     }
     if (!children.empty() && !object.hollow) {
       Object hollow = object;
@@ -323,7 +354,7 @@ Status Engine::reap(Survey& survey) {
       TRY(index_.put(hollow));
     }
     survey.alive.erase(object.fid);
-    if (emptied) survey.changes.push_back({object.home, object.fid, Fid{}, FileType::regular});
+    if (emptied) survey.changes.push_back({object.home, object.fid, Fid{}, FileType::regular, false});
   }
   return ok();
 }
@@ -344,6 +375,8 @@ Result<bool> Engine::step() {
     if (!done) index_.drop();
     return done;
   }
+  TRY_ASSIGN(bool scans_wait, index_.has_scans());
+  if (!scans_wait) lost_writes_.looked();
   if (reached_ != cursor_) {  // records that say nothing to a mirror
     cursor_ = reached_;
     dirty_ = {};
@@ -364,7 +397,7 @@ Result<bool> Engine::run_batch(std::vector<Fid> scans) {
     progress_.phase = scanning ? "scanning" : "following";
     progress_.settled = false;
   }
-  SurveyLimits limits{options_.batch_changes, &counters_.entries_seen};
+  SurveyLimits limits{options_.scan_changes, options_.batch_changes, &counters_.entries_seen, lost_writes_.from_s()};
   TRY_ASSIGN(Survey found, survey(dirty_, scans, index_, source_, pool_, hooks_.exclude, limits));
   // Directories that were offered and not reached keep their row.
   if (!scanning) TRY(reap(found));
@@ -384,6 +417,7 @@ Result<bool> Engine::run_batch(std::vector<Fid> scans) {
                        feed_ != nullptr, scanning, wait_for_records ? batch_ + 1 : 0, hooks_.stop};
   TRY_ASSIGN(ApplyResult applied, apply(plan, context));
   counters_.applied = counters_.planned.load();
+  if (plan.size() >= kLargeBatch) begin_sync();
   TRY(finish_batch(found, applied));
   bool stopping = hooks_.stop && *hooks_.stop;
   if (!stopping && hooks_.monotonic_ms() - last_durable_ms_ >= options_.durable_ms) TRY(make_durable());
@@ -443,13 +477,22 @@ Status Engine::break_rings(const std::vector<std::string>& ringed) {
   return ok();
 }
 
-// It was looked at and is well; but a look at a directory's attributes does not read it.
-Status Engine::end_retry(const std::string& key) {
-  TRY_ASSIGN(std::optional<Retry> old, index_.retry(key));
-  if (!old) return ok();
-  index_.remove_retry(key);
-  Index::RetrySubject subject = Index::parse_retry_key(key);
-  return subject.is_entry ? ok() : index_.wake_scan(subject.object);
+// What was looked at and is well needs no retry; but a look at a directory's attributes does not read it.
+Status Engine::end_retries(const Survey& survey, const std::unordered_set<std::string>& bad) {
+  std::vector<std::string> well;
+  TRY(index_.retries([&](const std::string& key, const Retry&) {
+    Index::RetrySubject subject = Index::parse_retry_key(key);
+    bool looked_at = subject.is_entry ? dirty_.entries.count(subject.entry) || survey.looked_at.count(subject.entry)
+                                      : dirty_.objects.count(subject.object);
+    if (looked_at && !bad.count(key)) well.push_back(key);
+    return true;
+  }));
+  for (const std::string& key : well) {
+    index_.remove_retry(key);
+    Index::RetrySubject subject = Index::parse_retry_key(key);
+    if (!subject.is_entry) TRY(index_.wake_scan(subject.object));
+  }
+  return ok();
 }
 
 Status Engine::end_scan(const Fid& dir) {
@@ -466,8 +509,7 @@ Status Engine::finish_batch(const Survey& survey, const ApplyResult& applied) {
   for (const Trouble& trouble : applied.troubles) bad.insert(trouble.retry_key);
   for (const std::string& key : applied.again) bad.insert(key);
   for (const Fid& dir : survey.scanned) TRY(end_scan(dir));
-  for (const std::string& key : survey.looked_at)
-    if (!bad.count(key)) TRY(end_retry(key));
+  TRY(end_retries(survey, bad));
   for (const std::string& key : applied.again) note_trouble(key, 0, "");
   TRY(break_rings(applied.ringed));
   for (const Trouble& trouble : survey.troubles) note_trouble(trouble.retry_key, trouble.sys_errno, trouble.text);
@@ -499,6 +541,16 @@ Status Engine::finish_batch(const Survey& survey, const ApplyResult& applied) {
   return ok();
 }
 
+// The kernel tells of an error once: should this process die after it, the next one would hear nothing of it.
+// So it is written down at once, beside the batch that is being made.
+void Engine::begin_sync() {
+  target_->begin_sync([this] {
+    StoreBatch doubt;
+    doubt.items.push_back({Index::meta_key("boot"), ""});
+    ignore(store_.write(doubt, Durable::yes), "sync() will fail, too");
+  });
+}
+
 Status Engine::make_durable() {
   kill_point("durable.sync");
   // When the disk refuses something the kernel may drop it, and the next sync succeeds without it. So until
@@ -514,7 +566,7 @@ Status Engine::make_durable() {
   }));
   for (const std::string& key : intents) index_.put_raw(key, std::nullopt);
   index_.put_meta("durable", cursor_.text());
-  index_.put_meta("boot", options_.boot_id);
+  index_.put_meta("boot", epoch());
   TRY(store_.write(index_.take_batch(), Durable::yes));
   kill_point("durable.after");
   undurable_ = false;
@@ -529,7 +581,8 @@ Status Engine::update_progress() {
   uint64_t troubles = 0;
   std::vector<std::string> texts;
   TRY(index_.retries([&](const std::string&, const Retry& retry) {
-    ++(retry.text.empty() ? retries : troubles);
+    if (!retry.text.empty()) ++troubles;
+    if (retry.text.empty() || retry.next_s == kRetryAtOnce) ++retries;
     if (!retry.text.empty() && texts.size() < kTroubleTexts) texts.push_back(retry.text);
     return true;
   }));

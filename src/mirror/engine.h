@@ -12,6 +12,7 @@
 
 #include "mirror/apply.h"
 #include "mirror/barriers.h"
+#include "mirror/lost_writes.h"
 #include "mirror/recover.h"
 
 namespace reel::mirror {
@@ -47,10 +48,12 @@ struct EngineHooks {
 };
 
 struct EngineOptions {
-  size_t batch_changes = 50000;
+  size_t batch_changes = 50000;  // of a batch, by records; and by scans, at most
+  size_t scan_changes = 16384;   // by scans, usually: the target writes one batch while the next is made
   uint64_t max_delete = UINT64_MAX;  // more removals than this in all: stop with Code::too_many
   int durable_ms = 5000;             // a durable point at least this often while there is work
-  std::string boot_id;               // changes when the machine was restarted
+  std::string boot_id;               // changes when the machine was restarted; no spaces
+  int64_t written_back_s = LostWrites::kWrittenBackSeconds;
 };
 
 inline constexpr size_t kTroubleTexts = 1000;
@@ -71,7 +74,8 @@ class Engine {
  public:
   Engine(Store& store, SourceTree& source, Feed* feed, Pool& pool, EngineHooks hooks, EngineOptions options);
 
-  // Recovers from what an earlier run left and finds the place in the log.
+  // Recovers from what an earlier run left and finds the place in the log. Again after an error of
+  // step(): then what had not been synced is in doubt.
   Status start();
   // One batch. True: there was something to do, call again at once. False: nothing to do now (all is
   // applied and durable). Errors: not_found, conflict (the target is away; call again later),
@@ -85,6 +89,8 @@ class Engine {
   Status request_scan();
   // The filter in other words than last time: everything is scanned again.
   Status set_filter(const std::string& text);
+  // Troubles are tried again in the next step, however long they would have waited. Between two steps.
+  Status retry_troubles();
   // These paths of the target are not what the index has: they are looked at there and made right.
   // After start(), between two steps. Errors: as of step().
   Status repair(const std::vector<std::string>& paths);
@@ -95,6 +101,7 @@ class Engine {
 
  private:
   Status open_target();
+  std::string epoch() const { return options_.boot_id + " " + target_->mounting(); }
   Status recover();
   RelearnOptions relearn_options();
   Status init_root();
@@ -113,10 +120,11 @@ class Engine {
   Status check_deletions(const Plan& plan);
   Status begin_batch(const Plan& plan);
   Status finish_batch(const Survey& survey, const ApplyResult& applied);
-  Status end_retry(const std::string& key);
+  Status end_retries(const Survey& survey, const std::unordered_set<std::string>& bad);
   Status break_rings(const std::vector<std::string>& ringed);
   Status end_scan(const Fid& dir);
   void note_trouble(const std::string& key, int sys_errno, const std::string& text);
+  void begin_sync();
   Status make_durable();
   Status update_progress();
 
@@ -132,6 +140,8 @@ class Engine {
   std::unique_ptr<TargetDirs> dirs_;
 
   Barriers barriers_;
+  LostWrites lost_writes_;
+  bool started_ = false;
 
   DirtySet dirty_;
   log::Position reached_;  // the cursor when what is in dirty_ has been applied

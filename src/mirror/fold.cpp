@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mirror/fold.h"
 
+#include <utility>
+
 namespace reel::mirror {
 namespace {
 
@@ -19,7 +21,7 @@ void touch_entry(DirtySet& dirty, const Fid& parent, std::string_view name) {
 
 void fold(const Record& record, DirtySet& dirty) {
   ++dirty.records;
-  dirty.last_time = record.time;
+  uint64_t time_before = std::exchange(dirty.last_time, record.time);
   switch (record.type) {
     case RecordType::creat:
     case RecordType::mkdir:
@@ -43,6 +45,8 @@ void fold(const Record& record, DirtySet& dirty) {
       }
       touch_object(dirty, record.target, kDirtyAttributes);
       touch_object(dirty, record.source, kDirtyAttributes);
+      // The new FID is at all hard links, and the record tells of one.
+      if (record.type == RecordType::migrt && record.source != record.target) touch_object(dirty, record.source, kDirtyNames);
       return;
     case RecordType::close:
     case RecordType::trunc:
@@ -62,12 +66,18 @@ void fold(const Record& record, DirtySet& dirty) {
       touch_object(dirty, record.target, kDirtyAttributes);
       return;
     case RecordType::gap:
+      if ((record.flags & kFlagUnwatched) && !dirty.unwatched_since) dirty.unwatched_since = time_before;
+      [[fallthrough]];
     case RecordType::mark:  // a server writes it when logging was switched on or off
       dirty.gaps.push_back(record.target);
       return;
     case RecordType::open:
     case RecordType::nopen:
     case RecordType::gxatr:
+      // Nothing has changed, but Lustre leaves out the times and ACLs that change between any record of an
+      // object and the next clear.
+      touch_object(dirty, record.target, kDirtyAttributes);
+      return;
     case RecordType::read:
     case RecordType::fsync:
     case RecordType::compute:

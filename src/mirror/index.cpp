@@ -186,6 +186,11 @@ Result<std::optional<Object>> Index::object(const Fid& fid) const {
   return std::optional<Object>(std::move(object));
 }
 
+Result<bool> Index::has_object(const Fid& fid) const {
+  TRY_ASSIGN(std::optional<std::string> home, get(fid_key('O', fid)));
+  return home.has_value();
+}
+
 Result<std::vector<EntryKey>> Index::links(const Fid& fid) const {
   std::vector<EntryKey> links;
   TRY_ASSIGN(std::optional<std::string> home, get(fid_key('O', fid)));
@@ -289,6 +294,15 @@ Result<std::vector<Fid>> Index::scans(size_t at_most) const {
   return found;
 }
 
+Result<bool> Index::has_scans() const {
+  bool any = false;
+  TRY(scan_merged("S", "S", [&](std::string_view, std::string_view) {
+    any = true;
+    return false;
+  }));
+  return any;
+}
+
 Result<bool> Index::has_scan(const Fid& dir) const {
   TRY_ASSIGN(std::optional<std::string> row, get(fid_key('S', dir)));
   return row.has_value();
@@ -342,8 +356,8 @@ Status Index::retries(const std::function<bool(const std::string&, const Retry&)
   });
 }
 
-void Index::put_meta(const std::string& name, const std::string& value) { pending_["M" + name] = value; }
-Result<std::optional<std::string>> Index::meta(const std::string& name) const { return get("M" + name); }
+void Index::put_meta(const std::string& name, const std::string& value) { pending_[meta_key(name)] = value; }
+Result<std::optional<std::string>> Index::meta(const std::string& name) const { return get(meta_key(name)); }
 
 void Index::put_raw(const std::string& key, std::optional<std::string> value) {
   pending_[key] = std::move(value);

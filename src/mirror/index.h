@@ -81,6 +81,7 @@ class Index {
 
   Result<std::optional<Entry>> entry(const EntryKey& key) const;
   Result<std::optional<Object>> object(const Fid& fid) const;
+  Result<bool> has_object(const Fid& fid) const;  // at half the cost
   // All names of the object, home first. Empty when it is not in the index.
   Result<std::vector<EntryKey>> links(const Fid& fid) const;
   // Entries of a directory in name order, from `start` on; `object` is set where this is its home.
@@ -103,6 +104,7 @@ class Index {
   void defer_scan(const Fid& dir);
   Status wake_scan(const Fid& dir);
   Result<std::vector<Fid>> scans(size_t at_most) const;  // without those that wait
+  Result<bool> has_scans() const;  // also those that wait for their retry
   Result<bool> has_scan(const Fid& dir) const;           // one that waits, too
 
   static std::string retry_key(const Fid& object) ;
@@ -119,6 +121,7 @@ class Index {
   };
   static RetrySubject parse_retry_key(const std::string& key);
 
+  static std::string meta_key(const std::string& name) { return "M" + name; }
   void put_meta(const std::string& name, const std::string& value);
   Result<std::optional<std::string>> meta(const std::string& name) const;
 

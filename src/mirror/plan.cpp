@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <deque>
 #include <unordered_set>
 
 namespace reel::mirror {
@@ -11,7 +12,9 @@ namespace {
 // What the changes say about one object: the names it loses and the names it gets.
 struct Touch {
   FileType type = FileType::regular;
-  std::vector<EntryKey> removed, added;
+  bool is_new = false;  // the index does not know the object
+  bool vacant = false;  // nor anything at the first name that it gets
+  std::vector<const EntryKey*> removed, added;
 };
 
 class Planner {
@@ -22,6 +25,10 @@ class Planner {
     collect();
     for (const Fid& fid : order_) {
       Touch& touch = touches_.at(fid);
+      if (touch.is_new) {
+        plan_new(fid, touch);
+        continue;
+      }
       TRY_ASSIGN(std::optional<Object> object, index_.object(fid));
       if (object)
         TRY(plan_known(*object, touch));
@@ -38,11 +45,13 @@ class Planner {
     touches_.reserve(survey_.changes.size());
     order_.reserve(survey_.changes.size());
     for (const Change& change : survey_.changes) {
-      if (!change.old_fid.is_zero()) touch(change.old_fid).removed.push_back(change.key);
+      if (!change.old_fid.is_zero()) touch(change.old_fid).removed.push_back(&change.key);
       if (!change.new_fid.is_zero()) {
         Touch& added = touch(change.new_fid);
-        added.added.push_back(change.key);
+        if (added.added.empty()) added.vacant = change.old_fid.is_zero();
+        added.added.push_back(&change.key);
         added.type = change.new_type;
+        added.is_new = change.is_new;
       }
     }
   }
@@ -56,7 +65,7 @@ class Planner {
   // are looked at again.
   void one_place(Touch& touch) {
     while (touch.added.size() > 1) {
-      plan_.again.push_back(std::move(touch.added.back()));
+      plan_.again.push_back(*touch.added.back());
       touch.added.pop_back();
     }
   }
@@ -65,13 +74,13 @@ class Planner {
     if (touch.added.empty()) return;
     if (touch.type == FileType::directory) {
       one_place(touch);
-      plan_.mkdirs.push_back({fid, touch.type, {}, touch.added[0], 0});
+      plan_.mkdirs.push_back({fid, touch.type, {}, *touch.added[0]});
       dirs_.emplace(fid, kDirtyAttributes);
-      touch_dir(touch.added[0].parent);
+      touch_dir(touch.added[0]->parent);
       return;
     }
-    plan_.creates.push_back({fid, touch.type, {}, touch.added[0], 0});
-    touch_dir(touch.added[0].parent);
+    plan_.creates.push_back({fid, touch.type, {}, *touch.added[0], 0, touch.vacant});
+    touch_dir(touch.added[0]->parent);
     add_links(fid, touch.type, touch.added, 1);
   }
 
@@ -79,12 +88,12 @@ class Planner {
     bool is_dir = object.type == FileType::directory;
     if (is_dir) one_place(touch);
     if (!touch.added.empty()) TRY(leave_park(object, touch));
-    for (const EntryKey& key : touch.removed) touch_dir(key.parent);
-    for (const EntryKey& key : touch.added) touch_dir(key.parent);
+    for (const EntryKey* key : touch.removed) touch_dir(key->parent);
+    for (const EntryKey* key : touch.added) touch_dir(key->parent);
 
     if (touch.removed.empty()) {
       if (is_dir)  // still where it was, and somewhere else too
-        for (EntryKey& key : touch.added) plan_.again.push_back(std::move(key));
+        for (const EntryKey* key : touch.added) plan_.again.push_back(*key);
       else
         add_links(object.fid, object.type, touch.added, 0);
       return ok();
@@ -92,19 +101,21 @@ class Planner {
     size_t removed = 0;
     size_t added = 0;
     if (!touch.added.empty()) {
-      TRY(plan_move(object, touch.removed[0], touch.added[0]));
+      TRY(plan_move(object, *touch.removed[0], *touch.added[0]));
       removed = added = 1;
     } else {
       TRY_ASSIGN(bool parks, must_park(object, touch));
       if (parks) {
         EntryKey park{kParkFid, park_name(object.fid)};
-        if (touch.removed[0] != park)
-          plan_.moves.push_back({object.fid, object.type, touch.removed[0], park, 0});
+        // In the park nothing tells that what it lay in is still to be scanned.
+        TRY_ASSIGN(bool owed, debts_.owed(object.fid));
+        if (*touch.removed[0] != park)
+          plan_.moves.push_back({object.fid, object.type, *touch.removed[0], park, owed ? kDirtyDoubt : uint8_t{0}});
         removed = 1;
       }
     }
     for (; removed < touch.removed.size(); ++removed) {
-      Op op{object.fid, object.type, touch.removed[removed], {}, 0};
+      Op op{object.fid, object.type, *touch.removed[removed], {}};
       (is_dir ? plan_.rmdirs : plan_.unlinks).push_back(std::move(op));
     }
     add_links(object.fid, object.type, touch.added, added);
@@ -115,8 +126,11 @@ class Planner {
   Status leave_park(const Object& object, Touch& touch) {
     TRY_ASSIGN(std::vector<EntryKey> links, index_.links(object.fid));
     for (EntryKey& link : links) {
-      bool removed = std::find(touch.removed.begin(), touch.removed.end(), link) != touch.removed.end();
-      if (link.parent == kParkFid && !removed) touch.removed.push_back(std::move(link));
+      bool removed = std::any_of(touch.removed.begin(), touch.removed.end(),
+                                 [&](const EntryKey* key) { return *key == link; });
+      if (link.parent != kParkFid || removed) continue;
+      more_keys_.push_back(std::move(link));
+      touch.removed.push_back(&more_keys_.back());
     }
     return ok();
   }
@@ -142,19 +156,19 @@ class Planner {
     TRY_ASSIGN(std::optional<Entry> occupant, index_.entry(to));
     TRY_ASSIGN(std::optional<Object> parent, index_.object(to.parent));
     if (!occupant && parent) {
-      plan_.moves.push_back({object.fid, object.type, from, to, 0});
+      plan_.moves.push_back({object.fid, object.type, from, to});
       return ok();
     }
     EntryKey park{kParkFid, park_name(object.fid)};
-    if (from != park) plan_.moves.push_back({object.fid, object.type, from, park, 0});
-    plan_.places.push_back({object.fid, object.type, park, to, 0});
+    if (from != park) plan_.moves.push_back({object.fid, object.type, from, park});
+    plan_.places.push_back({object.fid, object.type, park, to});
     return ok();
   }
 
-  void add_links(const Fid& fid, FileType type, const std::vector<EntryKey>& keys, size_t first) {
+  void add_links(const Fid& fid, FileType type, const std::vector<const EntryKey*>& keys, size_t first) {
     for (size_t i = first; i < keys.size(); ++i) {
-      plan_.links.push_back({fid, type, {}, keys[i], 0});
-      touch_dir(keys[i].parent);
+      plan_.links.push_back({fid, type, {}, *keys[i]});
+      touch_dir(keys[i]->parent);
     }
   }
 
@@ -208,8 +222,10 @@ class Planner {
   const Survey& survey_;
   const Index& index_;
   Plan plan_;
+  ScanDebts debts_{index_};
   std::unordered_set<EntryKey, EntryKeyHash> changed_;  // filled when it is first needed
   std::unordered_map<Fid, Touch, FidHash> touches_;
+  std::deque<EntryKey> more_keys_;  // names beside those in the survey
   std::vector<Fid> order_;
   std::unordered_map<Fid, uint8_t, FidHash> dirs_;
 };

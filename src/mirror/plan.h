@@ -23,7 +23,8 @@ struct Op {
   FileType type = FileType::regular;
   EntryKey from;  // moves, unlinks, rmdirs, places
   EntryKey to;    // moves, places, mkdirs, creates, links
-  uint8_t bits = 0;  // syncs, dirs: kDirty bits
+  uint8_t bits = 0;  // syncs, dirs: kDirty bits; moves into the park: kDirtyDoubt when it is owed a scan
+  bool vacant = false;  // creates: the index had nothing at `to` before the batch, so it has nothing there now
 };
 
 struct Plan {

@@ -29,6 +29,7 @@ const uint32_t kLockingFlags = FS_IMMUTABLE_FL | FS_APPEND_FL;
 namespace {
 
 constexpr size_t kXattrMax = 65536;  // XATTR_SIZE_MAX and XATTR_LIST_MAX of the kernel
+constexpr size_t kXattrFew = 512;    // bytes of names that most objects do with
 
 FileType type_of(uint32_t mode) {
   switch (mode & S_IFMT) {
@@ -218,7 +219,9 @@ Result<std::vector<Xattr>> read_xattrs(int fd) {
   static thread_local std::vector<char> names(kXattrMax), value(kXattrMax);
   std::string path;  // the long way costs several times as much
   std::vector<Xattr> found;
-  ssize_t size = ::flistxattr(fd, names.data(), names.size());
+  // The kernel allocates as much as it may fill, so all of it is offered only when that is needed.
+  ssize_t size = ::flistxattr(fd, names.data(), kXattrFew);
+  if (size < 0 && errno == ERANGE) size = ::flistxattr(fd, names.data(), names.size());
   if (size < 0 && errno == EBADF) {
     path = proc_path(fd);
     size = ::listxattr(path.c_str(), names.data(), names.size());

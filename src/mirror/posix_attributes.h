@@ -43,11 +43,8 @@ class Fd {
 class PosixFile : public File {
  public:
   explicit PosixFile(Fd fd) : fd_(std::move(fd)) {}
-  PosixFile(Fd fd, const Attributes& found) : as_made(found), fd_(std::move(fd)) {}
+  PosixFile(Fd fd, const Attributes& found) : fd_(std::move(fd)) { as_opened = found; }
   int fd() const override { return fd_.get(); }
-
-  // Set while the file is one that the target just made: what it was then (inode_flags: kStatxFlags).
-  std::optional<Attributes> as_made;
 
  private:
   Fd fd_;

@@ -324,19 +324,26 @@ Result<std::unique_ptr<File>> PosixSource::open(const Fid& fid) {
   if (options_.is_lustre && !options_.recall && is_released(fd.get()))
     return Error(Code::unsupported, "its contents are only in the HSM archive, and are not recalled; restore the file, or "
                                     "mirror with --recall");
-  return std::unique_ptr<File>(new PosixFile(std::move(fd)));
+  return std::unique_ptr<File>(new PosixFile(std::move(fd), found.attributes));
 }
 
-Result<bool> PosixSource::being_written(File& file) {
-  TRY_ASSIGN(Found found, living(file.fd()));
+// How long ago ctime moved last, in nanoseconds.
+Result<int64_t> PosixSource::quiet_for(int fd) const {
+  TRY_ASSIGN(Found found, living(fd));
   struct timespec now;
   ::clock_gettime(CLOCK_REALTIME, &now);
   const Time& ctime = found.attributes.ctime;
-  int64_t age_ns = (now.tv_sec - ctime.seconds) * kSecondNs + now.tv_nsec - static_cast<int64_t>(ctime.nanoseconds);
-  // A lease tells of this client only, and others write as well.
-  if (options_.is_lustre) return age_ns < kQuietSeconds * kSecondNs;
-  // Before Linux 6.13 ctime moves once a tick: within the same one a later write does not show.
-  if (age_ns < kTickNs && !fine_ctime()) return true;
+  return (now.tv_sec - ctime.seconds) * kSecondNs + now.tv_nsec - static_cast<int64_t>(ctime.nanoseconds);
+}
+
+Result<bool> PosixSource::being_written(File& file) {
+  if (options_.is_lustre || !fine_ctime()) {
+    TRY_ASSIGN(int64_t age_ns, quiet_for(file.fd()));
+    // A lease tells of this client only, and others write as well.
+    if (options_.is_lustre) return age_ns < kQuietSeconds * kSecondNs;
+    // Before Linux 6.13 ctime moves once a tick: within the same one a later write does not show.
+    if (age_ns < kTickNs) return true;
+  }
   // A read lease is given only while nobody has the file open for writing, mapped or not. It is held
   // for the moment between two system calls; whoever opens the file in it waits for that long.
   if (::fcntl(file.fd(), F_SETLEASE, F_RDLCK) == 0) {
@@ -345,6 +352,7 @@ Result<bool> PosixSource::being_written(File& file) {
   }
   if (errno == EAGAIN) return true;
   // No leases here, or not for us: what has been quiet for long and is all on disk is not written.
+  TRY_ASSIGN(int64_t age_ns, quiet_for(file.fd()));
   return age_ns < kQuietSeconds * kSecondNs || !has_no_dirty_pages(file.fd());
 }
 

@@ -83,6 +83,7 @@ class PosixSource final : public SourceTree {
   Result<SourceEntry> entry_held(int dirfd, const char* name);
   bool belongs(const Found& found) const;
   Result<Found> living(int fd) const;
+  Result<int64_t> quiet_for(int fd) const;
 
   Fd mount_;  // the cloned mount; it goes away with this descriptor
   SharedFd root_;

@@ -21,7 +21,9 @@ class PosixDir final : public TargetDir {
   Fd fd_;
 };
 
-int fd_of(const TargetDirPtr& dir) { return static_cast<const PosixDir&>(*dir).fd(); }
+int fd_of(const TargetDirPtr& dir) {
+  return static_cast<const PosixDir&>(*dir).fd();
+}
 
 Error failed(const char* what, const std::string& name) {
   return Error::from_errno(errno, std::string(what) + " " + printable(name));
@@ -48,6 +50,15 @@ bool has_flags(const Attributes& a) {
   return a.type == FileType::regular || a.type == FileType::directory;
 }
 
+std::string mounting_of(int fd) {
+#ifndef STATX_MNT_ID_UNIQUE
+  constexpr unsigned STATX_MNT_ID_UNIQUE = 0x4000;
+#endif
+  struct statx s;
+  if (::statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID | STATX_MNT_ID_UNIQUE, &s) != 0) return "";
+  return std::to_string(s.stx_dev_major) + ":" + std::to_string(s.stx_dev_minor) + "/" + std::to_string(s.stx_mnt_id);
+}
+
 // Keeps the first error of several steps that are all to be tried.
 void keep(Status& first, Status next) {
   if (first && !next) first = std::move(next);
@@ -65,13 +76,14 @@ std::unique_ptr<PosixTarget> PosixTarget::open(Fd fd, Options options) {
   std::unique_ptr<PosixTarget> target(new PosixTarget());
   target->settable_flags_ = settable_flags(fd.get());
   if (!options.owners) target->settable_flags_ &= ~kLockingFlags;
+  target->mounting_ = mounting_of(fd.get());
   target->root_ = std::make_shared<PosixDir>(std::move(fd));
   target->owners_ = options.owners;
   target->throttle_ = options.throttle;
   return target;
 }
 
-bool PosixTarget::loosen(const Place& place) {
+bool PosixTarget::loosen(const Place& place, std::vector<Lifted>* lifted) {
   Result<Found> found = find_at(place.dirfd, place.name);
   if (!found || !has_flags(found->attributes)) return false;
   const Attributes& now = found->attributes;
@@ -85,20 +97,34 @@ bool PosixTarget::loosen(const Place& place) {
   if (now.inode_flags & kLockingFlags) {
     const char* name = *place.name ? place.name : ".";
     Fd fd(open_at(place.dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
-    changed |= fd && set_flags(fd.get(), 0, kLockingFlags);
+    bool taken = fd && set_flags(fd.get(), 0, kLockingFlags);
+    changed |= taken;
+    if (taken && lifted && *place.name)
+      lifted->push_back({std::move(fd), now.inode_flags & kLockingFlags});
   }
   return changed;
 }
 
-int PosixTarget::insist(std::initializer_list<Place> places, const std::function<int()>& attempt) {
+int PosixTarget::insist(std::initializer_list<Place> places, const std::function<int()>& attempt,
+                        std::vector<Lifted>* lifted) {
   int result = attempt();
   if (result >= 0 || (errno != EPERM && errno != EACCES)) return result;
   int refusal = errno;
   bool changed = false;
-  for (const Place& place : places) changed |= loosen(place);
+  for (const Place& place : places) changed |= loosen(place, lifted);
   if (changed) return attempt();
   errno = refusal;
   return result;
+}
+
+Status PosixTarget::change_name(std::initializer_list<Place> places, const char* what,
+                                const std::string& name, const std::function<int()>& attempt) {
+  std::vector<Lifted> lifted;
+  Status status = ok();
+  if (insist(places, attempt, &lifted) != 0) status = failed(what, name);
+  for (const Lifted& object : lifted)
+    keep(status, set_flags(object.fd.get(), object.flags, object.flags));
+  return status;
 }
 
 Result<TargetDirPtr> PosixTarget::open_dir(const TargetDirPtr& parent, const std::string& name) {
@@ -119,7 +145,7 @@ Result<Attributes> PosixTarget::stat(const TargetDirPtr& dir, const std::string&
 
 Result<Attributes> PosixTarget::stat(File& file) {
   // Of a file that was just made nobody else knows.
-  if (const auto& made = static_cast<PosixFile&>(file).as_made) return *made;
+  if (file.as_opened) return *file.as_opened;
   TRY_ASSIGN(Found found, find_at(file.fd(), ""));
   if (settable_flags_) {
     TRY_ASSIGN(found.attributes.inode_flags, get_flags(file.fd()));
@@ -163,8 +189,8 @@ Result<Attributes> PosixTarget::make_node(const TargetDirPtr& dir, const std::st
   mode_t format = format_of(type);
   if (format == 0) return Error(Code::invalid, "make node " + printable(name) + ": not a node");
   int fd = fd_of(dir);
-  if (insist({{fd, "", true}},
-             [&] { return ::mknodat(fd, name.c_str(), format | 0600, rdev); }) != 0)
+  if (insist({{fd, "", true}}, [&] { return ::mknodat(fd, name.c_str(), format | 0600, rdev); }) !=
+      0)
     return failed("make node", name);
   return stat(dir, name);
 }
@@ -174,11 +200,10 @@ Status PosixTarget::link(const TargetDirPtr& from, const std::string& from_name,
   TRY(check_name(from_name));
   TRY(check_name(to_name));
   int from_fd = fd_of(from), to_fd = fd_of(to);
-  int result = insist({{to_fd, "", true}, {from_fd, from_name.c_str(), false}}, [&] {
-    return ::linkat(from_fd, from_name.c_str(), to_fd, to_name.c_str(), 0);
-  });
-  if (result != 0) return failed("link", from_name + " to " + to_name);
-  return ok();
+  return change_name({{to_fd, "", true}, {from_fd, from_name.c_str(), false}}, "link",
+                     from_name + " to " + to_name, [&] {
+                       return ::linkat(from_fd, from_name.c_str(), to_fd, to_name.c_str(), 0);
+                     });
 }
 
 Status PosixTarget::rename(const TargetDirPtr& from, const std::string& from_name,
@@ -200,18 +225,16 @@ Status PosixTarget::rename(const TargetDirPtr& from, const std::string& from_nam
   };
   // A directory that changes its parent is written to (its "..").
   bool own_mode = from_fd != to_fd;
-  if (insist({{from_fd, "", true}, {to_fd, "", true}, {from_fd, old_name, own_mode}}, attempt) != 0)
-    return failed("rename", from_name + " to " + to_name);
-  return ok();
+  return change_name({{from_fd, "", true}, {to_fd, "", true}, {from_fd, old_name, own_mode}},
+                     "rename", from_name + " to " + to_name, attempt);
 }
 
 Status PosixTarget::remove(const TargetDirPtr& dir, const std::string& name, int flags) {
   TRY(check_name(name));
   int fd = fd_of(dir);
-  if (insist({{fd, "", true}, {fd, name.c_str(), false}},
-             [&] { return ::unlinkat(fd, name.c_str(), flags); }) != 0)
-    return failed(flags ? "remove directory" : "unlink", name);
-  return ok();
+  return change_name({{fd, "", true}, {fd, name.c_str(), false}},
+                     flags ? "remove directory" : "unlink", name,
+                     [&] { return ::unlinkat(fd, name.c_str(), flags); });
 }
 
 Status PosixTarget::unlink(const TargetDirPtr& dir, const std::string& name) {
@@ -257,7 +280,7 @@ Result<CopyResult> PosixTarget::copy(SourceTree&, File& from, File& to, uint64_t
 // What set_attributes may find there. Owner and mode of a file that was just made are known.
 Result<Attributes> PosixTarget::attributes_before(File* file, int fd) {
   std::optional<Attributes> made;
-  if (file) made.swap(static_cast<PosixFile&>(*file).as_made);
+  if (file) made.swap(file->as_opened);
   if (made) {
     made->mtime = kUnknownTime;
     return *made;
@@ -274,8 +297,8 @@ Status PosixTarget::set_attributes(File* file, const TargetDirPtr& dir, const st
   if (!file && !name.empty()) {
     TRY(check_name(name));
     int dirfd = fd;
-    object = Fd(insist({{dirfd, "", true}},
-                       [&] { return open_beneath(dirfd, name.c_str(), O_PATH); }));
+    object =
+        Fd(insist({{dirfd, "", true}}, [&] { return open_beneath(dirfd, name.c_str(), O_PATH); }));
     if (!object) return failed("open", name);
     fd = object.get();
     readable = -1;
@@ -295,7 +318,8 @@ Status PosixTarget::set_attributes(File* file, const TargetDirPtr& dir, const st
 Status PosixTarget::set_all(int fd, int readable, const Attributes& now,
                             const AttributeChange& change) {
   const Attributes& wanted = change.attributes;
-  if (readable >= 0 && (now.inode_flags & kLockingFlags)) TRY(set_flags(readable, 0, kLockingFlags));
+  if (readable >= 0 && (now.inode_flags & kLockingFlags))
+    TRY(set_flags(readable, 0, kLockingFlags));
   Status first = ok();
   bool mode_unsure = false;
   keep(first, set_owner(fd, now, wanted, mode_unsure));
@@ -348,8 +372,7 @@ Status PosixTarget::set_xattrs(int fd, const Attributes& now, const std::vector<
   Status first = ok();
   auto change = [&](const Xattr& x, const char* what, int result) {
     if (x.name.starts_with("system.")) mode_unsure = true;  // an access ACL holds the mode
-    if (result != 0 && errno != ENODATA)
-      keep(first, Error::from_errno(errno, what + x.name));
+    if (result != 0 && errno != ENODATA) keep(first, Error::from_errno(errno, what + x.name));
   };
   size_t p = 0, w = 0;
   while (p < present.size() || w < wanted.size()) {
@@ -371,7 +394,40 @@ Status PosixTarget::set_xattrs(int fd, const Attributes& now, const std::vector<
   return first;
 }
 
+PosixTarget::Flusher::~Flusher() {
+  if (thread_.joinable()) thread_.join();
+}
+
+// Asked again while it runs, it does it once more; after an error it does nothing any more.
+void PosixTarget::Flusher::begin(int rootfd, std::function<void()> failed) {
+  if (asked_++ > 0) return;
+  if (wait() != 0) return;
+  Fd own(open_at(rootfd, ".", O_RDONLY | O_DIRECTORY));
+  if (!own) {
+    asked_ = 0;
+    return;
+  }
+  thread_ = std::thread([this, fd = std::move(own), failed = std::move(failed)] {
+    unsigned asked = asked_;
+    do {
+      if (::syncfs(fd.get()) == 0) continue;
+      error_ = errno;
+      failed();
+      return;
+    } while (!asked_.compare_exchange_strong(asked, 0));
+  });
+}
+
+int PosixTarget::Flusher::wait() {
+  if (thread_.joinable()) thread_.join();
+  return error_;
+}
+
+void PosixTarget::begin_sync(std::function<void()> failed) { flusher_.begin(fd_of(root_), std::move(failed)); }
+
 Status PosixTarget::sync() {
+  // An error that it saw is an error for good: nobody knows what of the target is on disk.
+  if (int error = flusher_.wait()) return Error::from_errno(error, "sync the target");
   if (::syncfs(fd_of(root_)) != 0) return Error::from_errno(errno, "sync the target");
   return ok();
 }

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The target as a directory of any Linux file system. Everything is done relative to a directory held
-// open, one component at a time; symlinks and mounts inside the target are never crossed.
+// The target as a directory of any Linux file system. Everything is done relative to a directory
+// held open, one component at a time; symlinks and mounts inside the target are never crossed.
 //
-// What stands in the way of a change is taken away and not put back: an immutable or append-only flag
-// of an object or its directory and, without root, a mode that keeps the owner out. Whoever changes
-// entries of a directory therefore sets that directory's attributes afterwards.
+// What stands in the way of a change is taken away and not put back: an immutable or append-only
+// flag of an object or its directory and, without root, a mode that keeps the owner out. Whoever
+// changes entries of a directory therefore sets that directory's attributes afterwards.
 #pragma once
 
 #include <unistd.h>
 
+#include <atomic>
 #include <initializer_list>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "mirror/copy.h"
 #include "mirror/posix_attributes.h"
@@ -47,6 +49,7 @@ class PosixTarget final : public TargetTree {
                                   const std::string& text) override;
   Result<Attributes> make_node(const TargetDirPtr& dir, const std::string& name, FileType type,
                                uint64_t rdev) override;
+  std::string mounting() const override { return mounting_; }
   Status link(const TargetDirPtr& from, const std::string& from_name, const TargetDirPtr& to,
               const std::string& to_name) override;
   Status rename(const TargetDirPtr& from, const std::string& from_name, const TargetDirPtr& to,
@@ -63,8 +66,23 @@ class PosixTarget final : public TargetTree {
                         const AttributeChange& change) override;
   Result<Attributes> stat(File& file) override;
   Status sync() override;
+  void begin_sync(std::function<void()> failed) override;
 
  private:
+  // Brings a file system to disk beside everything else. It has an open file of its own, so that the
+  // kernel tells it of an error without forgetting to tell sync().
+  class Flusher {
+   public:
+    ~Flusher();
+    void begin(int rootfd, std::function<void()> failed);
+    int wait();  // 0, or errno of what failed
+
+   private:
+    std::thread thread_;
+    std::atomic<unsigned> asked_{0};  // since the thread had nothing left to do
+    int error_ = 0;  // of the thread, until it is joined
+  };
+
   // Something that may be in the way of a change: `name` in `dirfd`, or dirfd itself when empty.
   struct Place {
     int dirfd;
@@ -73,10 +91,22 @@ class PosixTarget final : public TargetTree {
   };
 
   PosixTarget() = default;
+  // An object and the flags that were in the way of a change of its names.
+  struct Lifted {
+    Fd fd;
+    uint32_t flags;
+  };
   // `attempt` returns a negative number and errno when it fails. When permission is missing, the
-  // places are loosened and it is tried once more.
-  int insist(std::initializer_list<Place> places, const std::function<int()>& attempt);
-  bool loosen(const Place& place);
+  // places are loosened and it is tried once more. `lifted` gets what was taken off places with a
+  // name.
+  int insist(std::initializer_list<Place> places, const std::function<int()>& attempt,
+             std::vector<Lifted>* lifted = nullptr);
+  bool loosen(const Place& place, std::vector<Lifted>* lifted);
+  // The same for what changes a name, and nothing of the object: it gets its flags back, since
+  // nothing later in the batch need set them. (Of a directory whose entries change, the batch sets
+  // them.)
+  Status change_name(std::initializer_list<Place> places, const char* what, const std::string& name,
+                     const std::function<int()>& attempt);
   Status remove(const TargetDirPtr& dir, const std::string& name, int flags);
 
   static Result<Attributes> attributes_before(File* file, int fd);
@@ -87,9 +117,11 @@ class PosixTarget final : public TargetTree {
   bool may_set_xattr(const std::string& name) const;
 
   TargetDirPtr root_;
+  std::string mounting_;
   bool owners_ = true;
   uint32_t settable_flags_ = 0;
   Throttle* throttle_ = nullptr;
+  Flusher flusher_;
 };
 
 }  // namespace reel::mirror

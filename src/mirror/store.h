@@ -37,7 +37,7 @@ class Store {
                       const std::function<bool(std::string_view key, std::string_view value)>& each) = 0;
 
   // Batches become durable in order: when this one is, all before are. Without Durable::yes it
-  // survives the death of the process, but perhaps not of the machine.
+  // survives the death of the process, but perhaps not of the machine. From any thread.
   virtual Status write(const StoreBatch& batch, Durable durable) = 0;
 };
 

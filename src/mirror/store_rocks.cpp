@@ -12,6 +12,7 @@ namespace reel::mirror {
 namespace {
 
 constexpr size_t kBlockCacheBytes = 48u << 20;
+constexpr int kCacheShardBits = 2;
 constexpr size_t kMemtableBytes = 16u << 20;
 
 Error rocks_error(const rocksdb::Status& status, const char* what) {
@@ -61,6 +62,7 @@ class RocksStore : public Store {
     }
     rocksdb::WriteOptions options;
     options.sync = durable == Durable::yes;
+    options.memtable_insert_hint_per_batch = true;  // the rows of a batch are sorted
     rocksdb::Status status = db_->Write(options, &rocks);
     if (!status.ok()) return rocks_error(status, "index write");
     return ok();
@@ -81,9 +83,13 @@ rocksdb::Options rocks_options() {
   options.max_background_jobs = 2;
   options.paranoid_checks = true;
   rocksdb::BlockBasedTableOptions table;
-  table.block_cache = rocksdb::NewLRUCache(kBlockCacheBytes);
+  table.block_cache = rocksdb::NewLRUCache(kBlockCacheBytes, kCacheShardBits);
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  // Indexes and filters count towards the cache, and in pieces: the filter of a large table in one
+  // piece is larger than a shard of the cache, and would be read anew for every question.
   table.cache_index_and_filter_blocks = true;
+  table.index_type = rocksdb::BlockBasedTableOptions::kTwoLevelIndexSearch;
+  table.partition_filters = true;
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   return options;
 }

@@ -17,6 +17,12 @@ constexpr uint8_t kDirtyScan = kDirtyAttributes | kDirtyData | kDirtyDoubt;
 // Code::cancelled inside a listing: the batch is full, come back for the rest.
 Error batch_full() { return {Code::cancelled, "batch full"}; }
 
+// What of an entry's attributes decides whether it differs.
+struct Seen {
+  FileType type = FileType::regular;
+  Time ctime;
+};
+
 struct KnownEntry {
   Entry entry;
   Time ctime;  // zero when it is not the object's home or not known to be equal
@@ -28,13 +34,23 @@ struct Delta {
   struct Found {
     std::string name;
     Fid old_fid, new_fid;
-    Attributes attributes;
+    Seen seen;
+    bool is_known = false;  // new_fid, in the index
   };
   std::vector<Found> changes;
   std::vector<Fid> differing;  // same entry, other ctime
   std::vector<Fid> known_dirs;
   bool complete = false;
   Status status = ok();
+};
+
+// How many changes the directories of a round may still bring. Whoever comes first takes what it needs.
+struct Room {
+  std::atomic<int64_t> to_begin, to_go_on;
+  bool take() {
+    --to_begin;
+    return to_go_on-- > 0;
+  }
 };
 
 class Surveyor {
@@ -45,17 +61,22 @@ class Surveyor {
 
   Result<Survey> run(const DirtySet& dirty, const std::vector<Fid>& scans) {
     scanning_ = !scans.empty();
+    std::vector<EntryKey> entries(dirty.entries.begin(), dirty.entries.end());
     for (const auto& [fid, bits] : dirty.objects) {
-      survey_.looked_at.insert(Index::retry_key(fid));
       TRY_ASSIGN(bool is_known, known(fid));
-      if (is_known) survey_.objects[fid] |= bits;
+      if (!is_known) continue;
+      survey_.objects[fid] |= bits & ~kDirtyNames;
+      if ((bits & kDirtyNames) == 0) continue;
+      TRY_ASSIGN(std::vector<EntryKey> names, index_.links(fid));
+      entries.insert(entries.end(), names.begin(), names.end());
     }
-    TRY(look_at({dirty.entries.begin(), dirty.entries.end()}));
+    TRY(look_at(entries));
+    by_records_ = size();
     scans_.insert(scans_.end(), scans.begin(), scans.end());
     for (;;) {
       TRY(look_at_links());
       if (new_dirs_.empty() && scans_.empty()) break;
-      if (full()) break;
+      if (room(limits_.changes) == 0) break;
       TRY(scan_round());
     }
     survey_.scans.insert(survey_.scans.end(), new_dirs_.begin(), new_dirs_.end());
@@ -65,13 +86,14 @@ class Surveyor {
   }
 
  private:
-  bool full() const { return survey_.changes.size() + survey_.objects.size() >= limits_.changes; }
+  size_t size() const { return survey_.changes.size() + survey_.objects.size(); }
+  // How much scans may add still.
+  size_t room(size_t limit) const { return limit - std::min(limit, size() - by_records_); }
 
   Result<bool> known(const Fid& fid) {
     auto [at, is_new] = known_.try_emplace(fid, false);
     if (is_new) {
-      TRY_ASSIGN(std::optional<Object> object, index_.object(fid));
-      at->second = object.has_value();
+      TRY_ASSIGN(at->second, index_.has_object(fid));
     }
     return at->second;
   }
@@ -114,14 +136,41 @@ class Surveyor {
       TRY_ASSIGN(bool wants, is_wanted(key));
       if (wants) wanted.push_back(&key);
     }
-    std::vector<std::optional<Result<SourceEntry>>> found(wanted.size());
-    pool_.run(wanted.size(), [&](size_t i) { found[i].emplace(source_.lookup(wanted[i]->parent, wanted[i]->name)); });
-    for (size_t i = 0; i < wanted.size(); ++i) TRY(take(*wanted[i], *std::move(found[i])));
+    std::vector<Look> looks(wanted.size());
+    pool_.run(wanted.size(), [&](size_t i) { look(*wanted[i], looks[i]); });
+    for (size_t i = 0; i < wanted.size(); ++i) TRY(take(*wanted[i], looks[i]));
+    return ok();
+  }
+
+  // What source and index have at one entry.
+  struct Look {
+    Status found = ok();
+    Fid fid;
+    Seen seen;
+    Status asked = ok();  // of the index
+    Fid old_fid;
+    bool is_known = false;
+  };
+  // Runs in the pool: reads index and source, changes nothing but `into`.
+  void look(const EntryKey& key, Look& into) const {
+    Result<SourceEntry> found = source_.lookup(key.parent, key.name);
+    if (found) {
+      into.fid = found->fid;
+      into.seen = {found->attributes.type, found->attributes.ctime};
+    } else {
+      into.found = std::move(found).error();
+    }
+    into.asked = ask_index(key, into);
+  }
+  Status ask_index(const EntryKey& key, Look& into) const {
+    TRY_ASSIGN(std::optional<Entry> old, index_.entry(key));
+    if (old) into.old_fid = old->fid;
+    if (into.fid.is_zero() || into.fid == into.old_fid) return ok();
+    TRY_ASSIGN(into.is_known, index_.has_object(into.fid));
     return ok();
   }
 
   Result<bool> is_wanted(const EntryKey& key) {
-    survey_.looked_at.insert(Index::retry_key(key));
     if (is_private(key.parent, key.name)) return false;
     TRY_ASSIGN(bool in_scope, known(key.parent));
     // Unknown parents lie outside the source or are new; the new ones are read whole.
@@ -130,25 +179,24 @@ class Surveyor {
   }
 
   // What the source has at an entry.
-  Status take(const EntryKey& key, Result<SourceEntry> found) {
-    TRY_ASSIGN(std::optional<Entry> old, index_.entry(key));
-    if (!found && found.error().code() != Code::not_found) {
+  Status take(const EntryKey& key, Look& look) {
+    TRY(std::move(look.asked));
+    if (!look.found && look.found.error().code() != Code::not_found) {
       TRY_ASSIGN(std::string path, path_of(key.parent, key.name));
-      survey_.troubles.push_back({Index::retry_key(key), found.error().sys_errno(),
-                                  path + ": cannot be looked up: " + found.error().text()});
+      survey_.troubles.push_back({Index::retry_key(key), look.found.error().sys_errno(),
+                                  path + ": cannot be looked up: " + look.found.error().text()});
       return ok();
     }
-    if (found) {
-      TRY_ASSIGN(bool out, excluded(key.parent, key.name, found->attributes.type));
-      if (!out) return compare(key, old ? old->fid : Fid{}, found->fid, found->attributes, 0);
+    if (look.found) {
+      TRY_ASSIGN(bool out, excluded(key.parent, key.name, look.seen.type));
+      if (!out) return compare(key, look.old_fid, look.fid, look.seen, look.is_known, 0);
     }
-    if (old) survey_.changes.push_back({key, old->fid, Fid{}, FileType::regular});
+    if (!look.old_fid.is_zero()) survey_.changes.push_back({key, look.old_fid, Fid{}, FileType::regular, false});
     return ok();
   }
 
-  // The source has `fid` at `key`; the index has `old` (zero: nothing).
-  Status compare(const EntryKey& key, const Fid& old, const Fid& fid, const Attributes& attributes,
-                 uint8_t doubt) {
+  // The source has `fid` at `key`; the index has `old` (zero: nothing), and `fid` elsewhere if it is_known.
+  Status compare(const EntryKey& key, const Fid& old, const Fid& fid, const Seen& seen, bool is_known, uint8_t doubt) {
     if (old == fid) {
       TRY_ASSIGN(std::optional<Object> object, index_.object(fid));
       if (!object) return Error(Code::corrupt, "index: entry without its object " + to_string(fid));
@@ -156,15 +204,14 @@ class Surveyor {
         doubt = kDirtyScan;
         if (object->type == FileType::directory) scans_.push_back(fid);
       }
-      bool same = object->ctime == attributes.ctime && (!doubt || object->data_ctime == object->ctime);
+      bool same = object->ctime == seen.ctime && (!doubt || object->data_ctime == object->ctime);
       if (!same) survey_.objects[fid] |= kDirtyAttributes | doubt;
       return ok();
     }
-    survey_.changes.push_back({key, old, fid, attributes.type});
+    survey_.changes.push_back({key, old, fid, seen.type, !is_known});
     // While a scan is under way an object may move from where it has not been to where it has.
     if (scanning_) doubt = kDirtyScan;
-    TRY_ASSIGN(bool is_known, known(fid));
-    bool is_dir = attributes.type == FileType::directory;
+    bool is_dir = seen.type == FileType::directory;
     if (is_dir) new_home_[fid] = key;
     if (!is_known) {
       if (is_dir) new_dirs_.push_back(fid);
@@ -190,6 +237,7 @@ class Surveyor {
         TRY_ASSIGN(std::vector<EntryKey> links, index_.links(fid));
         keys.insert(keys.end(), links.begin(), links.end());
       }
+      survey_.looked_at.insert(keys.begin(), keys.end());
       TRY(look_at(keys));
     }
     return ok();
@@ -212,24 +260,22 @@ class Surveyor {
         survey_.scanned.push_back(scans_.front());
     }
     if (round.empty()) return ok();
-    size_t room = limits_.changes - survey_.changes.size() - survey_.objects.size();
-    // Whoever comes first takes what it needs: a directory that is cut off must be read again whole.
-    std::atomic<int64_t> left = static_cast<int64_t>(room);
+    Room left{static_cast<int64_t>(room(limits_.changes)), static_cast<int64_t>(room(limits_.most))};
     pool_.run(round.size(), [&](size_t i) { read_dir(round[i], left); });
     for (Delta& delta : round) TRY(merge(delta));
     return ok();
   }
 
   // Runs in the pool: reads index and source, changes nothing but `delta`.
-  void read_dir(Delta& delta, std::atomic<int64_t>& room) {
-    if (room <= 0) {
+  void read_dir(Delta& delta, Room& room) {
+    if (room.to_begin <= 0) {
       delta.status = batch_full();
       return;
     }
     std::unordered_map<std::string, KnownEntry> known_entries;
     bool prefetched = true;
     delta.status = index_.list(delta.dir, "", [&](const std::string& name, const Entry& entry, const Object* object) {
-      bool equal = object && object->data_ctime == object->ctime;
+      bool equal = object && known_equal(*object);
       known_entries[name] = {entry, equal ? object->ctime : Time{}};
       return prefetched = known_entries.size() < kPrefetchEntries;
     });
@@ -261,8 +307,10 @@ class Surveyor {
       }
       if (prefetched) known_entries.erase(name);
       if (old.entry.fid != found.fid) {
-        if (room-- <= 0) return batch_full();
-        delta.changes.push_back({std::move(name), old.entry.fid, found.fid, found.attributes});
+        if (!room.take()) return batch_full();
+        TRY_ASSIGN(bool is_known, index_.has_object(found.fid));
+        Seen seen{found.attributes.type, found.attributes.ctime};
+        delta.changes.push_back({std::move(name), old.entry.fid, found.fid, seen, is_known});
         return ok();
       }
       if (found.attributes.type == FileType::directory) delta.known_dirs.push_back(found.fid);
@@ -273,31 +321,37 @@ class Surveyor {
     if (!delta.status) return;
     delta.complete = true;
     if (prefetched) {
-      for (auto& [name, old] : known_entries) delta.changes.push_back({name, old.entry.fid, Fid{}, {}});
+      for (auto& [name, old] : known_entries) delta.changes.push_back({name, old.entry.fid, Fid{}, {}, false});
       return;
     }
     delta.status = find_vanished(delta, room);
   }
 
+  // When it has the ctime that the index has.
+  bool known_equal(const Object& object) const {
+    if (object.type == FileType::regular && object.ctime.seconds >= limits_.suspect_from_s) return false;
+    return object.data_ctime == object.ctime;
+  }
+
   Status differing(Delta& delta, const SourceEntry& found) const {
     // Not the object's home, or not known to be equal: the object itself decides.
     TRY_ASSIGN(std::optional<Object> object, index_.object(found.fid));
-    if (object && object->ctime == found.attributes.ctime && object->data_ctime == object->ctime) return ok();
+    if (object && object->ctime == found.attributes.ctime && known_equal(*object)) return ok();
     delta.differing.push_back(found.fid);
     return ok();
   }
 
   // A directory too large to be held in memory: ask the source for each entry that the index has.
-  Status find_vanished(Delta& delta, std::atomic<int64_t>& room) {
+  Status find_vanished(Delta& delta, Room& room) {
     Status status = ok();
     TRY(index_.list(delta.dir, "", [&](const std::string& name, const Entry& entry, const Object*) {
       Result<SourceEntry> found = source_.lookup(delta.dir, name);
       if (found.is(Code::not_found)) {
-        if (room-- <= 0) {
+        if (!room.take()) {
           delta.complete = false;
           return false;
         }
-        delta.changes.push_back({name, entry.fid, Fid{}, {}});
+        delta.changes.push_back({name, entry.fid, Fid{}, {}, false});
       }
       return true;
     }));
@@ -328,9 +382,9 @@ class Surveyor {
         continue;
       }
       if (found.new_fid.is_zero())
-        survey_.changes.push_back({std::move(key), found.old_fid, Fid{}, FileType::regular});
+        survey_.changes.push_back({std::move(key), found.old_fid, Fid{}, FileType::regular, false});
       else
-        TRY(compare(key, found.old_fid, found.new_fid, found.attributes, kDirtyScan));
+        TRY(compare(key, found.old_fid, found.new_fid, found.seen, found.is_known, kDirtyScan));
     }
     for (const Fid& fid : delta.differing) survey_.objects[fid] |= kDirtyScan;
     TRY_ASSIGN(bool is_known, known(delta.dir));
@@ -401,6 +455,7 @@ class Surveyor {
   std::unordered_set<Fid, FidHash> doubted_;
   ScanDebts debts_{index_};
   bool scanning_ = false;
+  size_t by_records_ = 0;  // changes and objects that records led to
 };
 
 }  // namespace

@@ -19,6 +19,7 @@ struct Change {
   EntryKey key;
   Fid old_fid, new_fid;
   FileType new_type = FileType::regular;
+  bool is_new = false;  // the index does not know new_fid
 };
 
 struct Trouble {
@@ -35,12 +36,16 @@ struct Survey {
   std::vector<Fid> scanned;                  // scans that are done with this batch
   std::vector<Fid> unread;                   // could not be read: each is a trouble, too
   std::vector<Trouble> troubles;             // could not be looked at
-  std::unordered_set<std::string> looked_at; // retry keys that were looked at
+  std::unordered_set<EntryKey, EntryKeyHash> looked_at;  // beside those of the DirtySet
 };
 
 struct SurveyLimits {
-  size_t changes = 50000;  // a batch stops growing by scans when it has this many changes and objects
+  // No further directory is read once scans have added this many changes and objects; one that is being
+  // read may add up to `most`: cut off it would have to be read again from its beginning.
+  size_t changes = 16384;
+  size_t most = 50000;
   std::atomic<uint64_t>* entries_seen = nullptr;  // counts up while directories are read; may be null
+  int64_t suspect_from_s = INT64_MAX;  // LostWrites::from_s
 };
 
 // True when the entry is to be left out of the mirror.

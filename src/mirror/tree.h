@@ -65,6 +65,10 @@ class File {
  public:
   virtual ~File() = default;
   virtual int fd() const { return -1; }  // a real file descriptor, or -1 in the simulation
+
+  // What the file was when it was opened or made (inode_flags: kStatxFlags), where the tree had to look
+  // anyway. Of a file that the target made it stays true until its attributes are set, but for size and times.
+  std::optional<Attributes> as_opened;
 };
 
 struct SourceEntry {
@@ -136,6 +140,9 @@ class TargetTree {
  public:
   virtual ~TargetTree() = default;
 
+  // Which mounting of its file system this is: when it is another one, what had not been synced in the
+  // one before may be gone. (Before Linux 6.8 it can look the same.)
+  virtual std::string mounting() const = 0;
   virtual Result<TargetDirPtr> root() = 0;
   virtual Result<TargetDirPtr> open_dir(const TargetDirPtr& parent, const std::string& name) = 0;
   virtual Result<Attributes> stat(const TargetDirPtr& dir, const std::string& name) = 0;
@@ -170,6 +177,9 @@ class TargetTree {
 
   // Everything done so far survives a crash of the machine.
   virtual Status sync() = 0;
+  // Starts what sync() will have to do, and does not wait for it. Promises nothing. `failed` is called, from
+  // another thread, when something could not be written: sync() of this tree says so from then on.
+  virtual void begin_sync(std::function<void()> failed) { (void)failed; }
 };
 
 }  // namespace reel::mirror

@@ -6,8 +6,8 @@ namespace {
 
 class StreamReader {
  public:
-  StreamReader(std::string dir, std::string stream, const Inflow& inflow)
-      : dir_(std::move(dir)), stream_(std::move(stream)), inflow_(inflow) {}
+  StreamReader(std::string dir, std::string stream, const Inflow& inflow, Env& env)
+      : dir_(std::move(dir)), stream_(std::move(stream)), inflow_(inflow), env_(env) {}
 
   void start_after(uint64_t index) {
     start_ = index + 1;
@@ -17,7 +17,7 @@ class StreamReader {
 
   Result<bool> next(Record& record) {
     if (!reader_) {
-      Result<std::unique_ptr<log::Reader>> reader = log::Reader::open(Env::posix(), dir_, stream_, start_);
+      Result<std::unique_ptr<log::Reader>> reader = log::Reader::open(env_, dir_, stream_, start_);
       if (reader.is(Code::not_found)) return false;
       TRY_ASSIGN(reader_, std::move(reader));
     }
@@ -36,6 +36,7 @@ class StreamReader {
  private:
   const std::string dir_, stream_;
   const Inflow& inflow_;
+  Env& env_;
   uint64_t start_ = 1;
   uint64_t released_ = 0;  // as it was when it was last asked for: it only rises
   std::unique_ptr<log::Reader> reader_;
@@ -45,8 +46,8 @@ class StreamReader {
 
 class LogFeed final : public mirror::Feed {
  public:
-  LogFeed(const std::string& dir, const Inflow& inflow) : inflow_(inflow) {
-    for (const std::string& stream : inflow.streams()) readers_.emplace_back(dir, stream, inflow);
+  LogFeed(const std::string& dir, const Inflow& inflow, Env& env) : inflow_(inflow) {
+    for (const std::string& stream : inflow.streams()) readers_.emplace_back(dir, stream, inflow, env);
   }
 
   const std::vector<std::string>& streams() const override { return inflow_.streams(); }
@@ -77,8 +78,8 @@ class LogFeed final : public mirror::Feed {
 
 }  // namespace
 
-std::unique_ptr<mirror::Feed> make_log_feed(const std::string& log_dir, const Inflow& inflow) {
-  return std::make_unique<LogFeed>(log_dir, inflow);
+std::unique_ptr<mirror::Feed> make_log_feed(const std::string& log_dir, const Inflow& inflow, Env& env) {
+  return std::make_unique<LogFeed>(log_dir, inflow, env);
 }
 
 }  // namespace reel::service

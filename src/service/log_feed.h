@@ -6,12 +6,13 @@
 #include <memory>
 #include <string>
 
+#include "base/env.h"
 #include "mirror/engine.h"
 #include "service/inflow.h"
 
 namespace reel::service {
 
 // The inflow must outlive the feed.
-std::unique_ptr<mirror::Feed> make_log_feed(const std::string& log_dir, const Inflow& inflow);
+std::unique_ptr<mirror::Feed> make_log_feed(const std::string& log_dir, const Inflow& inflow, Env& env = Env::posix());
 
 }  // namespace reel::service

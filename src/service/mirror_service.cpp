@@ -262,6 +262,7 @@ class Service {
   Answer wait(const std::function<bool()>& gone) {
     Result<log::Position> end = inflow_->barrier();
     if (!end) return {11, "reel: " + end.error().text() + "\n"};
+    for (auto& runner : runners_) runner->retry_troubles();
     while (true) {
       if (gone()) return {11, "reel: the mirror was stopped before all was settled\n"};
       bool all = true;

@@ -275,6 +275,7 @@ Status TargetRunner::go() {
   log::Position seen;
   while (true) {
     TRY(take_repair());
+    bool retry = retry_asked_;  // before the step, which then applies what was in the log before it was asked
     TRY_ASSIGN(bool worked, engine_->step());
     scan_done_ = engine_->progress().scans_pending == 0;
     if (worked) {
@@ -286,6 +287,11 @@ Status TargetRunner::go() {
       continue;
     }
     if (setup_.options->once && once_done()) return ok();
+    if (retry) {
+      TRY(engine_->retry_troubles());
+      retry_asked_ = false;
+      continue;
+    }
     hurry_ = false;
     engine_->release_target();
     if (steady_ms() - quiet_since_ms_ > kPauseMaxMs) pause_ms_ = 0;
@@ -305,7 +311,7 @@ bool TargetRunner::once_done() const {
 bool TargetRunner::settled(const log::Position& end) const {
   {
     std::lock_guard lock(mutex_);
-    if (absent_ || !problem_.empty()) return false;
+    if (absent_ || !problem_.empty() || retry_asked_) return false;
   }
   mirror::Progress progress = engine_->progress();
   return progress.settled && progress.durable.reaches(end);

@@ -41,6 +41,9 @@ class TargetRunner {
   void hurry();
   bool finished() const { return finished_; }
   const std::string& path() const { return setup_.target.state.path; }
+  // Whoever waits wants to know it now: troubles are tried again as soon as all there is in the log has
+  // been applied. settled() is false until they were.
+  void retry_troubles() { retry_asked_ = true; }
   // Has the engine look at these paths of the target; returns when it knows of them. Errors: its own,
   // cancelled (`gone` turned true).
   Status repair(std::vector<std::string> paths, const std::function<bool()>& gone);
@@ -82,7 +85,7 @@ class TargetRunner {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   bool stop_ = false;
-  std::atomic<bool> hurry_{false}, finished_{false}, stopping_{false}, scan_done_{false};
+  std::atomic<bool> hurry_{false}, finished_{false}, stopping_{false}, scan_done_{false}, retry_asked_{false};
   struct Repair {
     std::vector<std::string> paths;
     std::optional<Status> done;

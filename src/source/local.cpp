@@ -90,7 +90,7 @@ class LocalSource final : public Source {
   Status read_failed(int sys_errno);
   Status append_events(size_t bytes);
   Status append(const Record& record);
-  Status append_gap(const std::string& why);
+  Status append_gap(const std::string& why, uint16_t flags = 0);
   Status lift();
   Status flush();
   Status commit();
@@ -130,8 +130,9 @@ Status LocalSource::append(const Record& record) {
   return ok();
 }
 
-Status LocalSource::append_gap(const std::string& why) {
+Status LocalSource::append_gap(const std::string& why, uint16_t flags) {
   Record record;
+  record.flags |= flags;
   record.time = realtime();
   record.type = RecordType::gap;
   record.name = why;
@@ -331,7 +332,7 @@ void LocalSource::stop() {
 
 // A session that does not continue another one: the log must say so before it is believed.
 Status LocalSource::begin_session() {
-  TRY(append_gap(watch_.why_gap));
+  TRY(append_gap(watch_.why_gap, kFlagUnwatched));
   TRY(commit());
   kill_point("source.gap");
   watch_.session.set_established();

@@ -41,6 +41,39 @@ class Options(MirrorCase):
         self.assertGreater(took, 1.5)
         self.assertEqualTrees()
 
+    def test_once_without_root(self):
+        if os.geteuid() != 0:
+            self.skipTest("needs root to be somebody else")
+        somebody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+        self.small_tree()
+        for top, dirs, files in os.walk(self.source):
+            for path in [top] + [os.path.join(top, name) for name in dirs + files]:
+                os.chown(path, 65534, 65534, follow_symlinks=False)
+        os.mkdir(self.target)
+        for path in (self.target, self.home):
+            os.chown(path, 65534, 65534)
+
+        def as_somebody(*args):
+            done = subprocess.run([*somebody, mirror_cli.REEL, "mirror", "--state", self.state, *args, self.source, self.target],
+                                  capture_output=True, timeout=mirror_cli.LIMIT)
+            return done.returncode, os.fsdecode(done.stderr)
+        self.assertEqual(as_somebody("--once"), (0, ""))
+        self.assertEqualTrees()
+        # What he may not read is told by its name, and the rest goes on.
+        self.write("secret", "x")
+        os.chmod(self.source + "/secret", 0)
+        self.write("open", "y")
+        os.chown(self.source + "/open", 65534, 65534)
+        code, text = as_somebody("--once")
+        self.assertEqual(code, 42, text)
+        self.assertRegex(text, "secret: .*Permission denied")
+        with open(self.target + "/open") as file:
+            self.assertEqual(file.read(), "y")
+        # Following says what is missing and what there is instead.
+        code, text = as_somebody()
+        self.assertEqual(code, 11, text)
+        self.assertRegex(text, "--once")
+
     def test_max_delete(self):
         for i in range(10):
             self.write("d/%d" % i, str(i))

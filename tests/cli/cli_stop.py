@@ -88,6 +88,16 @@ class Stop(MirrorCase):
         process = self.start()
         self.ended(process, signal.SIGTERM, 0)
 
+    def test_killed_and_started_at_once(self):
+        self.small_tree()
+        for i in range(5):
+            process = self.start()
+            self.write("later%d" % i, "x")
+            process.kill()  # it is still dying
+            process = self.start()
+            self.assertEqualTrees()
+            process.kill()
+
     def test_wait_gives_up(self):
         self.big()
         process = self.start("--bwlimit", "5M", wait=False)

@@ -4,6 +4,8 @@
 // device protocol of the model; the threads of the whole source.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <chrono>
 
 #include "lustre/sim_world.h"
@@ -182,6 +184,185 @@ TEST(LustreStream, AnErrorAtEachCallLosesNothing) {
     while (log::must(reader->next(record))) made += record.type == RecordType::mkdir && record.name.starts_with("d");
     EXPECT_EQ(made, 20) << fail_at;
   }
+}
+
+TEST(LustreStream, NamesOfEveryByteArriveAsTheyAre) {
+  ModelFs fs(1, 1);
+  ModelMdt mdt(fs, 0, {});
+  MdtUser user;
+  user.id = fs.log(0).register_user("reel", kMaskDefaultLustre).id;
+  user.name = "reel";
+  std::vector<std::string> names;
+  for (int byte = 1; byte < 256; ++byte) {
+    if (byte == '/') continue;
+    for (size_t size : {1, 2, 255}) {
+      names.emplace_back(size, static_cast<char>(byte));
+      if (names.back() == "." || names.back() == "..") {
+        names.pop_back();
+        continue;
+      }
+      ASSERT_EQ(fs.mkdir(names.back()), 0);
+    }
+  }
+  ASSERT_EQ(fs.rename(names[0], names[1] + "new"), 0);
+  log::FaultEnv env(1);
+  LustreOptions options;
+  options.log_dir = "/log";
+  options.state_dir = "/state";
+  auto stream = log::must(MdtStream::open(mdt, user, options, env));
+  for (int i = 0; i < 100 && stream->served() < 1; ++i) ASSERT_NE(stream->step(1), Step::ended);
+  auto reader = log::must(log::Reader::open(env, "/log", "mdt0"));
+  Record record;
+  size_t at = 0;
+  bool renamed = false;
+  while (log::must(reader->next(record))) {
+    if (record.type == RecordType::mkdir && at < names.size()) {
+      EXPECT_EQ(record.name, names[at++]);
+    }
+    if (record.type != RecordType::renme) continue;
+    renamed = record.name == names[1] + "new" && record.source_name == names[0];
+  }
+  EXPECT_EQ(at, names.size());
+  EXPECT_TRUE(renamed);
+}
+
+// --- Lustre's own tests, as far as a consumer is meant; the numbers are theirs ---
+
+// One stream over one model MDT.
+struct Followed {
+  ModelFs fs{1, 1};
+  ModelMdt mdt{fs, 0, {}};
+  log::FaultEnv env{1};
+  LustreOptions options;
+  MdtUser user;
+  std::vector<EventKind> events;
+  std::unique_ptr<MdtStream> stream;
+  uint64_t ticket = 0;
+
+  Followed() {
+    user.id = fs.log(0).register_user("reel", kMaskDefaultLustre).id;
+    user.name = "reel";
+    options.log_dir = "/log";
+    options.state_dir = "/state";
+    options.look_s = 0;
+    options.event = [this](const SourceEvent& event) { events.push_back(event.kind); };
+    stream = log::must(MdtStream::open(mdt, user, options, env));
+  }
+  // All that is there now; false when the stream has ended.
+  bool follow() {
+    ++ticket;
+    for (int i = 0; i < 300 && stream->served() < ticket; ++i) {
+      if (stream->step(ticket) == Step::ended) return false;
+      fs.clock().sleep_ms(50);
+    }
+    EXPECT_EQ(stream->served(), ticket);
+    return true;
+  }
+  bool had(EventKind kind) const { return std::count(events.begin(), events.end(), kind) > 0; }
+  size_t count(RecordType type) {
+    auto reader = log::must(log::Reader::open(env, "/log", "mdt0"));
+    Record record;
+    size_t found = 0;
+    while (log::must(reader->next(record))) found += record.type == type;
+    return found;
+  }
+};
+
+TEST(LustreStream, E_160f_160g_160s_160t_AUserThatWasDroppedIsAGapAndAnEnd) {
+  Followed f;
+  ASSERT_TRUE(f.follow());
+  f.fs.log(0).deregister(f.user.id);
+  f.fs.log(0).register_user("other", kMaskDefaultLustre);
+  f.fs.mkdir("missed");
+  EXPECT_FALSE(f.follow());
+  EXPECT_TRUE(f.had(EventKind::user_lost));
+  EXPECT_EQ(f.stream->error()->code(), Code::gap);
+  EXPECT_EQ(f.count(RecordType::gap), 2u);  // of the first start, and this one
+}
+
+TEST(LustreStream, E_160c_160o_160q_AMaskWithoutANeededTypeIsAGapAndAnEnd) {
+  for (RecordType type : {RecordType::close, RecordType::mkdir, RecordType::trunc, RecordType::ctime}) {
+    Followed f;
+    ASSERT_TRUE(f.follow());
+    f.fs.log(0).forget_types(mask_bit(type));
+    EXPECT_FALSE(f.follow());
+    EXPECT_TRUE(f.had(EventKind::mask_lacks)) << *type_name(type);
+  }
+}
+
+TEST(LustreStream, E_160a_160e_160x_WhatIsClearedIsWhatWasReadAndNeverAll) {
+  Followed f;
+  for (int i = 0; i < 3; ++i) {
+    f.fs.mkdir("d" + std::to_string(i));
+    ASSERT_TRUE(f.follow());
+    EXPECT_EQ(f.fs.log(0).users().front().endrec, f.stream->state().mdt_index);
+  }
+  EXPECT_EQ(f.mdt.clears_of_zero, 0u);
+  f.fs.log(0).clear(f.user.id, 0);  // somebody else does
+  f.fs.mkdir("then");
+  f.fs.log(0).clear(f.user.id, 0);
+  EXPECT_FALSE(f.follow());
+  EXPECT_TRUE(f.had(EventKind::cleared_by_other));
+}
+
+TEST(LustreStream, E_160j_ADeviceThatIsGoneComesBackAndNothingIsMissing) {
+  Followed f;
+  ASSERT_TRUE(f.follow());
+  f.fs.mkdir("meanwhile");
+  f.mdt.set_hook([](const std::string& call) -> Status { return Error::from_errno(ENODEV, call); });
+  EXPECT_EQ(f.stream->step(f.ticket + 1), Step::away);
+  f.mdt.set_hook({});
+  ASSERT_TRUE(f.follow());
+  EXPECT_TRUE(f.had(EventKind::mdt_gone) && f.had(EventKind::mdt_back));
+  EXPECT_GE(f.count(RecordType::mkdir), 1u);
+  EXPECT_EQ(f.count(RecordType::gap), 1u);
+}
+
+TEST(LustreStream, E_160k_ARecordThatIsWrittenLateIsNotMissed) {
+  Followed f;
+  ASSERT_TRUE(f.follow());
+  f.fs.log(0).hold_next();
+  f.fs.symlink("late");
+  f.fs.mkdir("after");
+  ASSERT_TRUE(f.follow());  // the fence waits for it
+  EXPECT_EQ(f.count(RecordType::slink), 1u);
+  EXPECT_EQ(f.count(RecordType::gap), 1u);
+}
+
+TEST(LustreStream, E_recovery_small_163_ARecordThatCouldNotBeWrittenIsAGap) {
+  Followed f;
+  ASSERT_TRUE(f.follow());
+  f.fs.log(0).lose_next();
+  f.fs.symlink("lost");
+  f.fs.mkdir("after");
+  ASSERT_TRUE(f.follow());
+  EXPECT_TRUE(f.had(EventKind::records_missing));
+  EXPECT_EQ(f.count(RecordType::gap), 2u);
+}
+
+TEST(LustreStream, E_recovery_small_60_UnlinksAcrossAFailoverComeOnce) {
+  Followed f;
+  constexpr int kFiles = 2000;
+  for (int i = 0; i < kFiles; ++i) f.fs.mknod("f" + std::to_string(i), true);
+  for (int i = 0; i < kFiles; ++i) {
+    ASSERT_EQ(f.fs.unlink("f" + std::to_string(i)), 0);
+    if (i % 500 == 250) f.fs.commit();
+    if (i % 500 == 300) {
+      f.stream->step(f.ticket);
+      f.fs.crash(false);  // what was not committed is done again by the clients
+    }
+  }
+  ASSERT_TRUE(f.follow());
+  EXPECT_EQ(f.count(RecordType::unlnk), static_cast<size_t>(kFiles));
+}
+
+TEST(LustreStream, E_sanity_sec_35_WithoutTheRightItSaysSoAndWaits) {
+  Followed f;
+  f.mdt.set_hook([](const std::string& call) -> Status {
+    return call == "open" || call == "clear" ? Status(Error::from_errno(EACCES, call)) : ok();
+  });
+  EXPECT_EQ(f.stream->step(1), Step::away);
+  EXPECT_FALSE(f.stream->state().problem.empty());
 }
 
 }  // namespace

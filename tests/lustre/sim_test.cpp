@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Model MDTs, random operations, crashes of everything; thousands of seeds.
+// Model MDTs, random operations, crashes of everything; thousands of seeds. REEL_SIM_SEEDS=N runs that
+// many, from REEL_SIM_FIRST on; REEL_SIM_SEED=N one.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -20,7 +21,7 @@ TEST(LustreSim, EveryRecordOnceOrAGapAndTheMirrorEndsEqual) {
   uint64_t seeds = only ? 1 : number("REEL_SIM_SEEDS", 3000);
   uint64_t records = 0, gaps = 0;
   std::set<EventKind> seen;
-  for (uint64_t seed = only ? only : 1; seeds > 0; --seeds, ++seed) {
+  for (uint64_t seed = only ? only : number("REEL_SIM_FIRST", 1); seeds > 0; --seeds, ++seed) {
     log::Random random(seed);
     SimWorld world(seed, random_plan(random));
     std::string wrong = world.run(300);

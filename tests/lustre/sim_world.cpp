@@ -132,6 +132,7 @@ Status SimWorld::on_call(Follow& follow, const std::string& call) {
     fs_.crash(undo);
     if (undo) workload_.forget();
   }
+  if (plan_.clears_late && call == "clear" && random_.below(2) == 0) return Error::from_errno(EINPROGRESS, call);
   if (plan_.call_faults && random_.below(60) == 0) return Error::from_errno(kErrors[random_.below(std::size(kErrors))], call);
   return ok();
 }
@@ -144,6 +145,7 @@ void SimWorld::open_streams() {
     if (stream.is(Code::no_space)) continue;  // tried again
     if (!stream) return complain("open: " + stream.error().text());
     follow.stream = std::move(*stream);
+    started();
   }
 }
 
@@ -155,6 +157,7 @@ void SimWorld::restart(bool machine) {
   trace(machine ? "machine crash" : "process crash");
   env_.kill();
   close_streams();
+  died(machine);
   env_.revive();
   if (machine) env_.crash();
   kill_in_ = 0;
@@ -321,6 +324,7 @@ std::string SimWorld::run(int rounds) {
       }
     }
     if (random_.below(6) == 0) disturb();
+    work();
   }
   if (wrong_.empty()) wrong_ = settle();
   return wrong_;
@@ -330,6 +334,7 @@ std::string SimWorld::run(int rounds) {
 std::string SimWorld::settle() {
   trace("settling");
   quiet_ = true;
+  becomes_quiet();
   if (env_.dead()) restart(false);
   kill_in_ = 0;
   workload_.close_all();
@@ -368,7 +373,8 @@ std::string SimWorld::settle() {
     std::string wrong = check_log(follow);
     if (!wrong.empty()) return follow.mdt->name() + ": " + wrong;
   }
-  return check_mirror();
+  std::string wrong = check_mirror();
+  return wrong.empty() ? settle_mirror() : wrong;
 }
 
 std::string SimWorld::check_mirror() {

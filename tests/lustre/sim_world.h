@@ -32,6 +32,7 @@ struct SimPlan {
   bool other_users = true;
   bool bad_bytes = false;
   bool open_logged = false;
+  bool clears_late = false;  // every second clear fails
   bool named = true;         // our user
   bool has_view = true;
   bool can_fence = true;
@@ -44,7 +45,7 @@ SimPlan random_plan(log::Random& random);
 class SimWorld {
  public:
   SimWorld(uint64_t seed, SimPlan plan);
-  ~SimWorld();
+  virtual ~SimWorld();
 
   // Runs it all. Empty: all is well; else what is wrong.
   std::string run(int rounds);
@@ -52,7 +53,7 @@ class SimWorld {
   uint64_t records() const { return consumed_; }
   std::set<EventKind> seen;  // events
 
- private:
+ protected:
   struct Follow {
     std::unique_ptr<ModelMdt> mdt;
     MdtUser user;
@@ -69,6 +70,13 @@ class SimWorld {
     uint64_t data, attrs, times, xattrs;
     bool operator==(const Snap&) const = default;
   };
+
+  // Another mirror beside the small one: reel was started (again), has died, may work, must be equal.
+  virtual void started() {}
+  virtual void died(bool machine) { (void)machine; }
+  virtual void work() {}
+  virtual void becomes_quiet() {}
+  virtual std::string settle_mirror() { return ""; }
 
   void open_streams();
   void close_streams();

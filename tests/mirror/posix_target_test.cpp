@@ -3,10 +3,12 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
+#include <atomic>
 #include <set>
 
 #include "by_hand.h"
@@ -142,6 +144,23 @@ TEST_F(Target, SetuidSurvivesTheOwner) {
   EXPECT_EQ(target_->stat(root_, "file")->mode, 06755u);
 }
 
+// The kernel tells of it once to each open file: neither may swallow what the other is to hear.
+TEST_F(Target, WhatTheEarlyFlushCouldNotWriteIsAnErrorOfSync) {
+  Scratch ext4("ext4");
+  if (!ext4.missing().empty()) GTEST_SKIP() << ext4.missing();
+  open(ext4.path());
+  write_file(ext4 / "file", std::string(1 << 20, 'x'));
+  int dir = ::open(ext4.path().c_str(), O_RDONLY | O_DIRECTORY);
+  uint32_t without_journal = 2;
+  ASSERT_EQ(::ioctl(dir, _IOR('X', 125, uint32_t), &without_journal), 0);  // FS_IOC_SHUTDOWN
+  ::close(dir);
+  std::atomic<int> failures{0};
+  target_->begin_sync([&] { ++failures; });
+  EXPECT_FALSE(target_->sync());
+  EXPECT_EQ(failures, 1);
+  EXPECT_FALSE(target_->sync());
+}
+
 TEST_F(Target, ImmutableObjectsAreChangedAllTheSame) {
   Scratch ext4("ext4");
   if (!ext4.missing().empty()) GTEST_SKIP() << ext4.missing();
@@ -165,7 +184,13 @@ TEST_F(Target, ImmutableObjectsAreChangedAllTheSame) {
   ASSERT_TRUE(target_->set_attributes(nullptr, *dir, "locked", change));
   EXPECT_EQ(target_->stat(**locked)->inode_flags, change.attributes.inode_flags);
   EXPECT_EQ(target_->stat(**locked)->mode, 0700u);
+  // A new name takes nothing from the object: nothing may look at its flags again in this batch.
   EXPECT_TRUE(target_->rename(*dir, "locked", root_, "moved"));
+  EXPECT_TRUE(target_->stat(root_, "moved")->inode_flags & FS_IMMUTABLE_FL);
+  EXPECT_TRUE(target_->link(root_, "moved", *dir, "linked"));
+  EXPECT_TRUE(target_->stat(*dir, "linked")->inode_flags & FS_IMMUTABLE_FL);
+  EXPECT_TRUE(target_->unlink(*dir, "linked"));
+  EXPECT_TRUE(target_->stat(root_, "moved")->inode_flags & FS_IMMUTABLE_FL);
   EXPECT_TRUE(target_->unlink(*dir, "append"));
   EXPECT_TRUE(target_->unlink(root_, "moved"));
   ASSERT_EQ(shell("chattr +i " + ext4 / "dir"), 0);
@@ -257,6 +282,28 @@ TEST_F(Target, WithoutRootWhatIsPossibleIsDone) {
   change.attributes.uid = 0;
   EXPECT_TRUE(target_->set_attributes(nullptr, *dir, "", change));
   EXPECT_TRUE(target_->make_node(root_, "null", FileType::char_device, 259).is(Code::permission));
+}
+
+// What cannot be kept is told, by name; all the rest is set.
+TEST_F(Target, WithoutXattrsTheyAreTroubleAndTheRestIsSet) {
+  Scratch bare("ramfs");
+  if (!bare.missing().empty()) GTEST_SKIP() << bare.missing();
+  open(bare.path());
+  ASSERT_TRUE(target_->create(root_, "file", 0600));
+  AttributeChange change = as_is("file");
+  change.attributes.mode = 0640;
+  change.attributes.uid = 7;
+  change.attributes.mtime = {1000, 5};
+  EXPECT_TRUE(target_->set_attributes(nullptr, root_, "file", change));
+  change.attributes.mode = 0644;
+  change.xattrs = {{"user.note", "text"}};
+  Status set = target_->set_attributes(nullptr, root_, "file", change);
+  ASSERT_FALSE(set);
+  EXPECT_NE(set.error().text().find("user.note"), std::string::npos) << set.error().text();
+  Attributes now = *target_->stat(root_, "file");
+  EXPECT_EQ(now.mode, 0644u);
+  EXPECT_EQ(now.uid, 7u);
+  EXPECT_EQ(now.mtime, (Time{1000, 5}));
 }
 
 }  // namespace

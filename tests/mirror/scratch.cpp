@@ -55,7 +55,7 @@ Scratch::Scratch(const std::string& kind) {
   std::string make = "truncate -s 400M " + image + " && mkfs." + kind +
                      (kind == "ext4" ? " -q -F " : " -q -f ") + image + " && mount -o loop " +
                      image + " " + path_;
-  if (kind == "tmpfs") make = "mount -t tmpfs none " + path_;
+  if (kind == "tmpfs" || kind == "ramfs") make = "mount -t " + kind + " none " + path_;
   if (!is_root()) {
     missing_ = "needs root to mount " + kind;
   } else if (shell(make, &output) != 0) {

@@ -22,7 +22,8 @@ uint64_t seed();
 
 class Scratch {
  public:
-  // "dir": a directory under TMPDIR. "ext4", "xfs", "btrfs", "tmpfs": a file system of its own.
+  // "dir": a directory under TMPDIR. "ext4", "xfs", "btrfs", "tmpfs", "ramfs" (it has no xattrs): a file
+  // system of its own.
   explicit Scratch(const std::string& kind = "dir");
   ~Scratch();
   Scratch(const Scratch&) = delete;

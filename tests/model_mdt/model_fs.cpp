@@ -13,6 +13,7 @@ namespace {
 constexpr uint32_t kRead = 0x1, kWrite = 0x2, kCreated = 0x8, kCreat = 0x40, kExcl = 0x80, kTrunc = 0x200, kAppend = 0x400;
 constexpr uint32_t kModeBits = 0x7;
 constexpr uint16_t kAtime = 0x1, kMtime = 0x2, kCtime = 0x4, kSize = 0x8, kTimes = kAtime | kMtime | kCtime;
+constexpr uint16_t kHsmRelease = 0x180, kHsmRestore = 0x80;
 
 size_t name_hash(const std::string& name) {
   size_t hash = 0;
@@ -71,20 +72,35 @@ Inode& ModelFs::make(Kind kind, unsigned mdt) {
   inode.fid = fid;
   inode.kind = kind;
   inode.mdt = mdt;
+  changed(inode, inode.times);
+  inode.attrs = inode.ctime;
+  if (kind == Kind::symlink) inode.data = inode.ctime;
   return inode;
 }
 
+// A version that nothing ever had, also before a crash undid it.
+void ModelFs::changed(Inode& inode, uint64_t& version) {
+  version = inode.ctime = ++version_;
+  inode.changed_ns = clock_.ns;
+}
+
 unsigned ModelFs::stripe_of(const Inode& dir, const std::string& name) const {
-  return dir.stripes.empty() ? dir.mdt : dir.stripes[name_hash(name) % dir.stripes.size()];
+  if (dir.stripes.empty()) return dir.mdt;
+  std::optional<unsigned> chosen = stripe_policy ? stripe_policy(dir.fid, name) : std::nullopt;
+  return chosen ? *chosen : dir.stripes[name_hash(name) % dir.stripes.size()];
 }
 
 void ModelFs::enter(Inode& parent, const std::string& name, Inode& inode) {
   parent.children[name] = inode.fid;
   inode.links.emplace(parent.fid, name);
+  changed(parent, parent.times);
+  inode.ctime = ++version_;
 }
 void ModelFs::leave(Inode& parent, const std::string& name, Inode& inode) {
   parent.children.erase(name);
   inode.links.erase({parent.fid, name});
+  changed(parent, parent.times);
+  inode.ctime = ++version_;
 }
 
 // Of UNLNK, RMDIR and RENME: is the last link gone, and an archived copy left behind?
@@ -318,12 +334,13 @@ int ModelFs::open(const std::string& path, uint32_t flags, Handle& handle) {
   }
   handle = {inode.fid, flags, false, who.uid, who.gid};
   ++inode.open_handles;
+  if (inode.released) restore(inode);  // what is opened is recalled
   if (logs_[inode.mdt].logs(RecordType::open)) {
     int& known = inode.opens[{who.uid, flags & kModeBits}];
     if (known++ == 0) data(inode, RecordType::open, static_cast<uint16_t>((flags | (creates ? kCreated : 0)) & kFlagPayload), who, "", flags & kModeBits);
   }
   if (!creates && (flags & kTrunc)) {
-    ++inode.data, ++inode.times;
+    changed(inode, inode.data), inode.times = inode.ctime;
     attr_record(inode, kMtime | kCtime | kSize, who);
   }
   return 0;
@@ -339,7 +356,7 @@ void ModelFs::open_volatile(unsigned mdt, Handle& handle) {
 void ModelFs::write(Handle& handle) {
   auto inode = inodes_.find(handle.fid);
   if (inode == inodes_.end()) return;
-  ++inode->second.data, ++inode->second.times;
+  changed(inode->second, inode->second.data), inode->second.times = inode->second.ctime;
   handle.written = true;
 }
 
@@ -361,9 +378,10 @@ int ModelFs::setattr(const std::string& path, uint16_t valid) {
   Place at;
   if (int error = place(path, at)) return error;
   if (!at.inode) return ENOENT;
-  if (valid & ~(kTimes | kSize)) ++at.inode->attrs;
-  if (valid & kTimes) ++at.inode->times;
-  if (valid & kSize) ++at.inode->data;
+  if ((valid & kSize) && at.inode->kind != Kind::file) return EINVAL;
+  if (valid & ~(kTimes | kSize)) changed(*at.inode, at.inode->attrs);
+  if (valid & kTimes) changed(*at.inode, at.inode->times);
+  if (valid & kSize) changed(*at.inode, at.inode->data);
   attr_record(*at.inode, valid, who);
   return 0;
 }
@@ -372,7 +390,7 @@ int ModelFs::setxattr(const std::string& path, const std::string& name) {
   Place at;
   if (int error = place(path, at)) return error;
   if (!at.inode) return ENOENT;
-  ++at.inode->xattrs;
+  changed(*at.inode, at.inode->xattrs);
   data(*at.inode, RecordType::xattr, 0, who, name);
   data(*at.inode, RecordType::ctime, kCtime, who);
   return 0;
@@ -390,7 +408,7 @@ int ModelFs::set_acl(const std::string& path) {
   Place at;
   if (int error = place(path, at)) return error;
   if (!at.inode) return ENOENT;
-  ++at.inode->attrs;
+  changed(*at.inode, at.inode->attrs);
   attr_record(*at.inode, kCtime, who);
   return 0;
 }
@@ -399,7 +417,7 @@ int ModelFs::layout(const std::string& path) {
   Place at;
   if (int error = place(path, at)) return error;
   if (!at.inode) return ENOENT;
-  ++at.inode->xattrs;
+  changed(*at.inode, at.inode->xattrs);
   data(*at.inode, RecordType::lyout, 0, who);
   return 0;
 }
@@ -408,9 +426,24 @@ int ModelFs::hsm(const std::string& path, uint16_t flags) {
   Place at;
   if (int error = place(path, at)) return error;
   if (!at.inode) return ENOENT;
+  if (at.inode->kind != Kind::file) return EINVAL;
+  if (flags == kHsmRelease && (!at.inode->archived || at.inode->open_handles > 0)) return EBUSY;
   at.inode->archived = flags != 0x200;
+  at.inode->released = flags == kHsmRelease || (at.inode->released && flags != kHsmRestore && flags != 0x200);
   data(*at.inode, RecordType::hsm, flags, who);
   return 0;
+}
+
+void ModelFs::restore(Inode& inode) {
+  inode.released = false;
+  Who server = who;
+  server.server = true;
+  data(inode, RecordType::hsm, kHsmRestore, server);
+}
+
+void ModelFs::restore_all() {
+  for (auto& [fid, inode] : inodes_)
+    if (inode.released) restore(inode);
 }
 
 int ModelFs::flr(const std::string& path, RecordType type) {
@@ -441,7 +474,7 @@ int ModelFs::migrate_entry(Inode& from, Inode& to, const std::string& name) {
     ++inode.open_handles;
     close(lease);
   }
-  if (more_links) {  // only the name moves
+  if (more_links || inode.mdt == to.mdt) {  // only the name moves
     leave(from, name, inode);
     enter(to, name, inode);
     moved(inode.mdt, RecordType::migrt, 0, inode.fid, from.fid, name, inode.fid, to.fid, name);
@@ -449,12 +482,14 @@ int ModelFs::migrate_entry(Inode& from, Inode& to, const std::string& name) {
   }
   Inode& made = make(inode.kind, to.mdt);
   made.data = inode.data, made.attrs = inode.attrs, made.times = inode.times, made.xattrs = inode.xattrs;
-  made.archived = inode.archived;
+  made.archived = inode.archived, made.released = inode.released;
   auto links = inode.links;
   for (const auto& [parent, link] : links) {
     Inode& dir = inodes_[parent];
+    uint64_t times = dir.times;
     leave(dir, link, inode);
     enter(parent == from.fid ? to : dir, link, made);
+    dir.times = times;  // of another directory: its entry changes, its times do not
   }
   moved(inode.mdt, RecordType::migrt, 0, made.fid, from.fid, name, inode.fid, to.fid, name);
   drop_if_gone(inode.fid);
@@ -467,8 +502,11 @@ int ModelFs::migrate(const std::string& path, unsigned to_mdt) {
   if (!at.inode) return ENOENT;
   if (at.inode->kind != Kind::dir) return ENOTDIR;
   if (at.inode->mdt == to_mdt) return 0;
-  for (const auto& [name, fid] : at.inode->children)
+  for (const auto& [name, fid] : at.inode->children) {
     if (inodes_[fid].open_handles > 0) return EBUSY;
+    // A real one migrates the rest, and leaves the directory half done (full_2mdt/a_tour).
+    if (inodes_[fid].kind == Kind::dir && inodes_[fid].mdt == to_mdt) return ENOTEMPTY;
+  }
   Inode& from = *at.inode;
   Inode& to = make(Kind::dir, to_mdt);
   to.attrs = from.attrs, to.times = from.times, to.xattrs = from.xattrs, to.data = from.data;
@@ -477,6 +515,7 @@ int ModelFs::migrate(const std::string& path, unsigned to_mdt) {
   moved(to_mdt, RecordType::migrt, 0, to.fid, at.parent->fid, at.name, from.fid, at.parent->fid, at.name);
   std::vector<std::string> entries;
   for (const auto& [name, fid] : from.children) entries.push_back(name);
+  if (readdir_order) readdir_order(from.fid, entries);
   for (const std::string& name : entries) {
     Inode& entry = inodes_[from.children[name]];
     if (entry.kind != Kind::dir) {
@@ -485,8 +524,8 @@ int ModelFs::migrate(const std::string& path, unsigned to_mdt) {
     }
     leave(from, name, entry);
     enter(to, name, entry);
-    int error = entry.mdt == to_mdt ? 0 : migrate(path + "/" + name, to_mdt);
-    if (error || entry.mdt == to_mdt) moved(entry.mdt, RecordType::migrt, 0, entry.fid, from.fid, name, entry.fid, to.fid, name);
+    if (migrate(path + "/" + name, to_mdt) != 0)
+      moved(entry.mdt, RecordType::migrt, 0, entry.fid, from.fid, name, entry.fid, to.fid, name);
   }
   data(to, RecordType::lyout, 0, who);
   drop_if_gone(from.fid);

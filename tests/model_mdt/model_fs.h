@@ -5,7 +5,9 @@
 // recordings. No data, only versions of it.
 #pragma once
 
+#include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -32,8 +34,10 @@ struct Inode {
   std::map<std::string, Fid> children;
   std::set<std::pair<Fid, std::string>> links;  // (parent, name): where it is
   bool is_volatile = false;             // a temporary: leaves no records
-  bool archived = false;                // HSM
-  uint64_t data = 0, attrs = 0, times = 0, xattrs = 0;  // versions
+  bool archived = false, released = false;  // HSM
+  uint64_t data = 0, attrs = 0, times = 0, xattrs = 0;  // versions; 0: as made
+  uint64_t ctime = 0;                   // of the last change of anything; never comes again
+  uint64_t changed_ns = 0;              // when that was
   uint64_t recorded_ns = 0;             // when it last had a record; forgotten by its MDT now and then
   std::map<std::pair<uint64_t, uint32_t>, int> opens;  // (uid, access mode) -> handles that OPEN knows
   int open_handles = 0;
@@ -59,6 +63,10 @@ class ModelFs {
   const Inode* find(const Fid& fid) const;
   Fid lookup(const std::string& path) const;  // zero when there is none; "" is the root
 
+  // Which MDT the entry of a striped directory goes to; when it does not say, a hash of the name does.
+  std::function<std::optional<unsigned>(const Fid& dir, const std::string& name)> stripe_policy;
+  // In which order a migration takes the entries of a directory; else by name.
+  std::function<void(const Fid& dir, std::vector<std::string>& names)> readdir_order;
   Who who;  // of the operations that follow
 
   // --- operations; paths from the root, without a leading slash. 0 or an errno ---
@@ -81,6 +89,7 @@ class ModelFs {
   int set_acl(const std::string& path);      // the access ACL: no record of its own
   int layout(const std::string& path);       // LYOUT
   int hsm(const std::string& path, uint16_t flags);
+  void restore_all();                        // the archive gives back all that was released
   int flr(const std::string& path, RecordType type);  // FLRW or RESYNC
   int access(const std::string& path);       // a read that moves atime
   int migrate(const std::string& path, unsigned to_mdt);  // a directory and its entries, new FIDs
@@ -102,6 +111,8 @@ class ModelFs {
   int place(const std::string& path, Place& place);
   Inode& make(Kind kind, unsigned mdt);
   unsigned stripe_of(const Inode& dir, const std::string& name) const;
+  void changed(Inode& inode, uint64_t& version);
+  void restore(Inode& inode);
   void enter(Inode& parent, const std::string& name, Inode& inode);
   void leave(Inode& parent, const std::string& name, Inode& inode);
   uint16_t last_flags(const Inode& gone, bool open_counts) const;
@@ -113,7 +124,6 @@ class ModelFs {
   void moved(unsigned mdt, RecordType type, uint16_t flags, const Fid& target, const Fid& parent, const std::string& name,
              const Fid& source, const Fid& source_parent, const std::string& source_name);
   void data(Inode& inode, RecordType type, uint16_t flags, const Who& by, const std::string& xattr = "", uint32_t mode = 0);
-  void note(const Fid& fid) ;
   void attr_record(Inode& inode, uint16_t valid, const Who& by);
   int migrate_entry(Inode& from, Inode& to, const std::string& name);
   int rename_across(Place& from, Place& to);
@@ -125,7 +135,7 @@ class ModelFs {
   std::vector<uint32_t> next_oid_;
   Fid stale_parent_;       // what the server's buffer held last: garbage in records that set no parent
   std::string jobid_field_, xattr_field_, nid_field_;
-  uint64_t random_;
+  uint64_t random_, version_ = 0;
 };
 
 }  // namespace reel::model

@@ -171,11 +171,15 @@ class Life:
             self.reel.run("deregister", self.reel.state, re.search(r"cl\d+-t\w+", users)[0])
 
     def poke(self, name):
-        if name == "log.seal" and self.reel.alive() and self.reel.status()["running"]:
+        if name == "log.seal" and self.running():
             self.reel.process.terminate()
-        if name.startswith("repair.") and not any(h.poll() is None for h in self.helpers):
+        # Not while reel is starting: the helper would take the state from it.
+        if name.startswith("repair.") and not any(h.poll() is None for h in self.helpers) and self.running():
             self.damage()
         self.change()
+
+    def running(self):
+        return self.reel.alive() and self.reel.status()["running"]
 
     def damage(self):
         try:

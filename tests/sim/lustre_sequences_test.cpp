@@ -226,6 +226,28 @@ TEST(LustreSequence, D17b_MigratedFilesAndDirectories) {
 TEST(LustreSequence, D17c_ASymlinkRenamedAcrossMdtsIsLoggedAsMigrt) {
   ends_equal("mkdir A; mkdir B; symlink A/s text", "mvmigrate A/s B/t; symlink A/s other");
 }
+TEST(LustreSequence, D17d_HardLinksElsewhereGetTheNewFidWithoutARecord) {
+  ends_equal("mkdir A; mkdir B; create A/f x; ln A/f B/g; ln A/f h", "migrate A/f; write h y");
+}
+// Every look of a batch says ESTALE or ENOENT.
+TEST(LustreSequence, Bad_ObjectsThatAreAllGoneWhenTheirRecordsCome) {
+  std::string sequence;
+  for (int i = 0; i < 50; ++i) {
+    std::string n = std::to_string(i);
+    sequence += "mkdir D" + n + "; create D" + n + "/f x; ln D" + n + "/f g" + n + "; chmod 600 g" + n + "; mv D" + n + "/f h" + n + "; rm g" + n +
+                "; rm h" + n + "; rmdir D" + n + ";";
+  }
+  for (size_t mdts = 1; mdts <= 3; ++mdts) {
+    Player player(mdts, mdts);
+    player.start();
+    ASSERT_EQ(player.settle(), "");
+    player.lustre.run(sequence);
+    ASSERT_EQ(player.settle(), "");
+    ASSERT_EQ(player.replay(), "");
+  }
+}
+// A record that somebody looked at an attribute is the last of that object until the next clear.
+TEST(LustreSequence, C4_AnAclThatChangesBehindARecordOfReading) { ends_equal("create f x; setfacl f one", "hiddenacl f two"); }
 TEST(LustreSequence, D18a_AnotherTypeUnderTheSameName) {
   ends_equal("create a x; mkdir b; symlink c t", "rm a; mkdir a; rmdir b; symlink b a; rm c; create c y; create a/f z");
 }

@@ -113,6 +113,23 @@ void LustreWorld::rename(const Place& from, const Place& to) {
   append(to.ino ? replaced.mdt : mdt_of(to.dir), std::move(owned));
 }
 
+// All further links of an object lead to another one; no record tells.
+void LustreWorld::relink(uint64_t from, uint64_t to) {
+  std::vector<uint64_t> dirs{world.source_root};
+  for (size_t i = 0; i < dirs.size(); ++i) {
+    auto entries = world.fs.find(dirs[i])->entries;
+    for (const auto& [name, ino] : entries) {
+      if (world.fs.find(ino)->type == FileType::directory) dirs.push_back(ino);
+      if (ino != from) continue;
+      Node& dir = *world.fs.find(dirs[i]);
+      Time mtime = dir.mtime;
+      must(world.fs.unlink(dirs[i], name), "migrate");
+      must(world.fs.link(to, dirs[i], name), "migrate");
+      dir.mtime = mtime;
+    }
+  }
+}
+
 // One record, with the two parents exchanged; the object has a new FID afterwards.
 void LustreWorld::migrate(const Place& from, const Place& to) {
   OwnedRecord owned;
@@ -133,6 +150,7 @@ void LustreWorld::migrate(const Place& from, const Place& to) {
   for (const auto& [name, child] : old.entries) must(world.fs.rename(from.ino, name, ino, name, false), "migrate");
   must(old.type == FileType::directory ? world.fs.rmdir(from.dir, from.name) : world.fs.unlink(from.dir, from.name), "migrate");
   if (in_place) must(world.fs.rename(to.dir, "\x01", to.dir, to.name, false), "migrate");
+  relink(from.ino, ino);
   Node& made = *world.fs.find(ino);
   made.data = old.data;
   made.xattrs = old.xattrs;
@@ -192,6 +210,10 @@ void LustreWorld::execute(const std::vector<std::string>& words) {
     node.mtime = {std::stoll(words[2]), static_cast<uint32_t>(std::stoul(words[3]))};
     type = RecordType::mtime;
     flags = kSetTimes;
+  } else if (verb == "hiddenacl") {
+    log_object(RecordType::gxatr, at.ino, 0);
+    node.xattrs["system.posix_acl_access"] = words[2];
+    return world.fs.touch(at.ino);
   } else if (verb == "setx" || verb == "setfacl") {
     bool acl = verb == "setfacl";
     node.xattrs[acl ? "system.posix_acl_access" : words[2]] = acl ? words[2] : words.size() > 3 ? words[3] : "";

@@ -19,7 +19,8 @@ class LustreWorld {
   // Commands with ';' or newlines between them; paths are relative to the source:
   //   mkdir P · create P TEXT · write P TEXT · truncate P · rm P · rmdir P · mv A B · ln A B · symlink P TEXT ·
   //   mkfifo P · chmod MODE P · chown UID P · utime P SECONDS NANOSECONDS · setx P NAME VALUE · rmx P NAME ·
-  //   setfacl P VALUE (only a CTIME) · migrate P (a new FID) · mvmigrate A B (a rename that is logged as MIGRT)
+  //   setfacl P VALUE (only a CTIME) · hiddenacl P VALUE (hidden by a GXATR that comes before it) ·
+  //   migrate P (a new FID, also at its other links) · mvmigrate A B (a rename that is logged as MIGRT)
   void run(const std::string& commands);
 
   World world;
@@ -42,6 +43,7 @@ class LustreWorld {
   void remove(const Place& place, bool is_dir);
   void rename(const Place& from, const Place& to);
   void migrate(const Place& from, const Place& to);
+  void relink(uint64_t from, uint64_t to);
   Place place(const std::string& path);
   Before before(uint64_t ino);
   size_t mdt_of(uint64_t ino);

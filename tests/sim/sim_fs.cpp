@@ -17,8 +17,12 @@ Node* SimFs::find(uint64_t ino) {
   auto at = nodes_.find(ino);
   return at == nodes_.end() ? nullptr : &at->second;
 }
-const Node* SimFs::find(uint64_t ino) const { return const_cast<SimFs*>(this)->find(ino); }
-Fid SimFs::fid(uint64_t ino) const { return {ino, nodes_.at(ino).generation, 0}; }
+const Node* SimFs::find(uint64_t ino) const {
+  return const_cast<SimFs*>(this)->find(ino);
+}
+Fid SimFs::fid(uint64_t ino) const {
+  return {ino, nodes_.at(ino).generation, 0};
+}
 Node* SimFs::find(const Fid& fid) {
   Node* node = find(fid.seq);
   return node && node->generation == fid.oid ? node : nullptr;
@@ -45,11 +49,18 @@ Attributes SimFs::attributes(const Node& node) const {
   return attributes;
 }
 
-Time SimFs::now() { return {++clock_, 0}; }
-void SimFs::changed(uint64_t ino) { nodes_.at(ino).ctime = now(); }
-void SimFs::dir_changed(uint64_t dir) { nodes_.at(dir).mtime = nodes_.at(dir).ctime = now(); }
+Time SimFs::now() {
+  return {now_s, ++ticks_};
+}
+void SimFs::changed(uint64_t ino) {
+  nodes_.at(ino).ctime = now();
+}
+void SimFs::dir_changed(uint64_t dir) {
+  nodes_.at(dir).mtime = nodes_.at(dir).ctime = now();
+}
 
-int SimFs::create(uint64_t dir, const std::string& name, FileType type, uint32_t mode, uint64_t* ino) {
+int SimFs::create(uint64_t dir, const std::string& name, FileType type, uint32_t mode,
+                  uint64_t* ino) {
   Node* parent = find(dir);
   if (!parent || parent->type != FileType::directory) return ENOENT;
   if (parent->entries.count(name)) return EEXIST;
@@ -88,8 +99,10 @@ int SimFs::link(uint64_t ino, uint64_t dir, const std::string& name) {
 
 void SimFs::drop_link(uint64_t ino) {
   Node& node = nodes_.at(ino);
-  if (node.type == FileType::directory) node.nlink = 0;
-  else --node.nlink;
+  if (node.type == FileType::directory)
+    node.nlink = 0;
+  else
+    --node.nlink;
   if (node.nlink > 0) return changed(ino);
   generations_[ino] = node.generation;
   nodes_.erase(ino);
@@ -118,7 +131,8 @@ int SimFs::rmdir(uint64_t dir, const std::string& name) {
   return 0;
 }
 
-int SimFs::rename(uint64_t from, const std::string& from_name, uint64_t to, const std::string& to_name, bool replace) {
+int SimFs::rename(uint64_t from, const std::string& from_name, uint64_t to,
+                  const std::string& to_name, bool replace) {
   Node* source = find(from);
   Node* target = find(to);
   if (!source || !target || !source->entries.count(from_name)) return ENOENT;
@@ -149,7 +163,8 @@ int SimFs::rename(uint64_t from, const std::string& from_name, uint64_t to, cons
 int SimFs::exchange(uint64_t a, const std::string& a_name, uint64_t b, const std::string& b_name) {
   Node* first = find(a);
   Node* second = find(b);
-  if (!first || !second || !first->entries.count(a_name) || !second->entries.count(b_name)) return ENOENT;
+  if (!first || !second || !first->entries.count(a_name) || !second->entries.count(b_name))
+    return ENOENT;
   uint64_t one = first->entries[a_name];
   uint64_t two = second->entries[b_name];
   if (one == two) return 0;
@@ -170,11 +185,19 @@ void SimFs::write(uint64_t ino, const std::string& data) {
   Node& node = nodes_.at(ino);
   node.data = data;
   node.mtime = now();
+  node.written_s = now_s;
   changed(ino);
 }
 
-std::string compare(const SimFs& source, uint64_t source_root, const SimFs& target, uint64_t target_root,
-                    const mirror::ExcludeFn& exclude, bool extras_left_out, std::string* path) {
+void SimFs::lose_writes(int64_t from_s, const std::function<bool()>& lost) {
+  for (auto& [ino, node] : nodes_)
+    if (node.type == FileType::regular && node.written_s >= from_s && !node.data.empty() && lost())
+      node.data.back() ^= 1;
+}
+
+std::string compare(const SimFs& source, uint64_t source_root, const SimFs& target,
+                    uint64_t target_root, const mirror::ExcludeFn& exclude, bool extras_left_out,
+                    std::string* path) {
   struct Pair {
     uint64_t a, b;
     std::string path;
@@ -191,8 +214,10 @@ std::string compare(const SimFs& source, uint64_t source_root, const SimFs& targ
     const Node& a = *source.find(pair.a);
     const Node& b = *target.find(pair.b);
     if (a.type != b.type) return differs(pair.path, "type");
-    if (!there.emplace(pair.a, pair.b).second && there[pair.a] != pair.b) return differs(pair.path, "hard links");
-    if (!back.emplace(pair.b, pair.a).second && back[pair.b] != pair.a) return differs(pair.path, "hard links");
+    if (!there.emplace(pair.a, pair.b).second && there[pair.a] != pair.b)
+      return differs(pair.path, "hard links");
+    if (!back.emplace(pair.b, pair.a).second && back[pair.b] != pair.a)
+      return differs(pair.path, "hard links");
     if (a.mode != b.mode) return differs(pair.path, "mode");
     if (a.uid != b.uid || a.gid != b.gid) return differs(pair.path, "owner");
     if (a.mtime != b.mtime) return differs(pair.path, "mtime");
@@ -212,8 +237,10 @@ std::string compare(const SimFs& source, uint64_t source_root, const SimFs& targ
       if (pair.path.empty() && name == ".reel") continue;
       auto wanted = a.entries.find(name);
       if (wanted != a.entries.end() && !left_out(name, wanted->second)) continue;
-      // What somebody put there under a name that the filter leaves out is not the mirror's to touch.
-      bool theirs = extras_left_out && exclude && exclude(prefix + name, target.find(ino)->type == FileType::directory);
+      // What somebody put there under a name that the filter leaves out is not the mirror's to
+      // touch.
+      bool theirs = extras_left_out && exclude &&
+                    exclude(prefix + name, target.find(ino)->type == FileType::directory);
       if (!theirs) return differs(prefix + name, "extra");
     }
   }

@@ -25,6 +25,7 @@ struct Node {
   uint32_t mode = 0, uid = 0, gid = 0, nlink = 0;
   Time mtime, ctime;
   std::string data;  // contents, or the text of a symlink
+  int64_t written_s = 0;  // when contents were last written
   std::map<std::string, std::string> xattrs;
   std::map<std::string, uint64_t> entries;
   uint64_t parent = 0;  // of a directory
@@ -52,6 +53,10 @@ class SimFs {
   void write(uint64_t ino, const std::string& data);
   void touch(uint64_t ino) { changed(ino); }  // ctime
   Time now();
+  // A crash: of files whose contents were written from here on, some have others, and all else as it was.
+  void lose_writes(int64_t from_s, const std::function<bool()>& lost);
+
+  int64_t now_s = 1000;  // what a clock says
 
  private:
   void changed(uint64_t ino);
@@ -61,7 +66,7 @@ class SimFs {
   std::map<uint64_t, Node> nodes_;
   std::map<uint64_t, uint32_t> generations_;  // of freed numbers
   uint64_t next_ino_ = 10;
-  int64_t clock_ = 1000;
+  uint32_t ticks_ = 0;
 };
 
 // "" when equal, else what differs first; `path` gets its path. Leaves out ".reel" at the target's root, and of

@@ -50,6 +50,7 @@ struct Run {
   std::unique_ptr<Engine> engine;
   int crashes = 0;
   bool tampered = false;
+  bool starts_again = false;  // the engine, after an error
 
   explicit Run(uint64_t seed) : world(seed) {}
 
@@ -70,13 +71,27 @@ struct Run {
     if (kTrace) hooks.planned = print_plan;
     EngineOptions options;
     options.batch_changes = 5 + world.pick(60);
+    options.scan_changes = 5 + world.pick(options.batch_changes);
     options.boot_id = world.boot;
+    options.written_back_s = World::kWrittenBackSeconds;
     engine = std::make_unique<Engine>(*store, *source, feed.get(), pool, std::move(hooks), options);
   }
   Status start_engine() {
     boot_engine();
     TRY(engine->start());
     return engine->set_filter(world.filter_text);
+  }
+
+  // An error may be all there is to see of a target that was torn away and is back.
+  void failed() {
+    engine->release_target();
+    starts_again = world.pick(2) == 0;
+    if (world.pick(2)) starts_again ? world.write_back_failed() : tear();
+    if (!starts_again) engine.reset();
+  }
+  void tear() {
+    world.write_back_failed();
+    ++world.target_mount;
   }
 
   // One step of the mirror, started anew after a crash or an error.
@@ -87,7 +102,15 @@ struct Run {
         if (!start_engine()) engine.reset();
         return;
       }
+      if (starts_again) {
+        if (engine->start()) starts_again = false;
+        return;
+      }
       world.now_s += static_cast<int64_t>(world.pick(8));
+      if (world.chance() < world.faults.torn) {
+        failed();
+        return;
+      }
       Result<bool> worked = engine->step();
       if (kTrace) {
         std::printf("after: scans %llu\n", static_cast<unsigned long long>(engine->progress().scans_pending));
@@ -96,13 +119,15 @@ struct Run {
         if (!worked) std::printf("step: %s\n", worked.error().text().c_str());
         for (const std::string& text : engine->progress().trouble_texts) std::printf("  trouble %s\n", text.c_str());
       }
-      if (!worked) engine.reset();
+      if (!worked) failed();
     } catch (const Crash&) {
       ++crashes;
       if (kTrace) std::printf("crash\n");
       engine.reset();
+      if (std::exchange(starts_again, false)) ++world.target_mount;
       if (world.pick(3) == 0) world.machine_died();
       else world.process_died();
+      if (world.chance() < world.faults.torn) tear();
     }
   }
 
@@ -135,6 +160,8 @@ struct Run {
       world.now_s += 400;
       if (!engine)
         if (Status started = start_engine(); !started) return "start: " + started.error().text();
+      if (std::exchange(starts_again, false))
+        if (Status started = engine->start(); !started) return "start again: " + started.error().text();
       Result<bool> worked = engine->step();
       if (!worked) return "step: " + worked.error().text();
       Progress progress = engine->progress();
@@ -170,7 +197,7 @@ bool is_kept(char what) {
 void keep_only(Faults& faults) {
   if (!is_kept('c')) faults.crash = 0;
   if (!is_kept('s')) faults.source_error = 0;
-  if (!is_kept('t')) faults.target_error = 0;
+  if (!is_kept('t')) faults.target_error = faults.torn = 0;
   if (!is_kept('m')) faults.move_under_feet = 0;
 }
 
@@ -190,13 +217,14 @@ std::string run_seed(uint64_t seed, const Options& options) {
   if (world.filters) world.pick_filter();
   for (uint64_t i = world.pick(60); i > 0; --i) world.random_change();
   world.queue.clear();
-  world.gap("first start");
+  world.gap("first start", kFlagUnwatched);
   world.drain();
   world.commit_log();
   if (options.faults) {
     if (world.pick(2)) world.faults.crash = 0.02 * world.chance();
     if (world.pick(3) == 0) world.faults.source_error = 0.05 * world.chance();
     if (world.pick(3) == 0) world.faults.target_error = 0.1 * world.chance();
+    if (world.pick(3) == 0) world.faults.torn = 0.1 * world.chance();
     world.faults.move_under_feet = 0.2 * world.chance();
     keep_only(world.faults);
   }
@@ -243,7 +271,7 @@ TEST(Simulation, DirectoriesInsideEachOtherAreUntangled) {
   world.fs.create(world.source_root, "outer", FileType::directory, 0755, &outer);
   world.fs.create(outer, "inner", FileType::directory, 0755, &inner);
   world.fs.create(inner, "file", FileType::regular, 0644, &file);
-  world.gap("first start");
+  world.gap("first start", kFlagUnwatched);
   ASSERT_EQ(run.settle(), "");
   world.fs.rename(outer, "inner", world.source_root, "inner", false);
   world.fs.rename(world.source_root, "outer", inner, "outer", false);

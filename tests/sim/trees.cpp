@@ -21,7 +21,7 @@ class SimFile : public File {
   const Fid fid;
 };
 
-class SimSource : public SourceTree {
+class SimSource : public SourceTree, public Readable {
  public:
   explicit SimSource(World& world) : world_(world) {}
   Fid root() const override { return world_.fs.fid(world_.source_root); }
@@ -64,9 +64,11 @@ class SimSource : public SourceTree {
   Result<bool> being_written(File&) override { return false; }
   Result<std::unique_ptr<File>> open(const Fid& fid) override {
     TRY_ASSIGN(Node * node, look(fid));
-    return std::unique_ptr<File>(new SimFile(node->ino, fid));
+    std::unique_ptr<File> file(new SimFile(node->ino, fid));
+    TRY_ASSIGN(file->as_opened, stat(fid));
+    return file;
   }
-  Result<std::string> read(File& file) {
+  Result<std::string> read(File& file) override {
     TRY_ASSIGN(Node * node, look(static_cast<SimFile&>(file).fid));
     std::string data = node->data;
     if (world_.after_read) world_.after_read();
@@ -97,6 +99,7 @@ class SimTarget : public TargetTree {
  public:
   explicit SimTarget(World& world) : world_(world) {}
 
+  std::string mounting() const override { return std::to_string(world_.target_mount); }
   Result<TargetDirPtr> root() override { return TargetDirPtr(std::make_shared<SimDir>(SimFs::kRoot)); }
   Result<TargetDirPtr> open_dir(const TargetDirPtr& parent, const std::string& name) override {
     TRY(trouble());
@@ -160,7 +163,7 @@ class SimTarget : public TargetTree {
   }
   Result<CopyResult> copy(SourceTree& source, File& from, File& to, uint64_t, bool) override {
     TRY(trouble());
-    TRY_ASSIGN(std::string data, static_cast<SimSource&>(source).read(from));
+    TRY_ASSIGN(std::string data, dynamic_cast<Readable&>(source).read(from));
     uint64_t ino = static_cast<SimFile&>(to).ino;
     TRY(act("write", [=](SimFs& fs, bool lose_contents) {
       if (fs.find(ino)) fs.write(ino, lose_contents ? std::string() : data);

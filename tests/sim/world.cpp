@@ -25,18 +25,21 @@ World::World(uint64_t seed) : random(seed) {
 
 void World::push(OwnedRecord record) {
   if (std::getenv("REEL_SIM_TRACE"))
-    std::printf("    record %u target %s %s/%s from %s %s/%s\n", static_cast<unsigned>(record.record.type),
-                to_string(record.record.target).c_str(), to_string(record.record.parent).c_str(), record.name.c_str(),
-                to_string(record.record.source).c_str(), to_string(record.record.source_parent).c_str(),
-                record.source_name.c_str());
+    std::printf("    record %u target %s %s/%s from %s %s/%s\n",
+                static_cast<unsigned>(record.record.type), to_string(record.record.target).c_str(),
+                to_string(record.record.parent).c_str(), record.name.c_str(),
+                to_string(record.record.source).c_str(),
+                to_string(record.record.source_parent).c_str(), record.source_name.c_str());
   // The kernel merges an event into an unread one that looks the same.
   for (const OwnedRecord& old : queue) {
     const Record& a = old.record;
     const Record& b = record.record;
     if (a.type == b.type && a.target == b.target && a.parent == b.parent && a.source == b.source &&
-        a.source_parent == b.source_parent && old.name == record.name && old.source_name == record.source_name)
+        a.source_parent == b.source_parent && old.name == record.name &&
+        old.source_name == record.source_name)
       return;
   }
+  record.record.time = pack_time(static_cast<uint64_t>(now_s), 0);
   queue.push_back(std::move(record));
   if (queue.size() > kQueueMax) {
     queue.clear();
@@ -44,10 +47,12 @@ void World::push(OwnedRecord record) {
   }
 }
 
-void World::gap(const char* why) {
+void World::gap(const char* why, uint16_t flags) {
   if (std::getenv("REEL_SIM_TRACE")) std::printf("    record GAP %s\n", why);
   OwnedRecord record;
   record.record.type = RecordType::gap;
+  record.record.flags |= flags;
+  record.record.time = pack_time(static_cast<uint64_t>(now_s), 0);
   record.name = why;
   queue.push_back(std::move(record));
 }
@@ -105,8 +110,10 @@ std::vector<uint64_t> World::all(FileType type) const {
     if (type == FileType::directory && dir != SimFs::kRoot) found.push_back(dir);
     for (const auto& [name, ino] : fs.find(dir)->entries) {
       const Node& node = *fs.find(ino);
-      if (node.type == FileType::directory) dirs.push_back(ino);
-      else if (type != FileType::directory) found.push_back(ino);
+      if (node.type == FileType::directory)
+        dirs.push_back(ino);
+      else if (type != FileType::directory)
+        found.push_back(ino);
     }
   }
   return found;
@@ -122,11 +129,21 @@ uint64_t World::random_node(FileType type) {
 }
 
 void World::random_change() {
+  fs.now_s = now_s;
   switch (pick(10)) {
-    case 0: case 1: case 2: return create_something();
-    case 3: case 4: return remove_something();
-    case 5: case 6: case 7: return move_something();
-    default: return change_something();
+    case 0:
+    case 1:
+    case 2:
+      return create_something();
+    case 3:
+    case 4:
+      return remove_something();
+    case 5:
+    case 6:
+    case 7:
+      return move_something();
+    default:
+      return change_something();
   }
 }
 
@@ -140,7 +157,9 @@ void World::create_something() {
     if (file && fs.link(file, dir, name) == 0) emit(RecordType::creat, file, dir, name);
     return;
   }
-  FileType type = kind < 4 ? FileType::directory : kind == 4 ? FileType::symlink : FileType::regular;
+  FileType type = kind < 4    ? FileType::directory
+                  : kind == 4 ? FileType::symlink
+                              : FileType::regular;
   if (fs.create(dir, name, type, type == FileType::symlink ? 0777 : 0644, &ino) != 0) return;
   if (type == FileType::symlink) fs.find(ino)->data = "to" + random_name();
   emit(type == FileType::directory ? RecordType::mkdir : RecordType::creat, ino, dir, name);
@@ -192,7 +211,8 @@ void World::move_something() {
   }
   auto there = fs.find(to)->entries.find(to_name);
   bool no_op = there != fs.find(to)->entries.end() && there->second == ino;
-  if (fs.rename(from, from_name, to, to_name, true) == 0 && !no_op) emit_rename(ino, from, from_name, to, to_name);
+  if (fs.rename(from, from_name, to, to_name, true) == 0 && !no_op)
+    emit_rename(ino, from, from_name, to, to_name);
 }
 
 void World::change_something() {
@@ -217,7 +237,8 @@ void World::change_something() {
   emit(type, ino, dir ? ino : node.parent, "");
 }
 
-// Rules on a name wherever it is, on directories of that name, on a path from the top, on a path's end.
+// Rules on a name wherever it is, on directories of that name, on a path from the top, on a path's
+// end.
 void World::pick_filter() {
   uint64_t kind = pick(6);
   std::string name = random_name();
@@ -255,11 +276,21 @@ void World::tamper() {
   ino = target.find(dir)->entries[name];
   bool is_dir = target.find(ino)->type == FileType::directory;
   switch (pick(5)) {
-    case 0: is_dir ? target.rmdir(dir, name) : target.unlink(dir, name); return;
-    case 1: target.rename(dir, name, to, random_name(), true); return;
-    case 2: target.find(ino)->mode ^= 1; return;
-    case 3: target.link(ino, to, random_name()); return;
-    default: if (target.find(ino)->type == FileType::regular) target.write(ino, "somebody's"); return;
+    case 0:
+      is_dir ? target.rmdir(dir, name) : target.unlink(dir, name);
+      return;
+    case 1:
+      target.rename(dir, name, to, random_name(), true);
+      return;
+    case 2:
+      target.find(ino)->mode ^= 1;
+      return;
+    case 3:
+      target.link(ino, to, random_name());
+      return;
+    default:
+      if (target.find(ino)->type == FileType::regular) target.write(ino, "somebody's");
+      return;
   }
 }
 
@@ -270,7 +301,7 @@ void World::maybe_crash() {
 void World::process_died() {
   if (chance() < 0.3) {  // the holder too: what was queued is lost
     queue.clear();
-    gap("holder gone");
+    gap("holder gone", kFlagUnwatched);
   }
   drain();
 }
@@ -286,22 +317,28 @@ void World::write_back_failed() {
 
 void World::machine_died() {
   write_back_failed();
+  fs.lose_writes(now_s - kWrittenBackSeconds + 1, [this] { return chance() < 0.5; });
   size_t written = since_durable.empty() ? 0 : pick(since_durable.size() + 1);
   rows = rows_durable;
   for (size_t i = 0; i < written; ++i)
     for (const auto& item : since_durable[i].items) {
-      if (item.value) rows[item.key] = *item.value;
-      else rows.erase(item.key);
+      if (item.value)
+        rows[item.key] = *item.value;
+      else
+        rows.erase(item.key);
     }
   rows_durable = rows;
   since_durable.clear();
   queue.clear();
-  for (Stream& stream : streams) stream.log.resize(stream.durable + pick(stream.log.size() - stream.durable + 1));
+  for (Stream& stream : streams)
+    stream.log.resize(stream.durable + pick(stream.log.size() - stream.durable + 1));
   boot += "+";
   // A stream may begin again at an index that it had before: each has to say so.
   for (Stream& stream : streams) {
     OwnedRecord record;
     record.record.type = RecordType::gap;
+    record.record.flags |= kFlagUnwatched;
+    record.record.time = pack_time(static_cast<uint64_t>(now_s), 0);
     record.name = "reboot";
     stream.log.push_back(std::move(record));
     stream.log.back().record.index = stream.log.size();

@@ -6,7 +6,8 @@
 // Fault model. At every call of the target and at every write of the store the process may die
 // (Crash is thrown): what was done stays. Or the machine dies: the target falls back to its last
 // sync() plus a prefix of what came after, of which contents may be missing; the store to its last
-// durable write plus a prefix of the later ones; the log loses an end and begins again with a GAP.
+// durable write plus a prefix of the later ones; the log loses an end and begins again with a GAP; of the
+// source's files some that were written lately lose contents, and no time tells.
 // Calls of source and target may fail with EIO, EACCES, ENOSPC, ESTALE. The event queue may
 // overflow (GAP), and merges equal events while they are unread.
 #pragma once
@@ -28,6 +29,7 @@ struct OwnedRecord {
 
 struct Faults {
   double source_error = 0, target_error = 0, crash = 0, move_under_feet = 0;
+  double torn = 0;  // a step that fails at its beginning, a target that was torn away
 };
 
 class World {
@@ -42,7 +44,7 @@ class World {
   void commit_log();
   log::Position log_end() const;
   void split_log(size_t streams);  // before anything is in it
-  void gap(const char* why);
+  void gap(const char* why, uint16_t flags = 0);
   void process_died();   // perhaps with the holder
   void machine_died();
   void write_back_failed();  // of the target: of what was not synced any part may be gone
@@ -66,8 +68,10 @@ class World {
     size_t durable = 0;            // records that a crash of the machine leaves
   };
   std::vector<Stream> streams{{"local", {}, 0}};
+  static constexpr int64_t kWrittenBackSeconds = 20;
   int64_t now_s = 1000000;
   std::string boot = "boot-1";
+  int target_mount = 1;
 
   SimFs target, target_durable;
   std::vector<std::function<void(SimFs&, bool lose_contents)>> since_sync;
@@ -92,6 +96,13 @@ class World {
   void move_something();
   void change_something();
   std::vector<uint64_t> all(FileType type) const;
+};
+
+// What a source that sim_target() copies from must be, too.
+class Readable {
+ public:
+  virtual ~Readable() = default;
+  virtual Result<std::string> read(mirror::File& file) = 0;
 };
 
 std::unique_ptr<mirror::SourceTree> sim_source(World& world);

@@ -10,6 +10,8 @@
 namespace reel::trace {
 namespace {
 
+constexpr int kMostLinks = 40;  // the kernel's own limit
+
 FileKind kind_of(uint32_t mode) {
   switch (mode & S_IFMT) {
     case S_IFREG:
@@ -113,9 +115,14 @@ Status InitialState::first_use(const std::string& path, const Raw& raw, const Ev
   if (is_link) {
     TRY(write_link(path, now, text));
     if (!follows_links(event)) return ok();
-    // What it leads to is a name of its own.
-    std::string target = text.starts_with('/') ? text : path.substr(0, path.rfind('/') + 1) + text;
-    if (!seen_.insert(target).second || is_ours(target) || is_virtual(target)) return ok();
+    // What it leads to is a name of its own, and may be another symlink.
+    std::string target = path;
+    for (int links = 0; is_link && links < kMostLinks; ++links) {
+      target = text.starts_with('/') ? text : target.substr(0, target.rfind('/') + 1) + text;
+      if (!seen_.insert(target).second || is_ours(target) || is_virtual(target)) return ok();
+      is_link = surroundings_.look(target, now, text) && S_ISLNK(now.mode);
+      if (is_link) TRY(write_link(target, now, text));
+    }
     const wire::Object* object = raw.before ? &*raw.before : raw.object ? &*raw.object : nullptr;
     if (object) return write(target, object->links == 0 ? nullptr : object, Known::before);
     there = surroundings_.look(target, now, text);

@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""How near a replay's elapsed time comes to the program's own, by storage, workload and mode.
+
+For each cell: the program is recorded once on that storage; then, in turns, the bare program and a
+replay in each mode run there, each in an empty directory after a sync. Printed: the bare program's
+median and its variation (standard deviation / mean), how much longer the recorded run took (from its first call to
+its last), and of each mode the median's error against the bare program.
+Throttled storage is a loop device over tmpfs in a cgroup (v1, blkio): root. Example:
+
+    replay_bench.py --reel build/release/src/cli/reel --storage tmpfs,ext4-20M --workload untar,fsync --rounds 5
+"""
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+BLKIO = "/sys/fs/cgroup/blkio/reel-bench"
+MODES = ("afap", "timed", "think", "resource")
+
+FSYNC = """
+import os, threading
+def work(n):
+    fd = os.open(f"f{n}", os.O_CREAT | os.O_WRONLY)
+    for i in range(120):
+        os.write(fd, b"x" * 65536)
+        if i % 4 == 3: os.fsync(fd)
+        sum(range(20000))
+    os.close(fd)
+threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+for t in threads: t.start()
+for t in threads: t.join()
+"""
+
+SQLITE = """
+import sqlite3
+db = sqlite3.connect("data.db")
+db.execute("pragma journal_mode=wal")
+db.execute("pragma synchronous=full")
+db.execute("create table t(a integer primary key, b text)")
+for i in range(1500):
+    with db: db.execute("insert into t(b) values (?)", ("x" * 500,))
+db.close()
+"""
+
+
+def untar(inputs):
+    for i in range(12000):
+        os.makedirs(f"{inputs}/src/d{i % 40}", exist_ok=True)
+        with open(f"{inputs}/src/d{i % 40}/f{i}", "w") as f:
+            f.write("line\n" * 800)
+    subprocess.run(["tar", "-C", inputs, "-cf", f"{inputs}/src.tar", "src"], check=True)
+    return ["tar", "-xf", f"{inputs}/src.tar"]
+
+
+def python_program(text):
+    def make(inputs):
+        with open(f"{inputs}/program.py", "w") as f:
+            f.write(text)
+        return [sys.executable, "-S", f"{inputs}/program.py"]
+    return make
+
+
+WORKLOADS = {"untar": untar, "fsync": python_program(FSYNC), "sqlite": python_program(SQLITE)}
+
+
+class Storage:
+    """A mounted directory."""
+
+    def __init__(self, name):
+        self.name, self.loop = name, None
+        self.top = tempfile.mkdtemp(prefix="reel-bench-")
+        self.dir = self.top + "/mnt"
+        os.mkdir(self.dir)
+
+    def __enter__(self):
+        kind, _, limit = self.name.partition("-")
+        if kind == "tmpfs":
+            subprocess.run(["mount", "-t", "tmpfs", "tmpfs", self.dir], check=True)
+            return self
+        os.mkdir(self.top + "/back")
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", self.top + "/back"], check=True)
+        image = self.top + "/back/image"
+        subprocess.run(["truncate", "-s", "1G", image], check=True)
+        subprocess.run(["mkfs." + kind, "-q", image], check=True)
+        self.loop = subprocess.run(["losetup", "--direct-io=off", "-f", "--show", image], check=True, capture_output=True, text=True).stdout.strip()
+        subprocess.run(["mount", self.loop, self.dir], check=True)
+        self.limit(limit)
+        return self
+
+    def limit(self, text):
+        if not text:
+            return
+        os.makedirs(BLKIO, exist_ok=True)
+        device = os.stat(self.loop).st_rdev
+        number = f"{os.major(device)}:{os.minor(device)}"
+        what, value = ("iops", text[:-4]) if text.endswith("iops") else ("bps", str(int(text[:-1]) << 20))
+        for way in ("read", "write"):
+            with open(f"{BLKIO}/blkio.throttle.{way}_{what}_device", "w") as f:
+                f.write(f"{number} {value}")
+        with open(f"{BLKIO}/cgroup.procs", "w") as f:
+            f.write(str(os.getpid()))
+
+    def __exit__(self, *_):
+        if self.loop:
+            with open("/sys/fs/cgroup/blkio/cgroup.procs", "w") as f:
+                f.write(str(os.getpid()))
+        subprocess.run(["umount", self.dir], check=False)
+        if self.loop:
+            subprocess.run(["losetup", "-d", self.loop], check=False)
+            subprocess.run(["umount", self.top + "/back"], check=False)
+        shutil.rmtree(self.top, ignore_errors=True)
+
+
+def fresh(storage):
+    work = f"{storage.dir}/run"
+    shutil.rmtree(work, ignore_errors=True)
+    os.mkdir(work)
+    os.sync()
+    return work
+
+
+def rest():
+    """Nothing is on its way to the device, and a throttle has its full budget."""
+    os.sync()
+    time.sleep(0.3)
+
+
+def bare(command, storage):
+    work = fresh(storage)
+    rest()
+    begin = time.monotonic()
+    subprocess.run(command, cwd=work, check=True)
+    return time.monotonic() - begin
+
+
+def replayed(reel, log, mode, storage):
+    work = fresh(storage)
+    subprocess.run([reel, "replay", log, "--into", work, "--prepare-only"], check=True)
+    rest()
+    result = subprocess.run([reel, "replay", log, "--into", work, "--no-prepare", "--mode", mode, "--json"], capture_output=True, text=True)
+    report = json.loads(result.stdout)
+    return report["replay_ns"] / 1e9, report["different"]
+
+
+def cell(options, storage, workload):
+    with tempfile.TemporaryDirectory(prefix="reel-bench-in-") as inputs:
+        command = WORKLOADS[workload](inputs)
+        bare(command, storage)  # warms the program itself
+        rest()
+        subprocess.run([options.reel, "record", "-q", "--via", options.via, "-o", f"{inputs}/log", "--", *command], cwd=fresh(storage), check=True)
+        own, modes, different = [], {mode: [] for mode in MODES}, 0
+        told = subprocess.run([options.reel, "report", "--json", f"{inputs}/log"], check=True, capture_output=True)
+        recorded = json.loads(told.stdout)["elapsed_ns"] / 1e9
+        for _ in range(options.rounds):
+            own.append(bare(command, storage))
+            for mode in MODES:
+                seconds, differ = replayed(options.reel, f"{inputs}/log", mode, storage)
+                modes[mode].append(seconds)
+                different += differ
+    median = statistics.median(own)
+    variation = statistics.stdev(own) / statistics.mean(own) if len(own) > 1 else 0
+    errors = "".join(f" {(statistics.median(modes[m]) / median - 1) * 100:+8.1f}" for m in MODES)
+    print(f"{storage.name:12} {workload:8} {median:8.3f} {variation * 100:6.1f} {(recorded / median - 1) * 100:+10.1f} {errors}   {different}", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--reel", required=True)
+    parser.add_argument("--via", default="preload")
+    parser.add_argument("--storage", default="tmpfs,ext4-20M,xfs-300iops")
+    parser.add_argument("--workload", default=",".join(WORKLOADS))
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    options.reel = os.path.abspath(options.reel)
+    print(f"{'storage':12} {'workload':8} {'bare s':>8} {'var %':>6} {'recorded %':>10} " + "".join(f" {m + ' %':>8}" for m in MODES) + "   results that differ")
+    for name in options.storage.split(","):
+        with Storage(name) as storage:
+            for workload in options.workload.split(","):
+                cell(options, storage, workload)
+
+
+if __name__ == "__main__":
+    main()

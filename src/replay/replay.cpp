@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From a log to the report of its replay.
+#include "replay/replay.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "replay/changelog.h"
+#include "replay/prepare.h"
+#include "replay/retrace.h"
+
+namespace reel::replay {
+namespace {
+
+Status drop_caches() {
+  ::sync();
+  int fd = ::open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return Error::from_errno(errno, "--cold: /proc/sys/vm/drop_caches (needs root)");
+  bool written = ::write(fd, "3", 1) == 1;
+  int reason = errno;
+  ::close(fd);
+  return written ? ok() : Status(Error::from_errno(reason, "--cold: drop caches"));
+}
+
+class Replay {
+ public:
+  Replay(Env& env, const Options& options, const std::atomic<bool>& stop, const Tell& tell)
+      : env_(env), options_(options), stop_(stop), tell_(tell) {
+    tops_.push_back(options.into);
+    for (const auto& [from, to] : options.maps) {
+      tops_.push_back(to);
+      plan_options_.mapped.push_back(from);
+    }
+    plan_options_.strict = options.mode == Mode::resource;
+  }
+
+  Result<Fidelity> run() {
+    if (trace::is_trace(env_, options_.log)) {
+      TRY_ASSIGN(trace_, trace::load(env_, options_.log));
+    } else {
+      bool computes = options_.mode == Mode::think || options_.mode == Mode::resource;
+      if (computes)
+        return Error(Code::invalid,
+                     "replay: a changelog tells of no computing; its modes are afap and timed");
+      TRY_ASSIGN(trace_, trace_of_changelog(env_, options_.log, options_.default_size));
+    }
+    TRY_ASSIGN(plan_, make_plan(trace_, plan_options_));
+    TRY_ASSIGN(bool prepares, decide());
+    Fidelity fidelity;
+    fidelity.incomplete = trace_.incomplete();
+    for (uint64_t loop = 1; loop <= options_.loops && !stop_; ++loop) {
+      if (prepares) {
+        if (loop > 1) {
+          for (const std::string& top : tops_) TRY(empty_out(top));
+        }
+        TRY_ASSIGN(prepared_, prepare(plan_, tops_));
+      }
+      fidelity.troubles = prepared_.troubles;
+      if (options_.prepare == Prepare::only) return fidelity;
+      if (options_.cold) TRY(drop_caches());
+      TRY_ASSIGN(fidelity, once(loop));
+      tell_(loop, fidelity);
+      if (fidelity.stopped || !fidelity.stalled.empty()) break;
+    }
+    return fidelity;
+  }
+
+ private:
+  Result<bool> decide() const {
+    if (options_.prepare == Prepare::no) {
+      if (options_.loops > 1)
+        return Error(Code::invalid,
+                     "replay: --loop needs a state that it may make anew; leave out --no-prepare");
+      return false;
+    }
+    bool asked = options_.prepare != Prepare::when_empty || options_.loops > 1;
+    for (const std::string& top : tops_) {
+      TRY_ASSIGN(bool empty, is_empty(top));
+      if (empty) continue;
+      if (asked)
+        return Error(Code::conflict,
+                     "replay: " + top +
+                         " is not empty; the initial state is made in an empty directory only");
+      return false;
+    }
+    return true;
+  }
+
+  Result<Fidelity> once(uint64_t loop) {
+    TRY_ASSIGN(std::unique_ptr<World> world, World::open(plan_, tops_));
+    PlayOptions play_options;
+    play_options.pace = options_.mode == Mode::afap    ? Pace::none
+                        : options_.mode == Mode::timed ? Pace::timed
+                                                       : Pace::gaps;
+    play_options.scale = options_.scale;
+    play_options.stall_s = options_.stall_s;
+    TRY_ASSIGN(Played played, play(trace_, plan_, *world, play_options, stop_));
+    world.reset();
+    Fidelity fidelity = compare(trace_, plan_, played, options_.differences);
+    fidelity.troubles = prepared_.troubles;
+    if (!options_.retrace.empty()) {
+      std::string dir =
+          options_.loops > 1 ? options_.retrace + "." + std::to_string(loop) : options_.retrace;
+      TRY(write_retrace(env_, dir, trace_, plan_, played));
+      TRY_ASSIGN(trace::Trace retrace, trace::load(env_, dir));
+      fidelity.retrace = text_of(compare_traces(trace_, retrace));
+    }
+    return fidelity;
+  }
+
+  Env& env_;
+  const Options& options_;
+  const std::atomic<bool>& stop_;
+  const Tell& tell_;
+  std::vector<std::string> tops_;
+  PlanOptions plan_options_;
+  trace::Trace trace_;
+  Plan plan_;
+  Prepared prepared_;
+};
+
+}  // namespace
+
+Result<Fidelity> replay(Env& env, const Options& options, const std::atomic<bool>& stop,
+                        const Tell& tell) {
+  return Replay(env, options, stop, tell).run();
+}
+
+}  // namespace reel::replay

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Replays of small traces made by hand: where things land, what is told, how it stops.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <chrono>
+#include <fstream>
+#include <thread>
+
+#include "../trace/synthetic.h"
+#include "../trace/temp_dir.h"
+#include "replay/pacing.h"
+#include "replay/plan.h"
+#include "replay/replay.h"
+#include "replay/retrace.h"
+
+namespace reel::replay {
+namespace {
+
+using trace::Event;
+using trace::Op;
+using trace::Synthetic;
+
+constexpr uint64_t kMillisecond = 1'000'000;
+
+class Replayed : public ::testing::Test {
+ protected:
+  Replayed() {
+    options_.log = dir_.at("log");
+    options_.into = dir_.at("into");
+  }
+  Result<Fidelity> run() {
+    return replay(Env::posix(), options_, stop_, [this](uint64_t, const Fidelity&) { ++loops_; });
+  }
+  Fidelity good() {
+    Result<Fidelity> made = run();
+    if (!made) throw std::runtime_error(made.error().text());
+    EXPECT_EQ(made->different, 0u) << text_of(*made);
+    return *std::move(made);
+  }
+  bool there(const std::string& path) { return ::access(dir_.at(path).c_str(), F_OK) == 0; }
+
+  trace::TempDir dir_;
+  Options options_;
+  std::atomic<bool> stop_{false};
+  int loops_ = 0;
+};
+
+void write_file(Synthetic& trace, uint32_t thread, const std::string& path, uint64_t bytes,
+                uint64_t gap = 1000) {
+  trace.file(path, FileKind::absent);
+  trace::Descriptor fd = trace.open(thread, path, O_CREAT | O_WRONLY, 0644, 3, gap);
+  trace.on_fd(thread, Op::write, fd, 0, bytes, static_cast<int64_t>(bytes));
+  trace.on_fd(thread, Op::close, fd, 0, 0, 0);
+}
+
+TEST_F(Replayed, RecordedPathsLandBelowInto) {
+  Synthetic trace(options_.log);
+  write_file(trace, trace.process(), "/some/where/f", 5);
+  trace.finish();
+  Fidelity made = good();
+  EXPECT_EQ(made.played, 3u);
+  EXPECT_EQ(std::filesystem::file_size(dir_.at("into/some/where/f")), 5u);
+}
+
+TEST_F(Replayed, MapsLandElsewhere) {
+  Synthetic trace(options_.log);
+  uint32_t thread = trace.process();
+  write_file(trace, thread, "/some/where/f", 5);
+  write_file(trace, thread, "/other/g", 6);
+  trace.finish();
+  options_.maps = {{"/some/where", dir_.at("elsewhere")}};
+  good();
+  EXPECT_TRUE(there("elsewhere/f"));
+  EXPECT_TRUE(there("into/other/g"));
+  EXPECT_FALSE(there("into/some"));
+}
+
+TEST_F(Replayed, NoSymlinkLeadsOut) {
+  std::filesystem::create_directories(dir_.at("into"));
+  std::filesystem::create_directories(dir_.at("outside"));
+  std::filesystem::create_symlink(dir_.at("outside"), dir_.at("into/door"));
+  std::filesystem::create_symlink("../../../../../.." + dir_.at("outside"), dir_.at("into/ladder"));
+  std::filesystem::create_symlink(dir_.at("outside/f"), dir_.at("into/window"));
+  Synthetic trace(options_.log);
+  uint32_t thread = trace.process();
+  // The trace knows nothing of the symlinks: somebody put them there.
+  write_file(trace, thread, "/door/f", 5);
+  write_file(trace, thread, "/ladder/f", 5);
+  Event open = Synthetic::make(thread, Op::open, 3);
+  open.path = trace.path("/window");
+  open.flags = O_WRONLY | O_TRUNC | O_CREAT;
+  open.fd2 = {3, 3};
+  trace.call(open);
+  Event chmod = Synthetic::make(thread, Op::chmod, 0);
+  chmod.path = trace.path("/door");
+  chmod.mode = 0777;
+  trace.call(chmod);
+  trace.finish();
+  { std::ofstream(dir_.at("outside/f")) << "untouched"; }
+  ::chmod(dir_.at("outside").c_str(), 0700);
+  options_.prepare = Prepare::no;
+  Result<Fidelity> made = run();
+  ASSERT_TRUE(made) << made.error().text();
+  EXPECT_GT(made->different, 0u);
+  EXPECT_EQ(std::filesystem::file_size(dir_.at("outside/f")), 9u);
+  struct stat s;
+  ASSERT_EQ(::stat(dir_.at("outside").c_str(), &s), 0);
+  EXPECT_EQ(s.st_mode & 0777u, 0700u);
+}
+
+TEST_F(Replayed, TheInitialStateIsMade) {
+  Synthetic trace(options_.log);
+  uint32_t thread = trace.process();
+  trace.file("/a/f", FileKind::file, 12345, 0640);
+  trace::FileState link;
+  link.path = trace.path("/l");
+  link.kind = FileKind::symlink;
+  link.link_text = trace.string(trace::StringKind::link_text, "a/f");
+  trace.file(link);
+  trace::Descriptor fd = trace.open(thread, "/l", O_RDONLY, 0, 3);
+  trace.on_fd(thread, Op::read, fd, 0, 20000, 12345);
+  trace.on_path(thread, Op::rmdir, "/a", -ENOTEMPTY);
+  trace.finish();
+  good();
+  struct stat s;
+  ASSERT_EQ(::stat(dir_.at("into/a/f").c_str(), &s), 0);
+  EXPECT_EQ(s.st_mode & 0777u, 0640u);
+}
+
+TEST_F(Replayed, WhatIsThereIsNotOverwrittenByPreparing) {
+  Synthetic trace(options_.log);
+  write_file(trace, trace.process(), "/f", 5);
+  trace.finish();
+  std::filesystem::create_directories(dir_.at("into/mine"));
+  options_.prepare = Prepare::yes;
+  Result<Fidelity> made = run();
+  ASSERT_FALSE(made);
+  EXPECT_TRUE(made.is(Code::conflict)) << made.error().text();
+  options_.prepare = Prepare::when_empty;
+  good();  // it is played on what is there
+}
+
+TEST_F(Replayed, EachLoopBeginsAnew) {
+  Synthetic trace(options_.log);
+  uint32_t thread = trace.process();
+  trace.file("/d", FileKind::absent);
+  trace.on_path(thread, Op::mkdir, "/d");
+  trace.finish();
+  options_.loops = 3;
+  good();
+  EXPECT_EQ(loops_, 3);
+}
+
+TEST_F(Replayed, ADifferenceIsTold) {
+  Synthetic trace(options_.log);
+  uint32_t thread = trace.process();
+  trace.file("/f", FileKind::file, 1);
+  trace.on_path(thread, Op::stat, "/f");
+  trace.on_path(thread, Op::stat, "/g", -EACCES);
+  trace.finish();
+  std::filesystem::create_directories(dir_.at("into"));
+  options_.prepare = Prepare::no;
+  Result<Fidelity> made = run();
+  ASSERT_TRUE(made) << made.error().text();
+  EXPECT_EQ(made->different, 2u);
+  ASSERT_EQ(made->differences.size(), 2u);
+  EXPECT_EQ(made->differences[0].call, "stat /f");
+  EXPECT_EQ(made->differences[0].replayed, -ENOENT);
+  EXPECT_EQ(made->differences[1].recorded, -EACCES);
+}
+
+// Times are never shorter than asked for; how much longer they are is the machine's.
+TEST_F(Replayed, TimesAndGapsAreKept) {
+  {
+    Synthetic trace(options_.log);
+    uint32_t thread = trace.process();
+    trace.file("/d", FileKind::directory);
+    for (int i = 0; i < 5; ++i) trace.on_path(thread, Op::stat, "/d", 0, 20 * kMillisecond);
+    trace.finish();
+  }
+  for (Mode mode : {Mode::timed, Mode::think, Mode::resource}) {
+    options_.mode = mode;
+    options_.into = dir_.at("into" + std::to_string(static_cast<int>(mode)));
+    EXPECT_GE(good().replay_ns, 80 * kMillisecond);
+  }
+  options_.mode = Mode::timed;
+  options_.scale = 2;
+  options_.into = dir_.at("slow");
+  EXPECT_GE(good().replay_ns, 160 * kMillisecond);
+}
+
+TEST_F(Replayed, WhatRecordingCostIsNotComputing) {
+  Synthetic trace(options_.log);
+  trace.fact("cost_ns", "300");
+  uint32_t thread = trace.process();
+  trace.on_path(thread, Op::stat, "/d", -ENOENT, 1000);
+  trace.on_path(thread, Op::stat, "/d", -ENOENT, 1000);
+  trace.on_path(thread, Op::stat, "/d", -ENOENT, 100);
+  trace.finish();
+  Result<trace::Trace> loaded = trace::load(Env::posix(), options_.log);
+  ASSERT_TRUE(loaded);
+  Result<Plan> plan = make_plan(*loaded, {});
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->threads[0][1].gap_ns, 700u);
+  EXPECT_EQ(plan->threads[0][2].gap_ns, 0u);
+}
+
+TEST_F(Replayed, OneThreadWaitsForWhatAnotherMade) {
+  Synthetic trace(options_.log);
+  uint32_t first = trace.process();
+  uint32_t second = trace.thread_of(first, first);
+  Event made = Synthetic::make(first, Op::clone_thread, 77);
+  made.arg = second;
+  trace.call(made);
+  trace.file("/d", FileKind::absent);
+  trace.on_path(first, Op::mkdir, "/d", 0, 1000, 50 * kMillisecond);
+  trace.set_now(second, trace.now(first));
+  trace.on_path(second, Op::rmdir, "/d");
+  trace.finish();
+  options_.mode = Mode::afap;
+  good();
+  EXPECT_FALSE(there("into/d"));
+}
+
+TEST_F(Replayed, AStopLeavesAReport) {
+  Synthetic trace(options_.log);
+  uint32_t thread = trace.process();
+  trace.file("/d", FileKind::directory);
+  trace.on_path(thread, Op::stat, "/d");
+  trace.on_path(thread, Op::stat, "/d", 0, 600'000 * kMillisecond);
+  trace.finish();
+  options_.mode = Mode::timed;
+  std::thread stopper([this] {
+    while (!there("into/d")) std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    stop_ = true;
+  });
+  uint64_t begin = now_ns();
+  Result<Fidelity> made = run();
+  stopper.join();
+  ASSERT_TRUE(made) << made.error().text();
+  EXPECT_TRUE(made->stopped);
+  EXPECT_LT(made->reached, made->calls);
+  EXPECT_LT(now_ns() - begin, 30'000 * kMillisecond);
+}
+
+// The other end of the fifo was never opened by anybody who was recorded.
+TEST_F(Replayed, WhatWaitsInVainIsGivenUpAndNamed) {
+  Synthetic trace(options_.log);
+  uint32_t thread = trace.process();
+  trace.file("/p", FileKind::fifo);
+  trace.open(thread, "/d/../p", O_RDONLY, 0, 3);
+  trace.open(thread, "/p", O_RDONLY, 0, 4);
+  trace.finish();
+  options_.stall_s = 1;
+  Result<Fidelity> made = run();
+  ASSERT_TRUE(made) << made.error().text();
+  EXPECT_NE(made->stalled.find("thread"), std::string::npos) << made->stalled;
+  EXPECT_LT(made->reached, 2u);
+}
+
+TEST_F(Replayed, TheRetraceIsTheSameTraceWithOtherTimes) {
+  Synthetic trace(options_.log);
+  uint32_t thread = trace.process();
+  write_file(trace, thread, "/a/f", 5000);
+  trace.on_path(thread, Op::unlink, "/a/g", -ENOENT);
+  trace.finish();
+  options_.retrace = dir_.at("retrace");
+  good();
+  Result<trace::Trace> left = trace::load(Env::posix(), options_.log),
+                       right = trace::load(Env::posix(), options_.retrace);
+  ASSERT_TRUE(left && right);
+  EXPECT_EQ(left->events.size(), right->events.size());
+  RetraceDifferences differences = compare_traces(*left, *right);
+  EXPECT_EQ(differences.calls, 4u);
+  EXPECT_EQ(differences.different + differences.missing, 0u) << differences.first;
+  right->events[3].result = 0;
+  EXPECT_EQ(compare_traces(*left, *right).different, 1u);
+  // And it can be replayed itself.
+  options_.log = dir_.at("retrace");
+  options_.into = dir_.at("again");
+  options_.retrace.clear();
+  good();
+}
+
+}  // namespace
+}  // namespace reel::replay
