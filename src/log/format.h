@@ -15,7 +15,9 @@
 namespace reel::log {
 
 inline constexpr uint32_t kVersion = 1;       // of a changelog's segments, and of `users`
-inline constexpr uint32_t kTraceVersion = 2;  // of a trace's: records may have a call extension
+inline constexpr uint32_t kTraceVersion = 3;  // of a trace's: records may have a call extension
+// Of traces in which a record's time was told from the one before, not from its end.
+inline constexpr uint32_t kOldTraceVersion = 2;
 inline constexpr size_t kSegmentHeaderSize = 128;
 inline constexpr size_t kBlockHeaderSize = 80;
 inline constexpr size_t kMaxStreamName = 48;
@@ -53,7 +55,7 @@ struct BlockHeader {
 void encode(const SegmentHeader& header, uint8_t* to);  // kSegmentHeaderSize bytes
 void encode(const BlockHeader& header, uint8_t* to);    // kBlockHeaderSize bytes
 
-// corrupt: these bytes are no header; newer: they are one this version does not understand.
+// corrupt: these bytes are no header; unsupported: of a trace that an older reel made; newer: they are one this version does not understand.
 Result<SegmentHeader> decode_segment_header(const uint8_t* from);
 Result<BlockHeader> decode_block_header(const uint8_t* from);
 

@@ -42,7 +42,7 @@ Result<std::unique_ptr<Segment>> Segment::open(Env& env, const SegmentEntry& ent
   TRY_ASSIGN(size_t have, segment->fill(0, kSegmentHeaderSize, 0));
   if (have >= kSegmentHeaderSize) {
     Result<SegmentHeader> header = decode_segment_header(segment->window_at(0));
-    if (header.is(Code::newer)) return std::move(header).error().with(entry.path);
+    if (header.is(Code::newer) || header.is(Code::unsupported)) return std::move(header).error().with(entry.path);
     if (header) {
       segment->salt_ = header->salt;
       segment->header_ = *std::move(header);

@@ -4,12 +4,11 @@
 //   INDEX TTNAME HH:MM:SS.nnnnnnnnn YYYY.MM.DD 0xFLAGS t=[FID] [j=JOBID] [ef=0xX [u=UID:GID]
 //   [nid=NID] [m=rwx] [x=XATTR]] [p=[FID]] [NAME] [s=[FID] sp=[FID] OLDNAME]
 // Reel's I/O records have io=OFFSET+LENGTH r=RESULT d=NANOSECONDS th=THREAD before the p=.
+#include "base/print.h"
 #include "log/text.h"
 
 #include <time.h>
 
-#include <cstdarg>
-#include <cstdio>
 
 #include "log/block_shape.h"
 
@@ -17,20 +16,6 @@ namespace reel::log {
 namespace {
 
 constexpr uint32_t kModeRead = 1, kModeWrite = 2, kModeExec = 4;
-
-__attribute__((format(printf, 2, 3))) void append_format(std::string& out, const char* format,
-                                                         ...) {
-  char text[160];
-  va_list arguments;
-  va_start(arguments, format);
-  int size = std::vsnprintf(text, sizeof text, format, arguments);
-  va_end(arguments);
-  out.append(text, static_cast<size_t>(size));
-}
-
-unsigned long long wide(uint64_t value) {
-  return value;
-}  // what printf's %llu wants
 
 void append_extra(const Record& record, std::string& out) {
   append_format(out, " ef=0x%llx", wide(record.extra_flags));

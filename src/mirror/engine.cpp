@@ -359,6 +359,14 @@ Status Engine::reap(Survey& survey) {
   return ok();
 }
 
+// Nothing is left to scan: what a scan doubts has been looked at.
+Status Engine::end_suspicion() {
+  if (lost_writes_.from_s() == INT64_MAX) return ok();
+  TRY_ASSIGN(bool scans_wait, index_.has_scans());
+  if (!scans_wait) lost_writes_.looked();
+  return ok();
+}
+
 Result<bool> Engine::step() {
   TRY(open_target());
   TRY(fill_from_feed());
@@ -375,8 +383,7 @@ Result<bool> Engine::step() {
     if (!done) index_.drop();
     return done;
   }
-  TRY_ASSIGN(bool scans_wait, index_.has_scans());
-  if (!scans_wait) lost_writes_.looked();
+  TRY(end_suspicion());
   if (reached_ != cursor_) {  // records that say nothing to a mirror
     cursor_ = reached_;
     dirty_ = {};

@@ -113,6 +113,7 @@ class Engine {
 
   Status fill_from_feed();
   Status take_gaps();
+  Status end_suspicion();
   Status scan_everything();
   Status take_retries();
   Status reap(Survey& survey);

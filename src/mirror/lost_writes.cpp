@@ -30,7 +30,6 @@ void LostWrites::suspect(std::optional<int64_t> last_s) {
 }
 
 void LostWrites::looked() {
-  if (from_s_ == INT64_MAX) return;
   from_s_ = INT64_MAX;
   index_.put_meta(kSuspect, "");
 }

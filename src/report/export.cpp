@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A trace in the formats of other tools.
+#include "base/print.h"
 #include "report/export.h"
 
 #include <fcntl.h>
 #include <string.h>
 
-#include <cstdarg>
-#include <cstdio>
 #include <set>
 
 #include "log/text.h"
@@ -19,19 +18,6 @@ namespace {
 using trace::Descriptor;
 using trace::Event;
 using trace::Op;
-
-__attribute__((format(printf, 2, 3))) void append_format(std::string& out, const char* format, ...) {
-  char text[256];
-  va_list arguments;
-  va_start(arguments, format);
-  int size = std::vsnprintf(text, sizeof text, format, arguments);
-  va_end(arguments);
-  out.append(text, static_cast<size_t>(size) < sizeof text ? static_cast<size_t>(size) : sizeof text - 1);
-}
-
-unsigned long long wide(uint64_t value) {
-  return value;
-}
 
 // In C's notation; names are bytes.
 std::string quoted(const std::string& bytes) {

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A trace in figures.
+#include "base/print.h"
 #include "report/report.h"
 
 #include <algorithm>
-#include <cstdarg>
-#include <cstdio>
 #include <set>
 #include <tuple>
 
@@ -20,19 +19,6 @@ using trace::Op;
 
 constexpr size_t kSlices = 20, kFilesShown = 20;
 constexpr uint64_t kSmall = 4096;
-
-__attribute__((format(printf, 2, 3))) void append_format(std::string& out, const char* format, ...) {
-  char text[512];
-  va_list arguments;
-  va_start(arguments, format);
-  int size = std::vsnprintf(text, sizeof text, format, arguments);
-  va_end(arguments);
-  out.append(text, std::min(static_cast<size_t>(size), sizeof text - 1));
-}
-
-unsigned long long wide(uint64_t value) {
-  return value;
-}
 
 double milliseconds(uint64_t ns) {
   return static_cast<double>(ns) / 1e6;

@@ -30,22 +30,17 @@ using Lines = std::map<std::string, std::string>;
 std::string escape(const std::string& value) {
   std::string text;
   for (char c : value) {
-    if (c == '\\')
-      text += "\\\\";
-    else if (c == '\n')
-      text += "\\n";
-    else
-      text += c;
+    if (c == '\\') text += "\\\\";
+    else if (c == '\n') text += "\\n";
+    else text += c;
   }
   return text;
 }
 std::string unescape(const std::string& text) {
   std::string value;
   for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '\\' || i + 1 == text.size())
-      value += text[i];
-    else
-      value += text[++i] == 'n' ? '\n' : text[i];
+    if (text[i] != '\\' || i + 1 == text.size()) value += text[i];
+    else value += text[++i] == 'n' ? '\n' : text[i];
   }
   return value;
 }
@@ -100,9 +95,8 @@ Result<std::string> file_system_of(int fd) {
   // another object.
   constexpr unsigned long kFuse = 0x65735546;
   if (static_cast<unsigned long>(fs.f_type) == kFuse)
-    return Error(Code::unsupported,
-                 "a FUSE file system cannot be a source: its objects have no lasting identity. "
-                 "Mirror the directory beneath it");
+    return Error(Code::unsupported, "a FUSE file system cannot be a source: its objects have no lasting identity. "
+                                    "Mirror the directory beneath it");
   FsUuid uuid{};
   if (::ioctl(fd, FS_IOC_GETFSUUID, &uuid) == 0) {
     const unsigned char* bytes = reinterpret_cast<const unsigned char*>(&uuid) + 1;
@@ -115,24 +109,21 @@ Result<std::string> file_system_of(int fd) {
 }
 
 Error wrong_source(const std::string& dir, const std::string& was, const std::string& path) {
-  return {Code::conflict, "state " + dir + " belongs to the source " + was +
-                              ", and what is now at " + path +
-                              " is not it (not mounted, or another file system?). Mount the "
-                              "source, or give another --state"};
+  return {Code::conflict,
+          "state " + dir + " belongs to the source " + was + ", and what is now at " + path +
+              " is not it (not mounted, or another file system?). Mount the source, or give another --state"};
 }
 
-// A new state is not begun among other people's files. What a start that was interrupted may have
-// left is no obstacle.
+// A new state is not begun among other people's files. What a start that was interrupted may have left
+// is no obstacle.
 Status check_unused(Env& env, const std::string& dir) {
   Result<std::vector<std::string>> names = env.list_dir(dir);
   if (names.is(Code::not_found)) return ok();
   TRY(names);
   for (const std::string& name : *names)
     if (name != "lock" && name != "targets" && name != "source.tmp")
-      return Error(Code::conflict,
-                   "state " + dir +
-                       " is not a mirror's state: there is no file \"source\" in it, but \"" +
-                       name + "\"; give an empty directory or one that does not exist");
+      return Error(Code::conflict, "state " + dir + " is not a mirror's state: there is no file \"source\" in it, but \"" +
+                                       name + "\"; give an empty directory or one that does not exist");
   return ok();
 }
 
@@ -162,10 +153,8 @@ std::string name_of_source(const std::string& path) {
   std::string name;
   for (char c : path) {
     bool plain = std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_';
-    if (plain)
-      name += c;
-    else if (!name.empty() && name.back() != '-')
-      name += '-';
+    if (plain) name += c;
+    else if (!name.empty() && name.back() != '-') name += '-';
   }
   while (!name.empty() && name.back() == '-') name.pop_back();
   return name.empty() ? "root" : name;
@@ -181,8 +170,7 @@ Result<std::string> find_state(const std::string& state, const std::string& name
   if (names->size() > 1) {
     std::string all;
     for (const std::string& each : *names) all += " " + each;
-    return Error(Code::invalid,
-                 "several mirrors have their state under " + base + ":" + all + "; give --name");
+    return Error(Code::invalid, "several mirrors have their state under " + base + ":" + all + "; give --name");
   }
   return base + "/" + names->front();
 }
@@ -193,18 +181,16 @@ Result<SourceIdentity> identify_source(const std::string& path) {
   SourceIdentity identity;
   Result<FidAndMount> root = fid_at(fd, "");
   Result<std::string> fs = file_system_of(fd);
-  struct statx born {};
+  struct statx born{};
   int rc = ::statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &born);
   ::close(fd);
   if (!root)
-    return std::move(root).error().with("source " + path +
-                                        " (its file system must give file handles, as ext4, xfs, "
-                                        "btrfs and tmpfs do)");
+    return std::move(root).error().with("source " + path + " (its file system must give file handles, as ext4, xfs, "
+                                                           "btrfs and tmpfs do)");
   TRY_ASSIGN(identity.file_system, std::move(fs));
   identity.root = root->fid;
   if (rc == 0 && (born.stx_mask & STATX_BTIME))
-    identity.born =
-        std::to_string(born.stx_btime.tv_sec) + "." + std::to_string(born.stx_btime.tv_nsec);
+    identity.born = std::to_string(born.stx_btime.tv_sec) + "." + std::to_string(born.stx_btime.tv_nsec);
   return identity;
 }
 
@@ -215,8 +201,7 @@ Result<std::unique_ptr<State>> State::open(const std::string& dir, const std::st
   Result<std::string> text = read_file(env, file);
   bool is_new = text.is(Code::not_found);
   if (!text && !is_new) return std::move(text).error();
-  if (is_new && how == Open::existing)
-    return Error(Code::not_found, "there is no mirror's state in " + dir);
+  if (is_new && how == Open::existing) return Error(Code::not_found, "there is no mirror's state in " + dir);
   if (is_new) {
     TRY(check_unused(env, dir));
     TRY(make_dirs(env, dir));
@@ -231,14 +216,10 @@ Result<std::unique_ptr<State>> State::open(const std::string& dir, const std::st
   TRY_ASSIGN(state->lock_, std::move(lock));
   if (!is_new && how == Open::existing) return state;
   if (is_new) TRY(make_dirs(env, dir + "/targets"));
-  Lines lines{{"version", std::to_string(kStateVersion)},
-              {"path", source_path},
-              {"root", to_string(identity.root)},
-              {"fs", identity.file_system},
-              {"born", identity.born}};
+  Lines lines{{"version", std::to_string(kStateVersion)}, {"path", source_path},
+              {"root", to_string(identity.root)}, {"fs", identity.file_system}, {"born", identity.born}};
   std::string wanted = format_lines(lines);
-  if (is_new || parse_lines(*text)["version"] != lines["version"])
-    TRY(replace_file(env, dir, file, wanted));
+  if (is_new || parse_lines(*text)["version"] != lines["version"]) TRY(replace_file(env, dir, file, wanted));
   return state;
 }
 
@@ -248,13 +229,11 @@ Status State::check(const std::string& dir, const std::string& text, const std::
   Lines lines = parse_lines(text);
   int version = std::atoi(lines["version"].c_str());
   if (version > kStateVersion)
-    return Error(Code::newer, "state " + dir + " was written by a newer reel (version " +
-                                  lines["version"] + "); use that one, or another --state");
+    return Error(Code::newer, "state " + dir + " was written by a newer reel (version " + lines["version"] +
+                                  "); use that one, or another --state");
   if (version < 1 || lines["root"].empty())
-    return Error(Code::corrupt,
-                 "state " + dir +
-                     " is damaged: its file \"source\" cannot be read; move the directory "
-                     "away and start again with --adopt");
+    return Error(Code::corrupt, "state " + dir + " is damaged: its file \"source\" cannot be read; move the directory "
+                                                 "away and start again with --adopt");
   bool same = lines["root"] == to_string(identity.root) && lines["fs"] == identity.file_system &&
               lines["born"] == identity.born;
   if (!same) return wrong_source(dir, lines["path"], source_path);
@@ -284,8 +263,7 @@ Status State::finish_target(const TargetState& target) {
 }
 
 bool State::was_begun(const std::string& id) const {
-  bool is_id =
-      id.size() == kIdDigits && id.find_first_not_of("0123456789abcdef") == std::string::npos;
+  bool is_id = id.size() == kIdDigits && id.find_first_not_of("0123456789abcdef") == std::string::npos;
   if (!is_id) return false;
   Result<std::vector<std::string>> files = Env::posix().list_dir(target_dir({id, ""}));
   return files && std::find(files->begin(), files->end(), "target") == files->end();

@@ -3,26 +3,12 @@
 // A trace's records as lines and as JSON.
 #include "trace/text.h"
 
-#include <cstdarg>
-#include <cstdio>
 
+#include "base/print.h"
 #include "log/text.h"
 
 namespace reel::trace {
 namespace {
-
-__attribute__((format(printf, 2, 3))) void append_format(std::string& out, const char* format, ...) {
-  char text[160];
-  va_list arguments;
-  va_start(arguments, format);
-  int size = std::vsnprintf(text, sizeof text, format, arguments);
-  va_end(arguments);
-  out.append(text, static_cast<size_t>(size));
-}
-
-unsigned long long wide(uint64_t value) {
-  return value;
-}
 
 std::string op_text(uint32_t op) {
   const char* name = op_name(static_cast<Op>(op));
