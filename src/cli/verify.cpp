@@ -12,8 +12,8 @@
 #include "cli/filter_options.h"
 #include "cli/output.h"
 #include "cli/repair.h"
-#include "mirror/posix_attributes.h"
-#include "mirror/verify.h"
+#include "tree/posix_attributes.h"
+#include "verify/verify.h"
 #include "service/state.h"
 
 namespace reel::cli {

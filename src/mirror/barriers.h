@@ -10,7 +10,7 @@
 #include <map>
 
 #include "log/position.h"
-#include "mirror/index.h"
+#include "index/index.h"
 
 namespace reel::mirror {
 

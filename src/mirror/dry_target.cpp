@@ -10,8 +10,8 @@
 #include <mutex>
 #include <optional>
 
-#include "mirror/compare.h"
-#include "mirror/posix_attributes.h"
+#include "verify/compare.h"
+#include "tree/posix_attributes.h"
 
 namespace reel::mirror {
 namespace {

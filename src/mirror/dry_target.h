@@ -9,7 +9,7 @@
 #include <memory>
 #include <string>
 
-#include "mirror/tree.h"
+#include "tree/tree.h"
 
 namespace reel::mirror {
 

@@ -7,7 +7,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "mirror/index.h"
+#include "index/index.h"
 #include "reel/record.h"
 
 namespace reel::mirror {

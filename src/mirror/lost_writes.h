@@ -7,7 +7,7 @@
 // compared by contents.
 #pragma once
 
-#include "mirror/index.h"
+#include "index/index.h"
 
 namespace reel::mirror {
 

@@ -7,7 +7,7 @@
 #include <mutex>
 #include <unordered_map>
 
-#include "mirror/index.h"
+#include "index/index.h"
 
 namespace reel::mirror {
 

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "replay/caller.h"
+#include "replay/play/caller.h"
 
 namespace reel::replay {
 namespace {

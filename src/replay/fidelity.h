@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "replay/plan.h"
-#include "replay/player.h"
+#include "replay/plan/plan.h"
+#include "replay/play/player.h"
 
 namespace reel::replay {
 

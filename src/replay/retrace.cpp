@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "replay/caller.h"
+#include "replay/play/caller.h"
 
 namespace reel::replay {
 namespace {

@@ -8,8 +8,8 @@
 
 #include "base/env.h"
 #include "reel/result.h"
-#include "replay/plan.h"
-#include "replay/player.h"
+#include "replay/plan/plan.h"
+#include "replay/play/player.h"
 
 namespace reel::replay {
 

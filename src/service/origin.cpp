@@ -2,7 +2,7 @@
 #include "service/origin.h"
 
 #include "base/kill_point.h"
-#include "mirror/posix_source.h"
+#include "tree/posix_source.h"
 #include "service/origin_kinds.h"
 
 namespace reel::service {

@@ -9,7 +9,7 @@
 #include <optional>
 #include <string>
 
-#include "mirror/tree.h"
+#include "tree/tree.h"
 #include "service/inflow.h"
 #include "service/state.h"
 

@@ -3,7 +3,7 @@
 // lustre:MOUNT: a mounted Lustre; its objects read by FID, its MDTs' changelogs followed.
 #include <algorithm>
 
-#include "mirror/lustre_tree.h"
+#include "tree/lustre_tree.h"
 #include "service/origin_kinds.h"
 #include "source/lustre/lustre.h"
 

@@ -6,7 +6,7 @@
 
 #include <cerrno>
 
-#include "mirror/recorded/recorded_tree.h"
+#include "tree/recorded/recorded_tree.h"
 #include "service/origin_kinds.h"
 #include "source/recorded.h"
 

@@ -6,7 +6,7 @@
 // file system from being unmounted.
 #pragma once
 
-#include "mirror/posix_target.h"
+#include "tree/posix_target.h"
 #include "service/state.h"
 
 namespace reel::service {

@@ -7,7 +7,7 @@
 #include <memory>
 #include <string>
 
-#include "mirror/tree.h"
+#include "tree/tree.h"
 #include "model_mdt/model_fs.h"
 #include "sim/sim_fs.h"
 

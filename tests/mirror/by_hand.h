@@ -5,7 +5,7 @@
 
 #include <map>
 
-#include "mirror/tree.h"
+#include "tree/tree.h"
 
 namespace reel::mirror::test {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mirror/copy.h"
+#include "tree/copy.h"
 
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -9,8 +9,8 @@
 #include <atomic>
 #include <thread>
 
-#include "mirror/compare.h"
-#include "mirror/posix_attributes.h"
+#include "verify/compare.h"
+#include "tree/posix_attributes.h"
 #include "scratch.h"
 
 namespace reel::mirror::test {

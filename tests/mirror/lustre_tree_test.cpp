@@ -3,7 +3,7 @@
 // A Lustre as a tree, as far as a directory can imitate it: objects through .lustre/fid, FIDs as Lustre
 // writes them into handles, files that only the archive has; and how many questions are on their way at
 // once.
-#include "mirror/lustre_tree.h"
+#include "tree/lustre_tree.h"
 
 #include <gtest/gtest.h>
 #include <sys/xattr.h>
@@ -16,10 +16,10 @@
 
 #include "base/codec.h"
 #include "mirror/engine.h"
-#include "mirror/posix_target.h"
+#include "tree/posix_target.h"
 #include "mirror/scratch.h"
 #include "mirror/survey.h"
-#include "mirror/verify.h"
+#include "verify/verify.h"
 
 namespace reel::mirror {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mirror/posix_source.h"
+#include "tree/posix_source.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -11,9 +11,9 @@
 #include <thread>
 
 #include "by_hand.h"
-#include "mirror/fid_path.h"
-#include "mirror/posix_target.h"
-#include "mirror/verify.h"
+#include "tree/fid_path.h"
+#include "tree/posix_target.h"
+#include "verify/verify.h"
 #include "scratch.h"
 
 namespace reel::mirror::test {

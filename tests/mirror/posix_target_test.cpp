@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mirror/posix_target.h"
+#include "tree/posix_target.h"
 
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -12,7 +12,7 @@
 #include <set>
 
 #include "by_hand.h"
-#include "mirror/posix_source.h"
+#include "tree/posix_source.h"
 #include "scratch.h"
 
 namespace reel::mirror::test {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mirror/verify.h"
+#include "verify/verify.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 
-#include "mirror/posix_attributes.h"
+#include "tree/posix_attributes.h"
 #include "scratch.h"
 
 namespace reel::mirror::test {

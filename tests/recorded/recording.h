@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "mirror/engine.h"
-#include "mirror/posix_target.h"
-#include "mirror/recorded/recorded_tree.h"
+#include "tree/posix_target.h"
+#include "tree/recorded/recorded_tree.h"
 #include "mirror/scratch.h"
 
 namespace reel::recorded {

@@ -4,7 +4,7 @@
 // model file system; then the plan is played on another one in random orders that its needs allow.
 // Every result must be the recorded one, and the trees equal. REEL_REPLAY_SEED and
 // REEL_REPLAY_SEEDS repeat and lengthen.
-#include "replay/plan.h"
+#include "replay/plan/plan.h"
 
 #include <gtest/gtest.h>
 

@@ -11,8 +11,8 @@
 
 #include "../trace/synthetic.h"
 #include "../trace/temp_dir.h"
-#include "replay/pacing.h"
-#include "replay/plan.h"
+#include "replay/play/pacing.h"
+#include "replay/plan/plan.h"
 #include "replay/replay.h"
 #include "replay/retrace.h"
 

@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The walk: threads and processes, gaps, needs.
+#include "replay/plan/planner.h"
+
+#include <errno.h>
+#include <sys/file.h>
+
+#include <algorithm>
+
+namespace reel::replay {
+namespace {
+
+using trace::Event;
+using trace::Op;
+
+constexpr uint64_t kPipeBytes = 65536;
+// Off the CPU for less than this counts as noise.
+constexpr uint64_t kNoise = 50'000;
+
+bool unlocks(const Event& event) {
+  return event.op == Op::lock && (event.arg == LOCK_UN || (event.arg > 4 && event.mode == F_UNLCK));
+}
+
+// When a call took effect.
+uint64_t effect_ns(const Event& event) {
+  switch (event.op) {
+    case Op::close:
+    case Op::close_range:
+    case Op::fork:
+    case Op::vfork:
+    case Op::clone_thread:
+    case Op::exit:
+    case Op::exit_thread:
+      return event.enter_ns;
+    default:
+      return unlocks(event) ? event.enter_ns : event.exit_ns();
+  }
+}
+
+bool makes_thread(const Event& event) {
+  return event.op == Op::fork || event.op == Op::vfork || event.op == Op::clone_thread;
+}
+
+uint32_t octal(const std::string& text, uint32_t otherwise) {
+  if (text.empty()) return otherwise;
+  return static_cast<uint32_t>(std::strtoul(text.c_str(), nullptr, 8));
+}
+
+}  // namespace
+
+bool Stream::is_torn() const {
+  return read > written || written > read + kPipeBytes;
+}
+
+void add_effect(Plan& plan, Step& step, Effect effect) {
+  if (step.effect_count == 0) step.effects = static_cast<uint32_t>(plan.effects.size());
+  plan.effects.push_back(effect);
+  ++step.effect_count;
+}
+
+Planner::Planner(const trace::Trace& trace, const PlanOptions& options, Plan& plan)
+    : trace_(trace),
+      options_(options),
+      plan_(plan),
+      needs_(trace.threads.size()),
+      names_(plan, needs_),
+      threads_(trace.threads.size() + 1),
+      slots_(1) {
+  for (size_t i = 0; i < options.mapped.size(); ++i)
+    names_.map(options.mapped[i], static_cast<uint32_t>(i + 1));
+  // Symlinks first, the upper ones before those that are reached through them: all names are.
+  std::vector<const trace::FileState*> states;
+  for (const trace::FileState& state : trace.files) states.push_back(&state);
+  std::stable_sort(states.begin(), states.end(),
+                   [&](const trace::FileState* a, const trace::FileState* b) {
+                     bool left = a->kind == FileKind::symlink, right = b->kind == FileKind::symlink;
+                     if (left != right || !left) return left && !right;
+                     return trace.string(a->path) < trace.string(b->path);
+                   });
+  for (const trace::FileState* state : states) {
+    names_.initial(*state, trace.string(state->path), trace.string(state->link_text));
+    if (state->kind == FileKind::file && !state->object.is_zero() &&
+        state->known == trace::Known::before)
+      sizes_[state->object] = state->size;
+  }
+  plan.threads.resize(trace.threads.size());
+}
+
+void Planner::begin_threads() {
+  uint64_t begin = ~0ull, end = 0;
+  for (uint32_t i = 0; i < trace_.events.size(); ++i) {
+    const Event& event = trace_.events[i];
+    if (event.thread == 0 || event.thread >= threads_.size()) continue;
+    threads_[event.thread].events.push_back(i);
+    begin = std::min(begin, event.enter_ns);
+    end = std::max(end, event.exit_ns());
+    if (makes_thread(event) && event.arg > 0 && event.arg < threads_.size() &&
+        event.arg != event.thread && !event.failed())
+      threads_[event.arg].made = true;
+  }
+  plan_.begin_ns = begin == ~0ull ? 0 : begin;
+  plan_.end_ns = end;
+  if (auto cost = trace_.facts.find("cost_ns"); cost != trace_.facts.end())
+    cost_ns_ = std::strtoull(cost->second.c_str(), nullptr, 10);
+  auto mask = trace_.facts.find("umask");
+  for (const trace::Thread& thread : trace_.threads)
+    processes_[thread.process].umask = octal(mask == trace_.facts.end() ? "" : mask->second, 022);
+}
+
+void Planner::push(uint32_t thread) {
+  ThreadState& state = threads_[thread];
+  if (state.next < state.events.size())
+    queue_.push({effect_ns(trace_.events[state.events[state.next]]), thread});
+}
+
+void Planner::run() {
+  begin_threads();
+  for (uint32_t thread = 1; thread < threads_.size(); ++thread) {
+    if (threads_[thread].made) continue;
+    threads_[thread].last_exit = plan_.begin_ns;
+    if (!threads_[thread].events.empty()) plan_.first.push_back(thread);
+    push(thread);
+  }
+  while (!queue_.empty()) {
+    uint32_t thread = queue_.top().second;
+    queue_.pop();
+    ThreadState& state = threads_[thread];
+    uint32_t index = state.events[state.next++];
+    take(thread, trace_.events[index], index);
+    push(thread);
+  }
+  drop_torn_streams();
+  plan_.slots = static_cast<uint32_t>(slots_.size());
+  for (const auto& steps : plan_.threads) plan_.steps += steps.size();
+}
+
+void Planner::take(uint32_t thread, const Event& event, uint32_t index) {
+  ThreadState& state = threads_[thread];
+  if (event.op == Op::compute) {
+    state.compute_wall += event.duration_ns;
+    state.compute_cpu += std::min(event.arg, event.duration_ns);
+    return;
+  }
+  std::vector<Step>& steps = plan_.threads[thread - 1];
+  Step step;
+  step.event = index;
+  At at{step, event, {thread, static_cast<uint32_t>(steps.size() + 1)}, process_of(thread)};
+  needs_.begin(thread);
+  for (const Need& need : state.pending) needs_.add(need);
+  // Nobody was seen making it: it has what the process that is said to have made it has now.
+  uint32_t parent = trace_.threads[thread - 1].parent;
+  if (!state.made && steps.empty() && parent != 0 && parent < threads_.size()) {
+    needs_.add({parent, static_cast<uint32_t>(plan_.threads[parent - 1].size())});
+    if (trace_.threads[thread - 1].process == thread)
+      begin_process(at, trace_.threads[parent - 1].process, thread);
+  }
+  call(at);
+  if (event.result == -EINTR || event.result == -EAGAIN ||
+      (event.result <= -512 && event.result >= -530))
+    step.skip = step.skip == Skip::none ? Skip::timing : step.skip;
+  pace(at);
+  finish_step(at);
+  steps.push_back(step);
+}
+
+// The gap before the step, and since when.
+void Planner::pace(At& at) {
+  ThreadState& state = threads_[at.event.thread];
+  uint64_t enter = at.event.enter_ns, from = state.last_exit;
+  uint64_t gap = enter > from ? enter - from : 0;
+  uint64_t off = std::min(gap, state.compute_wall - state.compute_cpu);
+  auto exit_of = [&](const Need& need) {
+    return trace_.events[plan_.threads[need.thread - 1][need.count - 1].event].exit_ns();
+  };
+  // Off the CPU until another thread was so far: it waited for that.
+  const std::vector<Need>& waited = state.pending.empty() ? needs_.found() : state.pending;
+  if (!state.pending.empty() || off > kNoise) {
+    for (const Need& need : waited) {
+      uint64_t exit = exit_of(need);
+      if (exit <= from || exit > enter) continue;
+      from = exit;
+      at.step.base = need;
+    }
+    gap = enter > from ? enter - from : 0;
+  }
+  gap -= std::min(gap, cost_ns_);
+  at.step.gap_ns = gap;
+  at.step.cpu_ns = state.compute_wall == 0   ? ~0ull
+                   : at.step.base.count != 0 ? gap
+                                             : gap - std::min(gap, off);
+  state.pending.clear();
+  state.compute_wall = state.compute_cpu = 0;
+  state.last_exit = std::max(state.last_exit, at.event.exit_ns());
+}
+
+void Planner::finish_step(At& at) {
+  at.step.needs = static_cast<uint32_t>(plan_.needs.size());
+  for (const Need& need : needs_.found()) {
+    plan_.needs.push_back(need);
+    plan_.threads[need.thread - 1][need.count - 1].releases = true;
+  }
+  at.step.need_count = static_cast<uint32_t>(needs_.found().size());
+  uint64_t length = at.event.length;
+  if (at.event.result > 0) length = std::max(length, static_cast<uint64_t>(at.event.result));
+  RecordType type = trace::type_of(at.event.op);
+  bool writes = type == RecordType::write || type == RecordType::send || type == RecordType::xattr;
+  if (writes) plan_.most_written = std::max(plan_.most_written, length);
+}
+
+void Planner::call(At& at) {
+  switch (at.event.op) {
+    case Op::open:
+      return plan_open(at);
+    case Op::mkdir:
+    case Op::mknod:
+    case Op::symlink:
+      return plan_make(at);
+    case Op::unlink:
+    case Op::rmdir:
+      return plan_remove(at);
+    case Op::rename:
+    case Op::link:
+      return plan_move(at);
+    case Op::truncate:
+      return plan_truncate(at);
+    case Op::stat:
+    case Op::access:
+    case Op::readlink:
+    case Op::statfs:
+    case Op::getxattr:
+    case Op::listxattr:
+    case Op::chmod:
+    case Op::chown:
+    case Op::utimens:
+    case Op::setxattr:
+    case Op::removexattr:
+    case Op::chdir:
+      return plan_question(at);
+    case Op::close:
+    case Op::dup:
+    case Op::dup2:
+    case Op::fcntl:
+    case Op::pipe:
+    case Op::socket:
+    case Op::socketpair:
+    case Op::accept:
+    case Op::connect:
+    case Op::other_fd:
+    case Op::close_range:
+    case Op::uring_setup:
+      return plan_descriptors(at);
+    case Op::copy_range:
+    case Op::sendfile:
+    case Op::splice:
+    case Op::clone_range:
+      return plan_copy(at);
+    case Op::lock:
+      return plan_lock(at);
+    case Op::mmap:
+    case Op::munmap:
+    case Op::mremap:
+    case Op::msync:
+      return plan_mapping(at);
+    default:
+      return call_without_file(at);
+  }
+}
+
+// Processes and what belongs to them; the rest moves data.
+void Planner::call_without_file(At& at) {
+  switch (at.event.op) {
+    case Op::sync:
+      return;
+    case Op::fork:
+    case Op::vfork:
+    case Op::clone_thread:
+      return make_thread(at);
+    case Op::exec:
+      return plan_exec(at);
+    case Op::exit:
+      return plan_exit(at);
+    case Op::exit_thread:
+      at.step.skip = Skip::process;
+      return;
+    case Op::wait:
+      return plan_wait(at);
+    case Op::poll:
+      at.step.skip = Skip::waiting;
+      return;
+    case Op::umask:
+      at.process.umask = static_cast<uint32_t>(at.event.mode) & 0777;
+      at.step.skip = Skip::context;
+      return;
+    case Op::setid:
+    case Op::io_setup:
+    case Op::io_destroy:
+    case Op::io_submit:
+    case Op::io_getevents:
+    case Op::uring_enter:
+      at.step.skip = Skip::context;
+      return;
+    case Op::none:
+    case Op::chroot:
+    case Op::uring_other:
+    case Op::compute:
+      at.step.skip = Skip::unsupported;
+      return;
+    default:
+      return plan_data(at);
+  }
+}
+
+// A pipe that somebody unseen read or wrote would be waited for in vain.
+void Planner::drop_torn_streams() {
+  for (auto& steps : plan_.threads) {
+    for (Step& step : steps) {
+      if (!step.stream) continue;
+      for (SlotId slot : {step.slot, step.slot2}) {
+        const Description* end = description(slot);
+        if (end && end->stream && end->stream->is_torn() && step.skip == Skip::none)
+          step.skip = Skip::outside;
+      }
+    }
+  }
+}
+
+const char* skip_text(Skip skip) {
+  switch (skip) {
+    case Skip::none:
+      return "played";
+    case Skip::process:
+      return "processes and threads: started and waited for instead";
+    case Skip::waiting:
+      return "waiting without a file";
+    case Skip::context:
+      return "what later calls depend on: known ahead";
+    case Skip::outside:
+      return "descriptors that were open before the recording, or led to somebody who was not "
+             "recorded";
+    case Skip::machine:
+      return "below /proc, /sys or /dev";
+    case Skip::socket:
+      return "sockets and other descriptors that are no files";
+    case Skip::timing:
+      return "interrupted, or not ready at that moment";
+    case Skip::nowhere:
+      return "names that lead nowhere";
+    case Skip::unsupported:
+      return "cannot be made again";
+  }
+  return "";
+}
+
+Result<Plan> make_plan(const trace::Trace& trace, const PlanOptions& options) {
+  if (trace.events.empty()) {
+    return Error(Code::invalid,
+                 trace.counts.empty()
+                     ? "the trace has no calls"
+                     : "the trace has counters only, no calls: record it without --counters");
+  }
+  Plan plan;
+  Planner(trace, options, plan).run();
+  return plan;
+}
+
+}  // namespace reel::replay

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Walks a trace's calls in the order in which they took effect and makes steps of them. Of calls
+// that overlapped in time the one that ended first counts as first; what gives something away
+// (close, unlock, fork) counts from its entry.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <queue>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "replay/plan/names.h"
+#include "replay/plan/order.h"
+#include "replay/plan/plan.h"
+
+namespace reel::replay {
+
+// A pipe or a pair of sockets.
+struct Stream {
+  uint64_t written = 0, read = 0;
+  // Part of it went to or came from somebody who was not recorded.
+  bool is_torn() const;
+};
+
+// What a descriptor leads to; copies share it.
+struct Description {
+  Skip skip = Skip::none;
+  NodeId node = 0;
+  bool directory = false;
+  bool append = false;
+  Fid object;
+  uint32_t initial = 0;  // place in Plan::initial + 1
+  std::shared_ptr<Stream> stream;
+  Sequence position;
+};
+
+struct SlotState {
+  std::shared_ptr<Description> description;
+  Cell stage;  // made, used, closed
+};
+
+class Planner {
+ public:
+  Planner(const trace::Trace& trace, const PlanOptions& options, Plan& plan);
+  void run();
+
+ private:
+  using Event = trace::Event;
+  struct Entry {
+    SlotId slot = 0;
+    uint32_t generation = 0;
+    bool close_on_exec = false;
+  };
+  struct ProcessState {
+    std::map<int32_t, Entry> table;
+    uint32_t umask = 022;
+    uint32_t vfork_parent = 0;  // the thread that waits for its exec or end; 0: none
+    Need ended;
+  };
+  struct ThreadState {
+    std::vector<uint32_t> events;
+    size_t next = 0;
+    uint64_t last_exit = 0;
+    uint64_t compute_wall = 0, compute_cpu = 0;  // of the gap under way
+    std::vector<Need> pending;                   // hard needs of its next step
+    bool made = false;                           // somebody makes it
+  };
+  // The step under way.
+  struct At {
+    Step& step;
+    const Event& event;
+    Need me;
+    ProcessState& process;
+  };
+
+  // planner.cpp
+  void begin_threads();
+  void push(uint32_t thread);
+  void take(uint32_t thread, const Event& event, uint32_t index);
+  void pace(At& at);
+  void finish_step(At& at);
+  void call(At& at);
+  void call_without_file(At& at);
+  void drop_torn_streams();
+  ProcessState& process_of(uint32_t thread) {
+    return processes_[trace_.threads[thread - 1].process];
+  }
+
+  // planner_processes.cpp
+  void begin_process(At& at, uint32_t from, uint32_t to);
+  void make_thread(At& at);
+  void plan_exit(At& at);
+  void plan_exec(At& at);
+  void plan_wait(At& at);
+  void release_parent(At& at);
+
+  // planner_names.cpp
+  NodeId look(At& at, trace::StringId path, bool follow);
+  bool place(At& at, NodeId node, bool second);
+  bool by_proc(At& at, trace::StringId path);
+  void plan_open(At& at);
+  void plan_make(At& at);      // mkdir, mknod, symlink
+  void plan_remove(At& at);    // unlink, rmdir
+  void plan_move(At& at);      // rename, link
+  void plan_question(At& at);  // by path, or by descriptor
+  void plan_truncate(At& at);
+
+  // planner_descriptors.cpp
+  SlotId give(At& at, trace::Descriptor fd, std::shared_ptr<Description> description,
+              bool close_on_exec);
+  bool use_slot(At& at, trace::Descriptor fd, SlotId& slot);
+  Description* description(SlotId slot) { return slots_[slot].description.get(); }
+  void close_slot(At& at, SlotId slot, bool effect);
+  void plan_descriptors(At& at);
+  void plan_close(At& at);
+  void plan_copy_descriptor(At& at);
+  void plan_pair(At& at);
+  void plan_close_range(At& at);
+
+  // planner_data.cpp
+  void plan_data(At& at);
+  void plan_copy(At& at);
+  void plan_lock(At& at);
+  void plan_mapping(At& at);
+  void read_at(At& at, SlotId slot, uint64_t offset, uint64_t length, int64_t result);
+  void write_at(At& at, SlotId slot, uint64_t offset, int64_t result);
+  void touch(At& at, const Fid& object);  // the strict rule
+  uint64_t* size_of(const Fid& object);
+
+  const trace::Trace& trace_;
+  const PlanOptions& options_;
+  Plan& plan_;
+  Needs needs_;
+  Names names_;
+  uint64_t cost_ns_ = 0;              // what recording a call added to the gap before it
+  std::vector<ThreadState> threads_;  // by number
+  std::unordered_map<uint32_t, ProcessState> processes_;
+  std::vector<SlotState> slots_;
+  std::unordered_map<Fid, Extent, FidHash> extents_;
+  std::unordered_map<Fid, Sequence, FidHash> strict_, locks_;
+  std::unordered_map<Fid, uint64_t, FidHash> sizes_;  // of files whose size is known
+  std::unordered_set<Fid, FidHash> written_;
+  std::unordered_map<NodeId, std::shared_ptr<Stream>> fifos_;
+  using Key = std::pair<uint64_t, uint32_t>;  // when its next call took effect, thread
+  std::priority_queue<Key, std::vector<Key>, std::greater<>> queue_;
+};
+
+// The number of effects of a step is counted by `add`.
+void add_effect(Plan& plan, Step& step, Effect effect);
+
+}  // namespace reel::replay

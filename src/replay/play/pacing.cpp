@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Waiting and computing.
+#include "replay/play/pacing.h"
+
+namespace reel::replay {
+namespace {
+
+// A sleep ends later than asked by up to this, mostly.
+constexpr uint64_t kLate = 60'000;
+constexpr uint64_t kNap = 100'000'000;  // between looks at `stop`
+
+}  // namespace
+
+void wait_until(uint64_t ns, const std::atomic<bool>& stop) {
+  for (;;) {
+    uint64_t now = now_ns();
+    if (now >= ns || stop.load(std::memory_order_relaxed)) return;
+    if (ns - now <= kLate) continue;
+    uint64_t until = ns - now > kNap ? now + kNap : ns - kLate;
+    timespec at{static_cast<time_t>(until / 1'000'000'000),
+                static_cast<long>(until % 1'000'000'000)};
+    ::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, nullptr);
+  }
+}
+
+void spin_until(uint64_t ns, const std::atomic<bool>& stop) {
+  while (now_ns() < ns && !stop.load(std::memory_order_relaxed)) {
+  }
+}
+
+void burn(uint64_t cpu_ns, const std::atomic<bool>& stop) {
+  uint64_t until = nanoseconds_of(CLOCK_THREAD_CPUTIME_ID) + cpu_ns;
+  while (nanoseconds_of(CLOCK_THREAD_CPUTIME_ID) < until && !stop.load(std::memory_order_relaxed)) {
+  }
+}
+
+}  // namespace reel::replay

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Threads of a replay.
+#include "replay/play/player.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <unordered_map>
+
+#include "replay/play/caller.h"
+#include "replay/play/pacing.h"
+
+namespace reel::replay {
+namespace {
+
+using trace::Event;
+using trace::Op;
+
+constexpr size_t kStack = 256u << 10;
+constexpr int kSpins = 200;  // looks at a count before sleeping on it
+
+// How far a thread is. One writer.
+class Progress {
+ public:
+  uint32_t count() const { return count_.load(std::memory_order_acquire); }
+  void set(uint32_t count, bool wake) {
+    count_.store(count, wake ? std::memory_order_seq_cst : std::memory_order_release);
+    if (wake && waiting_.load(std::memory_order_seq_cst) != 0) wake_all();
+  }
+  void wake_all() {
+    ::syscall(SYS_futex, &count_, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
+  }
+  void wait_for(uint32_t wanted, const std::atomic<bool>& stop) {
+    for (int i = 0; i < kSpins; ++i)
+      if (count() >= wanted) return;
+    waiting_.fetch_add(1);
+    for (;;) {
+      uint32_t now = count_.load();
+      if (now >= wanted || stop.load(std::memory_order_relaxed)) break;
+      timespec nap{0, 200'000'000};
+      ::syscall(SYS_futex, &count_, FUTEX_WAIT_PRIVATE, now, &nap, nullptr, 0);
+    }
+    waiting_.fetch_sub(1);
+  }
+
+ private:
+  std::atomic<uint32_t> count_{0}, waiting_{0};
+};
+
+void on_wake(int) {}
+
+class Player {
+ public:
+  Player(const trace::Trace& trace, const Plan& plan, World& world, const PlayOptions& options,
+         const std::atomic<bool>& asked)
+      : trace_(trace),
+        plan_(plan),
+        world_(world),
+        options_(options),
+        asked_(asked),
+        progress_(plan.threads.size() + 1) {
+    for (const trace::Thread& thread : trace.threads) mappings_.try_emplace(thread.process);
+    played_.threads.resize(plan.threads.size());
+    for (size_t i = 0; i < plan.threads.size(); ++i)
+      played_.threads[i].resize(plan.threads[i].size());
+  }
+
+  Result<Played> run() {
+    struct sigaction wake {};
+    wake.sa_handler = on_wake;  // without SA_RESTART: calls that wait end
+    ::sigaction(SIGUSR2, &wake, nullptr);
+    ::signal(SIGPIPE, SIG_IGN);
+    mode_t mask = ::umask(0);
+    played_.begin_ns = now_ns();
+    for (uint32_t thread : plan_.first) start(thread, played_.begin_ns);
+    watch();
+    ::umask(mask);
+    played_.end_ns = played_.begin_ns;
+    for (const auto& samples : played_.threads)
+      for (const Sample& sample : samples)
+        played_.end_ns = std::max(played_.end_ns, sample.exit_ns);
+    if (failed_ != 0) return Error::from_errno(failed_, "replay: make a thread");
+    return std::move(played_);
+  }
+
+ private:
+  struct Start {
+    Player* player;
+    uint32_t thread;
+    uint64_t born_ns;
+  };
+
+  void start(uint32_t thread, uint64_t born_ns) {
+    auto begin = std::make_unique<Start>(Start{this, thread, born_ns});
+    pthread_attr_t attributes;
+    ::pthread_attr_init(&attributes);
+    ::pthread_attr_setstacksize(&attributes, kStack);
+    ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    alive_.fetch_add(1);
+    pthread_t id;
+    int error = ::pthread_create(&id, &attributes, &Player::enter, begin.get());
+    ::pthread_attr_destroy(&attributes);
+    if (error == 0) {
+      static_cast<void>(begin.release());  // the thread has it
+      return;
+    }
+    alive_.fetch_sub(1);
+    failed_ = error;
+    stop_ = true;
+  }
+
+  static void* enter(void* argument) {
+    std::unique_ptr<Start> begin(static_cast<Start*>(argument));
+    Player& player = *begin->player;
+    ::prctl(PR_SET_TIMERSLACK, 1UL);
+    {
+      std::lock_guard lock(player.mutex_);
+      player.live_.insert(::pthread_self());
+    }
+    player.play_thread(begin->thread, begin->born_ns);
+    {
+      std::lock_guard lock(player.mutex_);
+      player.live_.erase(::pthread_self());
+    }
+    player.alive_.fetch_sub(1);  // nothing of the player may be used behind this
+    return nullptr;
+  }
+
+  void play_thread(uint32_t number, uint64_t born_ns) {
+    Caller caller(trace_, plan_, world_, mappings_.at(trace_.threads[number - 1].process));
+    const std::vector<Step>& steps = plan_.threads[number - 1];
+    std::vector<Sample>& samples = played_.threads[number - 1];
+    Progress& mine = progress_[number];
+    uint64_t last = born_ns, late = 0;
+    for (uint32_t i = 0; i < steps.size() && !stop_.load(std::memory_order_relaxed); ++i) {
+      const Step& step = steps[i];
+      if (!step.waits) wait_for_needs(step);
+      pace(step, last, late);
+      if (stop_.load(std::memory_order_relaxed)) break;  // its time has not come
+      Sample& sample = samples[i];
+      sample.enter_ns = now_ns();
+      make(step, caller, sample);
+      if (stop_.load(std::memory_order_relaxed)) break;
+      last = sample.exit_ns;
+      mine.set(i + 1, step.releases);
+    }
+    mine.wake_all();
+  }
+
+  void make(const Step& step, Caller& caller, Sample& sample) {
+    const Event& event = trace_.events[step.event];
+    if (step.effect_count != 0) caller.effects(step);
+    if (step.starts != 0) start(step.starts, sample.enter_ns);
+    if (step.skip == Skip::none) {
+      sample.result = caller.play(step);
+      sample.exit_ns = now_ns();
+      return;
+    }
+    sample.result = event.result;
+    if (step.waits) wait_for_needs(step);
+    if (options_.pace != Pace::none) spend(step, event, sample.enter_ns);
+    sample.exit_ns = now_ns();
+  }
+
+  void wait_for_needs(const Step& step) {
+    for (uint32_t i = 0; i < step.need_count; ++i) {
+      const Need& need = plan_.needs[step.needs + i];
+      progress_[need.thread].wait_for(need.count, stop_);
+    }
+  }
+
+  uint64_t done_ns(const Need& need) const {
+    return played_.threads[need.thread - 1][need.count - 1].exit_ns;
+  }
+  uint64_t scaled(uint64_t ns) const {
+    return static_cast<uint64_t>(static_cast<double>(ns) * options_.scale);
+  }
+
+  // Until it is time for the step. `late`: by how much the last gap took too long; the next one is
+  // so much shorter.
+  void pace(const Step& step, uint64_t last, uint64_t& late) {
+    if (options_.pace == Pace::none) return;
+    if (options_.pace == Pace::timed) {
+      wait_until(played_.begin_ns + scaled(trace_.events[step.event].enter_ns - plan_.begin_ns),
+                 stop_);
+      return;
+    }
+    uint64_t base = step.base.count != 0 ? std::max(last, done_ns(step.base)) : last;
+    uint64_t gap = scaled(step.gap_ns), due = base + gap;
+    due = due > last + late ? due - late : last;
+    uint64_t now = now_ns();
+    if (step.cpu_ns ==
+        ~0ull) {  // not measured: taken for computing, but not for longer than it was
+      spin_until(due, stop_);
+      late = 0;
+      return;
+    }
+    uint64_t cpu = std::min(scaled(step.cpu_ns), gap);
+    // Computing takes as long as it takes on this machine now: there is no debt from it.
+    if (cpu * 10 >= gap * 9) {
+      if (now < due) burn(due - now, stop_);
+      late = 0;
+      return;
+    }
+    if (now < due) {
+      if (cpu > 0) burn(std::min(cpu, due - now), stop_);
+      wait_until(due, stop_);
+    }
+    now = now_ns();
+    late = now > due ? std::min<uint64_t>(now - due, kMostDebt) : 0;
+  }
+
+  // The time of a call that is not made.
+  void spend(const Step& step, const Event& event, uint64_t enter_ns) {
+    if (step.starts != 0 && event.op != Op::fork) return;  // vfork: its end is caused again
+    uint64_t from = event.enter_ns, begin = enter_ns;
+    if (step.waits) {
+      for (uint32_t i = 0; i < step.need_count; ++i) {
+        const Need& need = plan_.needs[step.needs + i];
+        from = std::max(
+            from, trace_.events[plan_.threads[need.thread - 1][need.count - 1].event].exit_ns());
+        begin = std::max(begin, done_ns(need));
+      }
+    }
+    uint64_t exit = event.exit_ns();
+    if (exit <= from) return;
+    uint64_t until = begin + scaled(exit - from), now = now_ns();
+    if (until <= now) return;
+    if (event.op == Op::exec || event.op == Op::fork)
+      spin_until(until, stop_);
+    else
+      wait_until(until, stop_);
+  }
+
+  // Until all threads have ended. Watches that something goes on.
+  void watch() {
+    uint64_t longest = 0;
+    for (const Event& event : trace_.events) longest = std::max(longest, event.duration_ns);
+    for (const auto& steps : plan_.threads)
+      for (const Step& step : steps) longest = std::max(longest, step.gap_ns);
+    uint64_t patience = options_.stall_s * 1'000'000'000 +
+                        (options_.pace == Pace::none ? longest : 2 * scaled(longest));
+    uint64_t last_sum = ~0ull, since = now_ns(), nap = 50'000;
+    while (alive_.load() != 0) {
+      timespec rest{0, static_cast<long>(nap)};
+      ::nanosleep(&rest, nullptr);
+      nap = std::min<uint64_t>(nap * 2, 20'000'000);
+      if (asked_.load(std::memory_order_relaxed) && !stop_) {
+        played_.stopped = true;
+        stop_ = true;
+      }
+      if (stop_) wake_everybody();
+      uint64_t sum = 0;
+      for (const Progress& progress : progress_) sum += progress.count();
+      uint64_t now = now_ns();
+      if (sum != last_sum) {
+        last_sum = sum;
+        since = now;
+      } else if (!stop_ && now - since > patience) {
+        played_.stalled = where();
+        stop_ = true;
+      }
+    }
+  }
+
+  void wake_everybody() {
+    for (Progress& progress : progress_) progress.wake_all();
+    std::lock_guard lock(mutex_);
+    for (pthread_t thread : live_) ::pthread_kill(thread, SIGUSR2);
+  }
+
+  // The calls that threads are at.
+  std::string where() const {
+    std::string text;
+    int named = 0;
+    for (size_t i = 0; i < plan_.threads.size() && named < 10; ++i) {
+      uint32_t count = progress_[i + 1].count();
+      if (count == 0 || count >= plan_.threads[i].size()) continue;
+      const Event& event = trace_.events[plan_.threads[i][count].event];
+      const char* name = trace::op_name(event.op);
+      text += (named++ > 0 ? ", " : "") + std::string("thread ") + std::to_string(i + 1) +
+              " at its call " + std::to_string(count + 1) + " (" + (name ? name : "?") +
+              ", record " + std::to_string(event.index) + ")";
+    }
+    return text.empty() ? "before any thread's second call" : text;
+  }
+
+  static constexpr uint64_t kMostDebt = 2'000'000;
+
+  const trace::Trace& trace_;
+  const Plan& plan_;
+  World& world_;
+  const PlayOptions& options_;
+  const std::atomic<bool>& asked_;
+  std::unordered_map<uint32_t, Mappings> mappings_;  // by process
+  std::vector<Progress> progress_;                   // by thread number
+  std::atomic<bool> stop_{false};
+  std::atomic<int> alive_{0}, failed_{0};
+  std::mutex mutex_;
+  std::set<pthread_t> live_;
+  Played played_;
+};
+
+}  // namespace
+
+Result<Played> play(const trace::Trace& trace, const Plan& plan, World& world,
+                    const PlayOptions& options, const std::atomic<bool>& stop) {
+  return Player(trace, plan, world, options, stop).run();
+}
+
+}  // namespace reel::replay

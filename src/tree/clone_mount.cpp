@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// In a file of its own: the headers of mounts and of inode flags cannot be included together.
+#include <fcntl.h>
+#include <sys/mount.h>
+
+#include "tree/posix_attributes.h"
+
+namespace reel::mirror {
+
+Fd clone_mount(const std::string& path) {
+  Fd tree(::open_tree(AT_FDCWD, path.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+  if (!tree) return Fd();
+  struct mount_attr attr = {};
+  attr.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOATIME;
+  attr.attr_clr = MOUNT_ATTR__ATIME;
+  // Without these the tree is as right as the original mount is.
+  ::mount_setattr(tree.get(), "", AT_EMPTY_PATH, &attr, sizeof attr);
+  return tree;
+}
+
+}  // namespace reel::mirror
