@@ -38,8 +38,7 @@ struct Workload {
   }
 
   Record make(uint64_t i) {
-    static constexpr RecordType kTypes[] = {RecordType::creat, RecordType::close,
-                                            RecordType::unlnk};
+    static constexpr RecordType kTypes[] = {RecordType::creat, RecordType::close, RecordType::unlnk};
     uint64_t file = i / 3;
     Record record;
     record.type = kTypes[i % 3];
@@ -103,8 +102,7 @@ void read_all(const std::string& dir) {
     bytes += record.name.size();
   }
   if (count != kRecords)
-    fail(Error(Code::corrupt,
-               "read " + std::to_string(count) + " records, " + std::to_string(bytes)));
+    fail(Error(Code::corrupt, "read " + std::to_string(count) + " records, " + std::to_string(bytes)));
 }
 
 double disk_bytes(const std::string& dir) {
@@ -139,7 +137,7 @@ int main(int argc, char** argv) {
       "{\"records\": %llu, \"append_per_s\": %.0f, \"read_per_s\": %.0f, \"bytes_per_record\": "
       "%.1f, "
       "\"append_s\": %.3f, \"read_s\": %.3f}\n",
-      static_cast<unsigned long long>(kRecords), n / median(append), n / median(read), bytes / n,
-      median(append), median(read));
+      static_cast<unsigned long long>(kRecords), n / median(append), n / median(read), bytes / n, median(append),
+      median(read));
   return 0;
 }

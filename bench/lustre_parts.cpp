@@ -34,17 +34,22 @@ T must(Result<T> result) {
   std::fprintf(stderr, "lustre_parts: %s\n", result.error().text().c_str());
   std::exit(1);
 }
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 double cpu_seconds() {
   struct rusage used;
   ::getrusage(RUSAGE_SELF, &used);
-  auto seconds = [](const struct timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
+  auto seconds = [](const struct timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+  };
   return seconds(used.ru_utime) + seconds(used.ru_stime);
 }
 
 int decode_fold(uint64_t count, const std::vector<std::string>& files) {
   std::string bytes;
-  for (const std::string& file : files) bytes += must(read_file(Env::posix(), file, std::numeric_limits<size_t>::max()));
+  for (const std::string& file : files)
+    bytes += must(read_file(Env::posix(), file, std::numeric_limits<size_t>::max()));
   uint64_t batches = 0, entries = 0, objects = 0, done = 0;
   double cpu = cpu_seconds();
   DirtySet dirty;
@@ -66,18 +71,21 @@ int decode_fold(uint64_t count, const std::vector<std::string>& files) {
   entries += dirty.entries.size();
   objects += dirty.objects.size();
   cpu = cpu_seconds() - cpu;
-  std::printf("{\"records\": %llu, \"cpu\": %.3f, \"records_per_second\": %.0f, \"batches\": %llu, \"lookups_per_record\": %.3f, "
-              "\"objects_per_record\": %.3f}\n",
-              static_cast<unsigned long long>(done), cpu, static_cast<double>(done) / cpu,
-              static_cast<unsigned long long>(batches + 1), static_cast<double>(entries) / static_cast<double>(done),
-              static_cast<double>(objects) / static_cast<double>(done));
+  std::printf(
+      "{\"records\": %llu, \"cpu\": %.3f, \"records_per_second\": %.0f, \"batches\": %llu, \"lookups_per_record\": "
+      "%.3f, "
+      "\"objects_per_record\": %.3f}\n",
+      static_cast<unsigned long long>(done), cpu, static_cast<double>(done) / cpu,
+      static_cast<unsigned long long>(batches + 1), static_cast<double>(entries) / static_cast<double>(done),
+      static_cast<double>(objects) / static_cast<double>(done));
   return 0;
 }
 
 class EmptyStore final : public Store {
  public:
   Result<std::optional<std::string>> get(std::string_view) override { return std::optional<std::string>(); }
-  Status scan(std::string_view, std::string_view, const std::function<bool(std::string_view, std::string_view)>&) override {
+  Status scan(std::string_view, std::string_view,
+              const std::function<bool(std::string_view, std::string_view)>&) override {
     return ok();
   }
   Status write(const StoreBatch&, Durable) override { return ok(); }
@@ -122,8 +130,10 @@ int distant_survey(uint64_t count, unsigned delay_us) {
   double begin = now(), cpu = cpu_seconds();
   Survey found = must(survey(dirty, {}, index, source, pool, nullptr, {}));
   double took = now() - begin;
-  std::printf("{\"entries\": %zu, \"delay_us\": %u, \"in_flight\": %u, \"seconds\": %.3f, \"cpu\": %.3f, \"objects_per_second\": %.0f}\n",
-              found.changes.size(), delay_us, kQuestions, took, cpu_seconds() - cpu, static_cast<double>(count) / took);
+  std::printf(
+      "{\"entries\": %zu, \"delay_us\": %u, \"in_flight\": %u, \"seconds\": %.3f, \"cpu\": %.3f, "
+      "\"objects_per_second\": %.0f}\n",
+      found.changes.size(), delay_us, kQuestions, took, cpu_seconds() - cpu, static_cast<double>(count) / took);
   return 0;
 }
 
@@ -133,7 +143,8 @@ int main(int argc, char** argv) {
   if (argc >= 4 && !std::strcmp(argv[1], "decode-fold"))
     return decode_fold(std::strtoull(argv[2], nullptr, 10), std::vector<std::string>(argv + 3, argv + argc));
   if (argc == 4 && !std::strcmp(argv[1], "survey"))
-    return distant_survey(std::strtoull(argv[2], nullptr, 10), static_cast<unsigned>(std::strtoul(argv[3], nullptr, 10)));
+    return distant_survey(std::strtoull(argv[2], nullptr, 10),
+                          static_cast<unsigned>(std::strtoul(argv[3], nullptr, 10)));
   std::fprintf(stderr, "usage: lustre_parts decode-fold RECORDS FILE... | survey ENTRIES DELAY_US\n");
   return 1;
 }

@@ -63,7 +63,8 @@ class Device final : public ChangelogDevice {
   }
   Result<size_t> read(void* to, size_t size) override {
     size_t begin = next_ ? records_.ends[next_ - 1] : 0, end = begin;
-    for (size_t n = 0; n < kAtOnce && next_ < records_.ends.size() && records_.ends[next_] - begin <= size; ++n) end = records_.ends[next_++];
+    for (size_t n = 0; n < kAtOnce && next_ < records_.ends.size() && records_.ends[next_] - begin <= size; ++n)
+      end = records_.ends[next_++];
     std::memcpy(to, records_.bytes.data() + begin, end - begin);
     return end - begin;
   }
@@ -127,6 +128,7 @@ int main(int argc, char** argv) {
   while ((*stream)->served() < 1)
     if ((*stream)->step(1) == Step::ended) return std::fprintf(stderr, "it ended\n"), 1;
   double rate = static_cast<double>(count) / seconds_since(begin);
-  std::printf("decoded only: %.2f M records/s\ndevice to log: %.2f M records/s, %.2f of it\n", decode / 1e6, rate / 1e6, rate / decode);
+  std::printf("decoded only: %.2f M records/s\ndevice to log: %.2f M records/s, %.2f of it\n", decode / 1e6, rate / 1e6,
+              rate / decode);
   return (*stream)->state().mdt_index == count ? 0 : 1;
 }

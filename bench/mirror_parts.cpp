@@ -2,8 +2,8 @@
 //
 // Parts of the mirror alone, for what cannot be seen from outside:
 //   mirror_parts gap-scan SOURCE INDEX    scans SOURCE against the index of a mirror of it; nothing is changed
-//   mirror_parts fold-plan RECORDS OBJECTS   records of a made-up log through fold and plan, one thread, its processor time
-//   mirror_parts memory ENTRIES DIR       a first sync of a made-up tree; the index is the real one, in DIR
+//   mirror_parts fold-plan RECORDS OBJECTS   records of a made-up log through fold and plan, one thread, its processor
+//   time mirror_parts memory ENTRIES DIR       a first sync of a made-up tree; the index is the real one, in DIR
 // Each prints one JSON object.
 #include <sys/resource.h>
 
@@ -42,7 +42,9 @@ double now() {
 double cpu_seconds() {
   struct rusage used;
   ::getrusage(RUSAGE_SELF, &used);
-  auto seconds = [](const struct timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
+  auto seconds = [](const struct timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+  };
   return seconds(used.ru_utime) + seconds(used.ru_stime);
 }
 double rss_mib() {
@@ -62,8 +64,8 @@ int gap_scan(const std::string& source_dir, const std::string& index_dir) {
     double took = now() - begin;
     cpu = cpu_seconds() - cpu;
     if (run == 0) continue;  // the first one warms up
-    std::printf("{\"seconds\": %.3f, \"cpu\": %.3f, \"directories\": %zu, \"changes\": %zu}\n", took, cpu, found.scanned.size(),
-                found.changes.size());
+    std::printf("{\"seconds\": %.3f, \"cpu\": %.3f, \"directories\": %zu, \"changes\": %zu}\n", took, cpu,
+                found.scanned.size(), found.changes.size());
   }
   return 0;
 }
@@ -75,7 +77,8 @@ class MemoryStore : public Store {
     auto found = rows_.find(std::string(key));
     return found == rows_.end() ? std::optional<std::string>() : std::optional<std::string>(found->second);
   }
-  Status scan(std::string_view, std::string_view, const std::function<bool(std::string_view, std::string_view)>&) override {
+  Status scan(std::string_view, std::string_view,
+              const std::function<bool(std::string_view, std::string_view)>&) override {
     return ok();
   }
   Status write(const StoreBatch& batch, Durable) override {
@@ -88,18 +91,24 @@ class MemoryStore : public Store {
   std::unordered_map<std::string, std::string> rows_;
 };
 
-Fid file_fid(uint64_t number) { return {1000 + number, 7, 0}; }
-Fid dir_fid(uint64_t number) { return {(uint64_t{1} << 40) + number, 7, 0}; }
+Fid file_fid(uint64_t number) {
+  return {1000 + number, 7, 0};
+}
+Fid dir_fid(uint64_t number) {
+  return {(uint64_t{1} << 40) + number, 7, 0};
+}
 constexpr uint64_t kPerDir = 1000;
-std::string file_name(uint64_t number) { return "file-" + std::to_string(number) + ".dat"; }
+std::string file_name(uint64_t number) {
+  return "file-" + std::to_string(number) + ".dat";
+}
 
 // Ten records for each object, those of 64 objects mixed, as 64 busy processes would leave them.
 class MadeUpLog {
  public:
   Record at(uint64_t i) {
-    static constexpr RecordType kTypes[10] = {RecordType::creat, RecordType::open,  RecordType::write, RecordType::close,
-                                              RecordType::sattr, RecordType::xattr, RecordType::write, RecordType::close,
-                                              RecordType::renme, RecordType::sattr};
+    static constexpr RecordType kTypes[10] = {
+        RecordType::creat, RecordType::open,  RecordType::write, RecordType::close, RecordType::sattr,
+        RecordType::xattr, RecordType::write, RecordType::close, RecordType::renme, RecordType::sattr};
     uint64_t object = i / 640 * 64 + i % 64;
     Record record;
     record.type = kTypes[i / 64 % 10];
@@ -129,7 +138,8 @@ Survey survey_of(const DirtySet& dirty) {
   Survey found;
   for (const EntryKey& key : dirty.entries) {
     uint64_t number = std::strtoull(key.name.c_str() + 5, nullptr, 10);
-    if (number % 2 == 0 && key.name.back() != '~') found.changes.push_back({key, Fid{}, file_fid(number), FileType::regular, true});
+    if (number % 2 == 0 && key.name.back() != '~')
+      found.changes.push_back({key, Fid{}, file_fid(number), FileType::regular, true});
   }
   for (const auto& [fid, bits] : dirty.objects)
     if (fid.seq % 2 != 0) found.objects.emplace(fid, bits);
@@ -146,7 +156,8 @@ int fold_plan(uint64_t records, uint64_t objects) {
     object.home = home;
     must(index.put(object));
   };
-  for (uint64_t i = 0; i <= objects / kPerDir; ++i) add(dir_fid(i), FileType::directory, {dir_fid(0), "d" + std::to_string(i)});
+  for (uint64_t i = 0; i <= objects / kPerDir; ++i)
+    add(dir_fid(i), FileType::directory, {dir_fid(0), "d" + std::to_string(i)});
   for (uint64_t i = 1; i < objects; i += 2) add(file_fid(i), FileType::regular, {dir_fid(i / kPerDir), file_name(i)});
   must(store.write(index.take_batch(), Durable::no));
   MadeUpLog log;
@@ -164,8 +175,8 @@ int fold_plan(uint64_t records, uint64_t objects) {
     operations += plan.size();
   }
   std::printf("{\"records\": %llu, \"per_s\": %.0f, \"fold_s\": %.3f, \"plan_s\": %.3f, \"operations\": %llu}\n",
-              static_cast<unsigned long long>(records), static_cast<double>(records) / (fold_seconds + plan_seconds), fold_seconds,
-              plan_seconds, static_cast<unsigned long long>(operations));
+              static_cast<unsigned long long>(records), static_cast<double>(records) / (fold_seconds + plan_seconds),
+              fold_seconds, plan_seconds, static_cast<unsigned long long>(operations));
   return 0;
 }
 
@@ -218,19 +229,33 @@ class NoTarget : public TargetTree {
   std::string mounting() const override { return ""; }
   Result<TargetDirPtr> root() override { return std::make_shared<TargetDir>(); }
   Result<TargetDirPtr> open_dir(const TargetDirPtr&, const std::string&) override { return root(); }
-  Result<Attributes> stat(const TargetDirPtr&, const std::string&) override { return Error(Code::not_found, "made up"); }
+  Result<Attributes> stat(const TargetDirPtr&, const std::string&) override {
+    return Error(Code::not_found, "made up");
+  }
   Status list(const TargetDirPtr&, const std::function<Status(const TargetEntry&)>&) override { return ok(); }
   Result<Attributes> make_dir(const TargetDirPtr&, const std::string&) override { return made(); }
-  Result<Attributes> make_symlink(const TargetDirPtr&, const std::string&, const std::string&) override { return made(); }
+  Result<Attributes> make_symlink(const TargetDirPtr&, const std::string&, const std::string&) override {
+    return made();
+  }
   Result<Attributes> make_node(const TargetDirPtr&, const std::string&, FileType, uint64_t) override { return made(); }
-  Status link(const TargetDirPtr&, const std::string&, const TargetDirPtr&, const std::string&) override { return ok(); }
-  Status rename(const TargetDirPtr&, const std::string&, const TargetDirPtr&, const std::string&) override { return ok(); }
+  Status link(const TargetDirPtr&, const std::string&, const TargetDirPtr&, const std::string&) override {
+    return ok();
+  }
+  Status rename(const TargetDirPtr&, const std::string&, const TargetDirPtr&, const std::string&) override {
+    return ok();
+  }
   Status unlink(const TargetDirPtr&, const std::string&) override { return ok(); }
   Status remove_dir(const TargetDirPtr&, const std::string&) override { return ok(); }
-  Result<std::unique_ptr<File>> create(const TargetDirPtr&, const std::string&, uint32_t) override { return std::make_unique<File>(); }
-  Result<std::unique_ptr<File>> open(const TargetDirPtr&, const std::string&) override { return std::make_unique<File>(); }
+  Result<std::unique_ptr<File>> create(const TargetDirPtr&, const std::string&, uint32_t) override {
+    return std::make_unique<File>();
+  }
+  Result<std::unique_ptr<File>> open(const TargetDirPtr&, const std::string&) override {
+    return std::make_unique<File>();
+  }
   Result<CopyResult> copy(SourceTree&, File&, File&, uint64_t size, bool) override { return CopyResult{size, 0}; }
-  Status set_attributes(File*, const TargetDirPtr&, const std::string&, const AttributeChange&) override { return ok(); }
+  Status set_attributes(File*, const TargetDirPtr&, const std::string&, const AttributeChange&) override {
+    return ok();
+  }
   Result<Attributes> stat(File&) override { return made(); }
   Status sync() override { return ok(); }
 
@@ -248,7 +273,9 @@ int memory(uint64_t entries, const std::string& dir) {
   std::unique_ptr<Store> store = must(open_rocks_store(dir));
   Pool pool(1);
   EngineHooks hooks;
-  hooks.open_target = []() -> Result<std::unique_ptr<TargetTree>> { return std::unique_ptr<TargetTree>(new NoTarget()); };
+  hooks.open_target = []() -> Result<std::unique_ptr<TargetTree>> {
+    return std::unique_ptr<TargetTree>(new NoTarget());
+  };
   hooks.now_s = [] { return static_cast<int64_t>(now()); };
   hooks.monotonic_ms = [] { return static_cast<int64_t>(now() * 1000); };
   Engine engine(*store, source, nullptr, pool, std::move(hooks), {});
@@ -259,10 +286,12 @@ int memory(uint64_t entries, const std::string& dir) {
   begin = now();
   must(engine.request_scan());
   while (must(engine.step())) continue;
-  std::printf("{\"entries\": %llu, \"created\": %llu, \"rss_mib\": %.0f, \"rss_after_first_sync\": %.0f, \"rss_at_start\": %.0f, "
-              "\"first_sync_s\": %.1f, \"scan_s\": %.1f}\n",
-              static_cast<unsigned long long>(entries), static_cast<unsigned long long>(engine.counters().created.load()), rss_mib(),
-              first_rss, before, first_sync, now() - begin);
+  std::printf(
+      "{\"entries\": %llu, \"created\": %llu, \"rss_mib\": %.0f, \"rss_after_first_sync\": %.0f, \"rss_at_start\": "
+      "%.0f, "
+      "\"first_sync_s\": %.1f, \"scan_s\": %.1f}\n",
+      static_cast<unsigned long long>(entries), static_cast<unsigned long long>(engine.counters().created.load()),
+      rss_mib(), first_rss, before, first_sync, now() - begin);
   return 0;
 }
 

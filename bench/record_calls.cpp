@@ -20,9 +20,7 @@ constexpr off_t kFileBytes = 16 << 20;
 constexpr int kParts = 20;
 
 double now_ns() {
-  return std::chrono::duration<double, std::nano>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
+  return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 }  // namespace
@@ -45,8 +43,7 @@ int main(int argc, char** argv) {
   for (int part = 0; part < kParts; ++part) {
     double start = now_ns();
     for (int i = 0; i < count; ++i) {
-      ssize_t done =
-          writes ? ::pwrite(fd, block.data(), bytes, at) : ::pread(fd, block.data(), bytes, at);
+      ssize_t done = writes ? ::pwrite(fd, block.data(), bytes, at) : ::pread(fd, block.data(), bytes, at);
       if (done < 0) return 2;
       at = (at + static_cast<off_t>(bytes)) % kFileBytes;
     }

@@ -31,9 +31,13 @@ constexpr int kFiles = 50000, kDirectories = 100;
 constexpr int kRewrites = 600000;
 constexpr off_t kRewritten = 64 << 20;  // bytes of the file whose blocks are written again
 
-bool shell(const std::string& command) { return std::system(("(" + command + ") >/dev/null 2>&1").c_str()) == 0; }
+bool shell(const std::string& command) {
+  return std::system(("(" + command + ") >/dev/null 2>&1").c_str()) == 0;
+}
 
-std::string numbered(const std::string& base, int number) { return base + std::to_string(number); }
+std::string numbered(const std::string& base, int number) {
+  return base + std::to_string(number);
+}
 
 bool create_and_unlink(const std::string& root) {
   for (int i = 0; i < kDirectories; ++i) ::mkdir(numbered(root + "/d", i).c_str(), 0700);
@@ -74,7 +78,9 @@ struct Cost {
   double wall = -1, cpu = -1;  // seconds; negative: it failed
 };
 
-double seconds(const struct timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; }
+double seconds(const struct timeval& t) {
+  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+}
 
 // What the workload takes in a process of its own.
 Cost cost_of(const Workload& workload, const std::string& root) {
@@ -143,14 +149,16 @@ void measure(const std::string& type, const Workload& workload, int rounds, cons
         ::wait4(watcher, nullptr, 0, &used);
         reader.push_back({0, seconds(used.ru_utime) + seconds(used.ru_stime)});
       }
-      if (watcher < 0 || cost.wall < 0) std::printf("%-6s %s failed\n", type.c_str(), workload.name);
-      else (with ? watched : alone).push_back(cost);
+      if (watcher < 0 || cost.wall < 0)
+        std::printf("%-6s %s failed\n", type.c_str(), workload.name);
+      else
+        (with ? watched : alone).push_back(cost);
     }
-  std::printf("%-6s %-16s wall %.3f -> %.3f s x%.2f   cpu %.3f -> %.3f s x%.2f   (promised x%.2f)   source's cpu %.3f s\n", type.c_str(),
-              workload.name, median(alone, &Cost::wall), median(watched, &Cost::wall),
-              median(watched, &Cost::wall) / median(alone, &Cost::wall), median(alone, &Cost::cpu),
-              median(watched, &Cost::cpu), median(watched, &Cost::cpu) / median(alone, &Cost::cpu), workload.limit,
-              median(reader, &Cost::cpu));
+  std::printf(
+      "%-6s %-16s wall %.3f -> %.3f s x%.2f   cpu %.3f -> %.3f s x%.2f   (promised x%.2f)   source's cpu %.3f s\n",
+      type.c_str(), workload.name, median(alone, &Cost::wall), median(watched, &Cost::wall),
+      median(watched, &Cost::wall) / median(alone, &Cost::wall), median(alone, &Cost::cpu), median(watched, &Cost::cpu),
+      median(watched, &Cost::cpu) / median(alone, &Cost::cpu), workload.limit, median(reader, &Cost::cpu));
   std::fflush(stdout);
 }
 

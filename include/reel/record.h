@@ -27,8 +27,8 @@ struct Fid {
   friend auto operator<=>(const Fid&, const Fid&) = default;
 };
 
-std::string to_string(const Fid& fid);                      // "[0x200000401:0x3:0x0]", zero seq as "0"
-std::optional<Fid> parse_fid(std::string_view text);        // with or without brackets
+std::string to_string(const Fid& fid);                // "[0x200000401:0x3:0x0]", zero seq as "0"
+std::optional<Fid> parse_fid(std::string_view text);  // with or without brackets
 
 struct FidHash {
   size_t operator()(const Fid& f) const {
@@ -39,23 +39,59 @@ struct FidHash {
 
 // Types below 32 are Lustre's; unknown ones of that range are passed through. 32 and up are Reel's.
 enum class RecordType : uint32_t {
-  mark = 0, creat = 1, mkdir = 2, hlink = 3, slink = 4, mknod = 5, unlnk = 6, rmdir = 7,
-  renme = 8, rnmto = 9, open = 10, close = 11, lyout = 12, trunc = 13, sattr = 14, xattr = 15,
-  hsm = 16, mtime = 17, ctime = 18, atime = 19, migrt = 20, flrw = 21, resync = 22, gxatr = 23,
+  mark = 0,
+  creat = 1,
+  mkdir = 2,
+  hlink = 3,
+  slink = 4,
+  mknod = 5,
+  unlnk = 6,
+  rmdir = 7,
+  renme = 8,
+  rnmto = 9,
+  open = 10,
+  close = 11,
+  lyout = 12,
+  trunc = 13,
+  sattr = 14,
+  xattr = 15,
+  hsm = 16,
+  mtime = 17,
+  ctime = 18,
+  atime = 19,
+  migrt = 20,
+  flrw = 21,
+  resync = 22,
+  gxatr = 23,
   nopen = 24,
-  gap = 32,    // the log cannot vouch for what happened before this record; name = why
-  read = 33, write = 34, fsync = 35, mmap = 36,
-  stat = 37,     // asks for attributes, a link's text, permission
+  gap = 32,  // the log cannot vouch for what happened before this record; name = why
+  read = 33,
+  write = 34,
+  fsync = 35,
+  mmap = 36,
+  stat = 37,  // asks for attributes, a link's text, permission
   readdir = 38,
   seek = 39,
-  compute = 40, send = 41, recv = 42, barrier = 43, signal = 44, wait = 45,
-  fork = 46, exec = 47, exit = 48,
+  compute = 40,
+  send = 41,
+  recv = 42,
+  barrier = 43,
+  signal = 44,
+  wait = 45,
+  fork = 46,
+  exec = 47,
+  exit = 48,
   descriptor = 49,  // dup, fcntl, pipe, socket: what changes a table of descriptors, but open and close
   copy = 50,        // from one descriptor to another
   lock = 51,
-  context = 52,     // chdir, umask, user: what later calls of the process depend on
+  context = 52,  // chdir, umask, user: what later calls of the process depend on
   // What a trace says of itself (docs/trace-format.md)
-  fact = 56, string = 57, file = 58, thread = 59, loss = 60, count = 61,
+  fact = 56,
+  string = 57,
+  file = 58,
+  thread = 59,
+  loss = 60,
+  count = 61,
 };
 
 // cr_flags: the high four bits say which extensions follow (A.2); the low twelve are per type.
@@ -89,28 +125,28 @@ struct IoExtension {
 
 // Reel's extension of traced calls (docs/trace-format.md). What a field means depends on `op`.
 struct CallExtension {
-  uint32_t op = 0;                                   // trace::Op
-  int32_t fd = -1, fd2 = -1;                         // descriptors by number
-  uint32_t fd_generation = 0, fd2_generation = 0;    // how often the number had been given out
-  uint64_t path = 0, path2 = 0;                      // numbers of strings, 0: none
-  uint32_t relative = 0, relative2 = 0;              // bytes at the end of the path that the call named itself
+  uint32_t op = 0;                                 // trace::Op
+  int32_t fd = -1, fd2 = -1;                       // descriptors by number
+  uint32_t fd_generation = 0, fd2_generation = 0;  // how often the number had been given out
+  uint64_t path = 0, path2 = 0;                    // numbers of strings, 0: none
+  uint32_t relative = 0, relative2 = 0;            // bytes at the end of the path that the call named itself
   uint64_t flags = 0, mode = 0, arg = 0, arg2 = 0;
   friend bool operator==(const CallExtension&, const CallExtension&) = default;
 };
 
 struct Record {
-  uint64_t index = 0;        // per stream, strictly increasing; a log writer assigns it when 0
-  uint64_t prev = 0;         // Lustre's cr_prev: kept, never interpreted
-  uint64_t time = 0;         // (seconds << 30) | nanoseconds, realtime clock, as Lustre packs it
+  uint64_t index = 0;  // per stream, strictly increasing; a log writer assigns it when 0
+  uint64_t prev = 0;   // Lustre's cr_prev: kept, never interpreted
+  uint64_t time = 0;   // (seconds << 30) | nanoseconds, realtime clock, as Lustre packs it
   RecordType type = RecordType::mark;
   uint16_t flags = kFlagVersion;
-  Fid target;                // the object (RENME: the object that was overwritten, or zero)
-  Fid parent;                // the directory of `name`
-  std::string_view name;     // raw bytes, never '/' or NUL; GAP: the reason; in traces any bytes
+  Fid target;             // the object (RENME: the object that was overwritten, or zero)
+  Fid parent;             // the directory of `name`
+  std::string_view name;  // raw bytes, never '/' or NUL; GAP: the reason; in traces any bytes
 
   // kFlagRename (RENME, MIGRT)
-  Fid source;                // the object that moved
-  Fid source_parent;         // the directory it left
+  Fid source;         // the object that moved
+  Fid source_parent;  // the directory it left
   std::string_view source_name;
 
   // kFlagJobid: the raw 32-byte field (bytes after its NUL are garbage that is kept), or empty
@@ -118,20 +154,24 @@ struct Record {
 
   // kFlagExtra
   uint64_t extra_flags = 0;
-  uint64_t uid = 0, gid = 0;            // kExtraUidGid
-  std::string_view nid_field;           // kExtraNid: the raw 24-byte field
-  uint32_t open_mode = 0;               // kExtraOpen
-  std::string_view xattr_field;         // kExtraXattr: the raw 256-byte field
+  uint64_t uid = 0, gid = 0;     // kExtraUidGid
+  std::string_view nid_field;    // kExtraNid: the raw 24-byte field
+  uint32_t open_mode = 0;        // kExtraOpen
+  std::string_view xattr_field;  // kExtraXattr: the raw 256-byte field
 
-  std::optional<IoExtension> io;        // only in Reel's own logs
-  std::optional<CallExtension> call;    // only in traces
+  std::optional<IoExtension> io;      // only in Reel's own logs
+  std::optional<CallExtension> call;  // only in traces
 };
 
 inline constexpr uint64_t pack_time(uint64_t seconds, uint32_t nanoseconds) {
   return seconds << 30 | nanoseconds;
 }
-inline constexpr uint64_t time_seconds(uint64_t time) { return time >> 30; }
-inline constexpr uint32_t time_nanoseconds(uint64_t time) { return time & ((1U << 30) - 1); }
+inline constexpr uint64_t time_seconds(uint64_t time) {
+  return time >> 30;
+}
+inline constexpr uint32_t time_nanoseconds(uint64_t time) {
+  return time & ((1U << 30) - 1);
+}
 
 // "CREAT", "GAP", ...; nullopt for numbers without a name.
 std::optional<std::string_view> type_name(RecordType type);

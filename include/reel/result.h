@@ -65,7 +65,7 @@ struct Ok {};
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: implicit on purpose
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT: implicit on purpose
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT
 
   bool has_value() const { return state_.index() == 0; }
@@ -86,7 +86,9 @@ class [[nodiscard]] Result {
 };
 
 using Status = Result<Ok>;
-inline Status ok() { return Ok{}; }
+inline Status ok() {
+  return Ok{};
+}
 
 // A deliberate drop. Greppable, and the reason is part of the call.
 template <class T>
@@ -96,17 +98,17 @@ void ignore(const Result<T>&, const char* /*reason*/) {}
 #define REEL_CONCAT(a, b) REEL_CONCAT2(a, b)
 
 // TRY(expr): return the error of a failed Result from this function; drop the value.
-#define TRY(expr)                                           \
-  do {                                                      \
-    auto&& try_result = (expr);                              \
-    if (!try_result) return std::move(try_result).error();  \
+#define TRY(expr)                                          \
+  do {                                                     \
+    auto&& try_result = (expr);                            \
+    if (!try_result) return std::move(try_result).error(); \
   } while (0)
 
 // TRY_ASSIGN(auto x, expr): the value, or return the error.
 #define TRY_ASSIGN(lhs, expr) TRY_ASSIGN_(REEL_CONCAT(try_value_, __LINE__), lhs, expr)
-#define TRY_ASSIGN_(tmp, lhs, expr)           \
-  auto tmp = (expr);                          \
-  if (!tmp) return std::move(tmp).error();    \
+#define TRY_ASSIGN_(tmp, lhs, expr)        \
+  auto tmp = (expr);                       \
+  if (!tmp) return std::move(tmp).error(); \
   lhs = *std::move(tmp)
 
 }  // namespace reel

@@ -42,7 +42,7 @@ struct Descriptor {
 
 // One call of one thread. Which fields mean what for an op: the table in docs/trace-format.md.
 struct Event {
-  uint64_t index = 0;        // of its record
+  uint64_t index = 0;  // of its record
   Op op = Op::none;
   uint32_t thread = 0;       // number of a Thread
   uint64_t enter_ns = 0;     // nanoseconds since 1970 by the trace's clock, which never steps
@@ -65,13 +65,13 @@ inline constexpr uint64_t kOffsetUnknown = 1ull << 32;  // the position of the d
 
 // A thread that was recorded. `process` is the number of the Thread that is the process's first.
 struct Thread {
-  uint32_t number = 0;     // from 1
+  uint32_t number = 0;  // from 1
   uint32_t process = 0;
-  uint32_t parent = 0;     // the thread that made it; 0: it was the first
+  uint32_t parent = 0;  // the thread that made it; 0: it was the first
   int32_t pid = 0, tid = 0;
   uint32_t uid = 0, gid = 0;
   uint64_t start_ns = 0;
-  StringId name = 0;       // what ran when it was first seen
+  StringId name = 0;  // what ran when it was first seen
 };
 
 enum class FileKind : uint8_t { absent, file, directory, symlink, fifo, socket, block, character };
@@ -147,12 +147,12 @@ struct Trace {
   std::map<std::string, std::string> facts;
   std::vector<std::string> strings{""};  // by StringId
   std::vector<StringKind> string_kinds{StringKind::other};
-  std::vector<Thread> threads;           // by number - 1
-  std::vector<FileState> files;          // the initial state, in the order of first use
-  std::vector<Event> events;             // as in the log: each thread's in its order
+  std::vector<Thread> threads;   // by number - 1
+  std::vector<FileState> files;  // the initial state, in the order of first use
+  std::vector<Event> events;     // as in the log: each thread's in its order
   std::vector<Loss> losses;
   std::vector<Count> counts;
-  bool damaged = false;                  // part of the log could not be read; `losses` says which
+  bool damaged = false;  // part of the log could not be read; `losses` says which
 
   const std::string& string(StringId id) const { return strings[id < strings.size() ? id : 0]; }
   // What the recorder could not see, by its own word, or was lost; empty: it saw all.

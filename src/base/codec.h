@@ -22,8 +22,12 @@ inline void store_le(void* to, T value) {
 }
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "Reel's formats are little-endian");
 
-inline uint64_t zigzag(int64_t v) { return (static_cast<uint64_t>(v) << 1) ^ static_cast<uint64_t>(v >> 63); }
-inline int64_t unzigzag(uint64_t v) { return static_cast<int64_t>(v >> 1) ^ -static_cast<int64_t>(v & 1); }
+inline uint64_t zigzag(int64_t v) {
+  return (static_cast<uint64_t>(v) << 1) ^ static_cast<uint64_t>(v >> 63);
+}
+inline int64_t unzigzag(uint64_t v) {
+  return static_cast<int64_t>(v >> 1) ^ -static_cast<int64_t>(v & 1);
+}
 
 inline constexpr size_t kVarintMax = 10;  // bytes
 
@@ -41,8 +45,7 @@ inline uint8_t* store_varint(uint8_t* to, uint64_t value) {
 // gives zero, and the position does not move: check once, at the end of a record.
 class ByteReader {
  public:
-  ByteReader(const void* begin, size_t size)
-      : at_(static_cast<const uint8_t*>(begin)), end_(at_ + size) {}
+  ByteReader(const void* begin, size_t size) : at_(static_cast<const uint8_t*>(begin)), end_(at_ + size) {}
 
   bool failed() const { return failed_; }
   size_t left() const { return static_cast<size_t>(end_ - at_); }

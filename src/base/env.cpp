@@ -51,8 +51,7 @@ class PosixFile : public File {
   Result<size_t> pread(void* to, size_t size, uint64_t offset) override {
     size_t done = 0;
     while (done < size) {
-      ssize_t n = ::pread(fd_.get(), static_cast<char*>(to) + done, size - done,
-                          static_cast<off_t>(offset + done));
+      ssize_t n = ::pread(fd_.get(), static_cast<char*>(to) + done, size - done, static_cast<off_t>(offset + done));
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return fail("read");
       if (n == 0) break;
@@ -84,9 +83,7 @@ class PosixFile : public File {
     return ok();
   }
 
-  Status datasync() override {
-    return ::fdatasync(fd_.get()) == 0 ? ok() : Status(fail("fdatasync"));
-  }
+  Status datasync() override { return ::fdatasync(fd_.get()) == 0 ? ok() : Status(fail("fdatasync")); }
   Status sync() override { return ::fsync(fd_.get()) == 0 ? ok() : Status(fail("fsync")); }
 
  private:
@@ -158,8 +155,7 @@ class PosixEnv : public Env {
   Result<std::unique_ptr<Lock>> lock(const std::string& path, bool wait) override {
     TRY_ASSIGN(Descriptor fd, open_fd(path, O_RDWR | O_CREAT));
     while (::flock(fd.get(), wait ? LOCK_EX : LOCK_EX | LOCK_NB) != 0) {
-      if (errno == EWOULDBLOCK)
-        return Error(Code::busy, "lock " + path + ": another process holds it", errno);
+      if (errno == EWOULDBLOCK) return Error(Code::busy, "lock " + path + ": another process holds it", errno);
       if (errno != EINTR) return Error::from_errno(errno, "lock " + path);
     }
     return std::unique_ptr<Lock>(std::make_unique<PosixLock>(std::move(fd)));
@@ -215,8 +211,7 @@ Result<std::string> read_file(Env& env, const std::string& path, size_t limit) {
   return content;
 }
 
-Status replace_file(Env& env, const std::string& dir, const std::string& path,
-                    const std::string& content) {
+Status replace_file(Env& env, const std::string& dir, const std::string& path, const std::string& content) {
   std::string temporary = path + ".tmp";
   Status gone = env.unlink(temporary);
   if (!gone && !gone.is(Code::not_found)) return gone;

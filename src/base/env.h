@@ -72,7 +72,6 @@ Status make_dirs(Env& env, const std::string& path);
 Result<std::string> read_file(Env& env, const std::string& path, size_t limit = 64u << 20);
 // Writes path.tmp, syncs it, renames it over path and syncs `dir`, the directory of path: after a
 // crash either the old or the new content is there.
-Status replace_file(Env& env, const std::string& dir, const std::string& path,
-                    const std::string& content);
+Status replace_file(Env& env, const std::string& dir, const std::string& path, const std::string& content);
 
 }  // namespace reel

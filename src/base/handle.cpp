@@ -14,7 +14,7 @@ constexpr int kTypeIno32Gen = 0x01;
 constexpr int kTypeIno64Gen = 0x81;
 constexpr int kTypeBtrfs = 0x4d;
 constexpr int kTypeLustre = 0x97;
-constexpr uint32_t kLustreFid = 16;          // bytes
+constexpr uint32_t kLustreFid = 16;  // bytes
 constexpr uint32_t kLustreFidAndParent = 32;
 
 void fill(FileHandle& handle, int type, uint32_t bytes) {

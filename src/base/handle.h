@@ -26,7 +26,9 @@ enum class HandleFormat { ino32_gen, tmpfs, ino64_gen, btrfs, lustre, opaque };
 
 struct FileHandle {
   alignas(8) unsigned char storage[sizeof(struct file_handle) + 128];
-  struct file_handle* raw() { return reinterpret_cast<struct file_handle*>(storage); }
+  struct file_handle* raw() {
+    return reinterpret_cast<struct file_handle*>(storage);
+  }
   const struct file_handle* raw() const { return reinterpret_cast<const struct file_handle*>(storage); }
 };
 

@@ -21,9 +21,7 @@ class Parser {
   }
 
  private:
-  Error wrong(const char* what) const {
-    return {Code::invalid, "JSON, byte " + std::to_string(at_) + ": " + what};
-  }
+  Error wrong(const char* what) const { return {Code::invalid, "JSON, byte " + std::to_string(at_) + ": " + what}; }
   bool at_end() const { return at_ >= text_.size(); }
   char peek() const { return at_end() ? '\0' : text_[at_]; }
   void skip_blanks() {
@@ -192,9 +190,15 @@ const Json* Json::find(std::string_view name) const {
   return nullptr;
 }
 
-std::optional<uint64_t> Json::as_unsigned() const { return whole<uint64_t>(*this); }
-std::optional<int64_t> Json::as_signed() const { return whole<int64_t>(*this); }
+std::optional<uint64_t> Json::as_unsigned() const {
+  return whole<uint64_t>(*this);
+}
+std::optional<int64_t> Json::as_signed() const {
+  return whole<int64_t>(*this);
+}
 
-Result<Json> parse_json(std::string_view text) { return Parser(text).document(); }
+Result<Json> parse_json(std::string_view text) {
+  return Parser(text).document();
+}
 
 }  // namespace reel

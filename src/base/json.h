@@ -21,10 +21,10 @@ struct Json {
   enum class Kind { null, boolean, number, string, array, object };
 
   Kind kind = Kind::null;
-  std::string text;                                   // string: its bytes; number: as it is written
-  bool truth = false;                                 // boolean
-  std::vector<Json> items;                            // array
-  std::vector<JsonMember> members;                    // object, in the order of the text
+  std::string text;                 // string: its bytes; number: as it is written
+  bool truth = false;               // boolean
+  std::vector<Json> items;          // array
+  std::vector<JsonMember> members;  // object, in the order of the text
 
   // The member of this name (the first of several), null when this is no object or has none.
   const Json* find(std::string_view name) const;

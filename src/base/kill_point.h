@@ -15,7 +15,9 @@ void kill_point(const char* name);
 uint64_t tuned(const char* name, uint64_t usual);
 #else
 inline void kill_point(const char*) {}
-inline uint64_t tuned(const char*, uint64_t usual) { return usual; }
+inline uint64_t tuned(const char*, uint64_t usual) {
+  return usual;
+}
 #endif
 
 }  // namespace reel

@@ -12,6 +12,8 @@ namespace reel {
 __attribute__((format(printf, 2, 3))) void append_format(std::string& out, const char* format, ...);
 
 // What printf's %llu and %llx want.
-inline unsigned long long wide(uint64_t value) { return value; }
+inline unsigned long long wide(uint64_t value) {
+  return value;
+}
 
 }  // namespace reel

@@ -38,7 +38,8 @@ void define_anonymize(CLI::App& app, int& exit_code) {
   CLI::App* verb = app.add_subcommand("anonymize", "copy a trace so that it names nobody");
   verb->add_option("LOG", options->log, "the trace")->required();
   verb->add_option("OUT", options->out, "directory of the copy; must hold none")->required();
-  verb->add_option("--key", options->key_file, "file with the key of the hashes (default: a random one, which is forgotten)");
+  verb->add_option("--key", options->key_file,
+                   "file with the key of the hashes (default: a random one, which is forgotten)");
   verb->add_flag("--keep-extensions", options->keep_extensions, "names keep what follows their first dot");
   verb->callback([options, &exit_code] { exit_code = code_of(run_anonymize(*options)); });
 }

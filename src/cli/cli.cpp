@@ -68,9 +68,7 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0
-               ? kOk
-               : kUsage;  // prints help and version to stdout, complaints to stderr
+    return app.exit(error) == 0 ? kOk : kUsage;  // prints help and version to stdout, complaints to stderr
   }
   return exit_code;
 }

@@ -31,7 +31,7 @@ int run(int argc, char** argv);
 // Prints "reel: TEXT" to stderr and gives the exit code that fits the error.
 int report(const Error& error);
 
-void define_log_verbs(CLI::App& app, int& exit_code);     // log, register, deregister, clear, users, import, export
+void define_log_verbs(CLI::App& app, int& exit_code);  // log, register, deregister, clear, users, import, export
 void define_mirror(CLI::App& app, int& exit_code);
 void define_wait(CLI::App& app, int& exit_code);
 void define_status(CLI::App& app, int& exit_code);
@@ -40,6 +40,6 @@ void define_anonymize(CLI::App& app, int& exit_code);
 void define_report(CLI::App& app, int& exit_code);
 void define_record(CLI::App& app, int& exit_code);
 void define_replay(CLI::App& app, int& exit_code);
-void define_fid_verbs(CLI::App& app, int& exit_code);     // path2fid, fid2path
+void define_fid_verbs(CLI::App& app, int& exit_code);  // path2fid, fid2path
 
 }  // namespace reel::cli

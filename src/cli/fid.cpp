@@ -69,8 +69,7 @@ Result<std::vector<std::string>> paths_of(mirror::PosixSource& source, std::stri
 }
 
 Result<int> fid2path(const Fid2PathArguments& arguments) {
-  TRY_ASSIGN(std::unique_ptr<mirror::PosixSource> source,
-             mirror::PosixSource::open(arguments.root));
+  TRY_ASSIGN(std::unique_ptr<mirror::PosixSource> source, mirror::PosixSource::open(arguments.root));
   Output output;
   int exit_code = kOk;
   std::string root = arguments.root;
@@ -78,8 +77,7 @@ Result<int> fid2path(const Fid2PathArguments& arguments) {
   for (std::string text : arguments.fids) {
     Result<std::vector<std::string>> paths = paths_of(*source, text);
     if (!paths) {
-      exit_code =
-          report(std::move(paths).error().with("fid2path: cannot find below " + arguments.root));
+      exit_code = report(std::move(paths).error().with("fid2path: cannot find below " + arguments.root));
       continue;
     }
     // As Lustre: a link number past the last means the first.
@@ -109,11 +107,10 @@ void define_fid_verbs(CLI::App& app, int& exit_code) {
   auto path_arguments = std::make_shared<Path2FidArguments>();
   to_fid->add_option("PATH", path_arguments->paths, "symlinks are not followed")->required();
   to_fid->add_flag("--parents", path_arguments->parents, "print PARENT-FID/NAME");
-  to_fid->callback(
-      [path_arguments, &exit_code] { set(exit_code, path2fid(*path_arguments)); });
+  to_fid->callback([path_arguments, &exit_code] { set(exit_code, path2fid(*path_arguments)); });
 
-  CLI::App* to_path = app.add_subcommand(
-      "fid2path", "print the paths of FIDs (of files with several names all of them)");
+  CLI::App* to_path =
+      app.add_subcommand("fid2path", "print the paths of FIDs (of files with several names all of them)");
   auto fid_arguments = std::make_shared<Fid2PathArguments>();
   to_path->add_option("ROOT", fid_arguments->root, "the directory below which to look")->required();
   to_path->add_option("FID", fid_arguments->fids, "[0xSEQ:0xOID:0xVER]")->required();

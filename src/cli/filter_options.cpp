@@ -10,7 +10,10 @@ namespace reel::cli {
 
 void FilterOptions::define(CLI::App& verb) {
   auto add = [&](const char* name, std::vector<std::string>& to, const char* help) {
-    verb.add_option(name, to, help)->allow_extra_args(false)->type_name("")->group("Filters (rsync's rules; the first match decides)");
+    verb.add_option(name, to, help)
+        ->allow_extra_args(false)
+        ->type_name("")
+        ->group("Filters (rsync's rules; the first match decides)");
   };
   add("--exclude", exclude_, "leave out what matches PATTERN");
   add("--include", include_, "do not leave out what matches PATTERN");

@@ -77,8 +77,8 @@ struct PrintOptions {
 };
 
 // Prints what is there; then, if wanted, what comes. Damage is told on stderr and gone around.
-Status print_records(log::Reader& reader, const PrintOptions& options, uint64_t mask,
-                     uint64_t start, trace::TraceText* texts, bool& damaged) {
+Status print_records(log::Reader& reader, const PrintOptions& options, uint64_t mask, uint64_t start,
+                     trace::TraceText* texts, bool& damaged) {
   Print print = printer(options.json ? "json" : options.format, texts);
   Output output;
   Record record;
@@ -99,9 +99,7 @@ Status print_records(log::Reader& reader, const PrintOptions& options, uint64_t 
     }
     if (texts) texts->note(record);
     if (record.index < start) continue;
-    if (static_cast<uint32_t>(record.type) < 64 ? (mask & mask_bit(record.type)) == 0
-                                                : mask != kMaskAll)
-      continue;
+    if (static_cast<uint32_t>(record.type) < 64 ? (mask & mask_bit(record.type)) == 0 : mask != kMaskAll) continue;
     TRY(print(record, output.text()));
     if (options.follow) {
       TRY(output.flush());
@@ -161,11 +159,8 @@ struct ImportOptions {
 std::string stream_name_of(const std::string& file) {
   std::string name = file.substr(file.rfind('/') + 1);
   name = name.substr(0, name.find('.'));
-  auto odd = [](char c) {
-    return !(::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_');
-  };
-  if (name.empty() || name.size() > 40 || std::find_if(name.begin(), name.end(), odd) != name.end())
-    return "lustre";
+  auto odd = [](char c) { return !(::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_'); };
+  if (name.empty() || name.size() > 40 || std::find_if(name.begin(), name.end(), odd) != name.end()) return "lustre";
   return name;
 }
 
@@ -175,8 +170,7 @@ constexpr size_t kProblemsShown = 20;
 Error unreadable(const std::string& file, const std::vector<std::string>& problems) {
   std::string text = "import " + file + ": nothing was taken";
   for (size_t i = 0; i < std::min(problems.size(), kProblemsShown); ++i) text += "\n  " + file + ", " + problems[i];
-  if (problems.size() > kProblemsShown)
-    text += "\n  and " + std::to_string(problems.size() - kProblemsShown) + " more";
+  if (problems.size() > kProblemsShown) text += "\n  and " + std::to_string(problems.size() - kProblemsShown) + " more";
   return {Code::corrupt, text};
 }
 
@@ -191,10 +185,10 @@ Result<int> run_import(const ImportOptions& options) {
   log::RecordFormat format = format_of(options.format);
   // All of it must be good before any of it is taken.
   std::vector<std::string> problems;
-  TRY(log::each_record(format, bytes, [](const Record&) { return ok(); }, problems));
+  TRY(log::each_record(
+      format, bytes, [](const Record&) { return ok(); }, problems));
   if (!problems.empty()) return unreadable(options.file, problems);
-  TRY_ASSIGN(LogPlace place,
-             find_or_name_log(options.log, options.stream, stream_name_of(options.file)));
+  TRY_ASSIGN(LogPlace place, find_or_name_log(options.log, options.stream, stream_name_of(options.file)));
   TRY_ASSIGN(std::unique_ptr<log::Writer> writer, log::Writer::open(env, place.dir, place.stream));
   uint64_t before = writer->last_index(), count = 0;
   auto take = [&](const Record& record) -> Status {
@@ -205,12 +199,11 @@ Result<int> run_import(const ImportOptions& options) {
   Status taken = log::each_record(format, bytes, take, problems);
   if (!taken) {
     return std::move(taken).error().with("import " + options.file + " into stream " + place.stream +
-                                         ", which has records up to " + std::to_string(before) +
-                                         " already");
+                                         ", which has records up to " + std::to_string(before) + " already");
   }
   TRY(writer->commit());
-  std::fprintf(stderr, "reel: imported %llu records into stream %s of %s\n",
-               static_cast<unsigned long long>(count), place.stream.c_str(), place.dir.c_str());
+  std::fprintf(stderr, "reel: imported %llu records into stream %s of %s\n", static_cast<unsigned long long>(count),
+               place.stream.c_str(), place.dir.c_str());
   return kOk;
 }
 
@@ -221,10 +214,8 @@ void define_log(CLI::App& app, int& exit_code) {
   verb->add_option("START", options->start, "first index");
   verb->add_option("END", options->end, "last index");
   verb->add_flag("--follow,-f", options->follow, "go on with what comes, until Ctrl-C");
-  verb->add_option("--mask", options->mask,
-                   "record types to print: CREAT,UNLNK or ALL or DEFAULT or -CLOSE ...");
-  verb->add_option("--user", options->user,
-                   "what this registered user has not cleared, by its mask");
+  verb->add_option("--mask", options->mask, "record types to print: CREAT,UNLNK or ALL or DEFAULT or -CLOSE ...");
+  verb->add_option("--user", options->user, "what this registered user has not cleared, by its mask");
   verb->add_option("--stream", options->stream, "which stream, when there are several");
   verb->add_flag("--json", options->json, "one JSON object a line");
   verb->callback([options, &exit_code] { exit_code = code_of(run_print(*options)); });
@@ -239,8 +230,7 @@ void define_import(CLI::App& app, int& exit_code) {
                    "lustre (raw bytes of a changelog device), lfs (text of `lfs changelog`) or json")
       ->required()
       ->check(CLI::IsMember({"lustre", "lfs", "json"}));
-  verb->add_option("--stream", options->stream,
-                   "which stream (default: the only one, or named after FILE)");
+  verb->add_option("--stream", options->stream, "which stream (default: the only one, or named after FILE)");
   verb->callback([options, &exit_code] { exit_code = code_of(run_import(*options)); });
 }
 
@@ -250,7 +240,8 @@ void define_export(CLI::App& app, int& exit_code) {
   verb->add_option("LOG", options->log, "log directory, or a state directory of reel")->required();
   verb->add_option("START", options->start, "first index");
   verb->add_option("END", options->end, "last index");
-  verb->add_option("--format", options->format, "lustre (raw bytes), lfs (text) or json; of traces also strace, chrome, fio (iolog) or csv")
+  verb->add_option("--format", options->format,
+                   "lustre (raw bytes), lfs (text) or json; of traces also strace, chrome, fio (iolog) or csv")
       ->required()
       ->check(CLI::IsMember({"lustre", "lfs", "json", "strace", "chrome", "fio", "csv"}));
   verb->add_option("--mask", options->mask, "record types to export");

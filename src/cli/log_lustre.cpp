@@ -37,7 +37,9 @@ class MdtReader final : public log::Reader {
     return true;
   }
   uint64_t lost_up_to() const override { return 0; }
-  Status seek_time(uint64_t) override { return Error(Code::unsupported, "a changelog device cannot be asked for a time"); }
+  Status seek_time(uint64_t) override {
+    return Error(Code::unsupported, "a changelog device cannot be asked for a time");
+  }
 
  private:
   Status fill() {

@@ -42,8 +42,7 @@ Error choose(const Found& found) {
 Result<LogPlace> find_log(const std::string& path, const std::string& stream) {
   TRY_ASSIGN(Found found, look_in(path));
   if (found.streams.empty())
-    return Error(Code::not_found,
-                 path + ": no log there (neither it nor its log/ holds a NAME.stream directory)");
+    return Error(Code::not_found, path + ": no log there (neither it nor its log/ holds a NAME.stream directory)");
   if (stream.empty() && found.streams.size() > 1) return choose(found);
   std::string name = stream.empty() ? found.streams.front() : stream;
   if (std::find(found.streams.begin(), found.streams.end(), name) == found.streams.end())
@@ -51,8 +50,7 @@ Result<LogPlace> find_log(const std::string& path, const std::string& stream) {
   return LogPlace{found.dir, name};
 }
 
-Result<LogPlace> find_or_name_log(const std::string& path, const std::string& stream,
-                                  const std::string& fallback) {
+Result<LogPlace> find_or_name_log(const std::string& path, const std::string& stream, const std::string& fallback) {
   TRY_ASSIGN(Found found, look_in(path));
   if (!stream.empty()) return LogPlace{found.dir, stream};
   if (found.streams.size() > 1) return choose(found);

@@ -19,7 +19,6 @@ struct LogPlace {
 // there is just one. Errors: not_found (no log there), invalid (a stream has to be named).
 Result<LogPlace> find_log(const std::string& path, const std::string& stream);
 // The same for a log that need not exist yet; a stream that is not named is called `fallback`.
-Result<LogPlace> find_or_name_log(const std::string& path, const std::string& stream,
-                                  const std::string& fallback);
+Result<LogPlace> find_or_name_log(const std::string& path, const std::string& stream, const std::string& fallback);
 
 }  // namespace reel::cli

@@ -7,8 +7,8 @@
 
 #include <algorithm>
 #include <atomic>
-#include <csignal>
 #include <climits>
+#include <csignal>
 #include <cstdlib>
 #include <memory>
 #include <mutex>
@@ -36,7 +36,8 @@ struct MirrorArguments {
   std::vector<std::string> mdts;
   int hold_seconds = 600;
   unsigned jobs = 0;
-  bool once = false, adopt = false, recall = false, dry_run = false, itemize = false, progress = false, stats = false, json = false;
+  bool once = false, adopt = false, recall = false, dry_run = false, itemize = false, progress = false, stats = false,
+       json = false;
   int verbose = 0;
   FilterOptions filters;
 };
@@ -161,7 +162,8 @@ int exit_code_of(const service::MirrorReport& report, bool once) {
   }
   if (trouble) return kTrouble;
   if (changing) {
-    std::fprintf(stderr, "reel: some files kept changing while they were copied; run again, or mirror without --once\n");
+    std::fprintf(stderr,
+                 "reel: some files kept changing while they were copied; run again, or mirror without --once\n");
     return kPartial;
   }
   return signal_seen == SIGINT ? kSignal : kOk;
@@ -188,7 +190,8 @@ int mirror(const MirrorArguments& arguments, const CLI::App& verb) {
   if (!options) return report(options.error());
   std::mutex output;
   if (arguments.itemize || arguments.verbose || arguments.dry_run) {
-    options->done = [&](const std::string&, const mirror::Done& done, const std::string& path, const std::string& from) {
+    options->done = [&](const std::string&, const mirror::Done& done, const std::string& path,
+                        const std::string& from) {
       std::lock_guard lock(output);
       std::printf("%s\n", arguments.itemize ? itemized(done, path, from).c_str() : path.empty() ? "." : path.c_str());
       std::fflush(stdout);
@@ -216,22 +219,33 @@ void define_mirror(CLI::App& app, int& exit_code) {
   auto arguments = std::make_shared<MirrorArguments>();
   CLI::App* verb = app.add_subcommand("mirror", "keep TARGETs exactly equal to SOURCE, until stopped");
   MirrorArguments& a = *arguments;
-  verb->add_option("SOURCE", a.source, "the directory to mirror; also lustre:MOUNT, recorded:DIR")->required()->type_name("SOURCE");
-  verb->add_option("TARGET", a.targets, "directories to keep equal to it; made when missing")->required()->type_name("DIR");
-  verb->footer("Exit codes: 0 done, 1 usage, 11 input or output, 20 interrupted, 23 files kept changing, 24 SOURCE vanished,\n"
-               "25 --max-delete, 42 objects in trouble remain, 43 state in use, 44 wrong source or target, 45 newer state.\n\n"
-               "  reel mirror /srv/data /mnt/copy                  follow until stopped\n"
-               "  reel mirror -n -i --adopt /srv/data /mnt/old     what would become of an old copy?\n"
-               "  reel mirror --once /srv/data /mnt/copy           as rsync: bring up to date and end");
+  verb->add_option("SOURCE", a.source, "the directory to mirror; also lustre:MOUNT, recorded:DIR")
+      ->required()
+      ->type_name("SOURCE");
+  verb->add_option("TARGET", a.targets, "directories to keep equal to it; made when missing")
+      ->required()
+      ->type_name("DIR");
+  verb->footer(
+      "Exit codes: 0 done, 1 usage, 11 input or output, 20 interrupted, 23 files kept changing, 24 SOURCE vanished,\n"
+      "25 --max-delete, 42 objects in trouble remain, 43 state in use, 44 wrong source or target, 45 newer state.\n\n"
+      "  reel mirror /srv/data /mnt/copy                  follow until stopped\n"
+      "  reel mirror -n -i --adopt /srv/data /mnt/old     what would become of an old copy?\n"
+      "  reel mirror --once /srv/data /mnt/copy           as rsync: bring up to date and end");
   verb->add_flag("--once", a.once, "bring the targets up to date and end");
-  verb->add_option("--state", a.state, "where log, indexes and cursors lie (default /var/lib/reel/NAME)")->type_name("DIR");
+  verb->add_option("--state", a.state, "where log, indexes and cursors lie (default /var/lib/reel/NAME)")
+      ->type_name("DIR");
   verb->add_option("--name", a.name, "NAME of the state (default: made of SOURCE)")->type_name("NAME");
-  verb->add_flag("--adopt", a.adopt, "make a mirror of a TARGET that holds something already: what differs is overwritten or removed");
-  verb->add_option("--adopt-statuslog", a.status_log, "take over the mirror of a lustre_rsync with this status log, as --adopt does")
+  verb->add_flag("--adopt", a.adopt,
+                 "make a mirror of a TARGET that holds something already: what differs is overwritten or removed");
+  verb->add_option("--adopt-statuslog", a.status_log,
+                   "take over the mirror of a lustre_rsync with this status log, as --adopt does")
       ->type_name("FILE");
-  verb->add_option("--user", a.user, "Lustre: the registered changelog user, cl1 or cl1-NAME; of several MDTs MDT0000:cl1,MDT0001:cl2")
+  verb->add_option("--user", a.user,
+                   "Lustre: the registered changelog user, cl1 or cl1-NAME; of several MDTs MDT0000:cl1,MDT0001:cl2")
       ->type_name("USER");
-  verb->add_option("--mdt", a.mdts, "Lustre: its MDTs, all of them, to be sure that there are no others")->type_name("MDT")->delimiter(',');
+  verb->add_option("--mdt", a.mdts, "Lustre: its MDTs, all of them, to be sure that there are no others")
+      ->type_name("MDT")
+      ->delimiter(',');
   verb->add_flag("--recall", a.recall, "Lustre: read files that are only in the HSM archive, which brings them back");
   verb->add_flag("-n,--dry-run", a.dry_run, "show what --once would do, change nothing");
   verb->add_flag("-v,--verbose", a.verbose, "print each path that is changed");
@@ -239,11 +253,15 @@ void define_mirror(CLI::App& app, int& exit_code) {
   verb->add_flag("--progress", a.progress, "show how far it is, on one line");
   verb->add_flag("--stats", a.stats, "print counts at the end");
   verb->add_flag("--json", a.json, "print the final report as JSON");
-  verb->add_option("--bwlimit", a.bwlimit, "contents copied per second at most, as rsync's (500K, 20M)")->type_name("RATE");
+  verb->add_option("--bwlimit", a.bwlimit, "contents copied per second at most, as rsync's (500K, 20M)")
+      ->type_name("RATE");
   verb->add_option("--jobs,-j", a.jobs, "threads per target (default: one per processor)")->type_name("N");
-  verb->add_option("--max-delete", a.max_delete, "stop (exit 25) before more than N entries are removed")->type_name("N");
-  verb->add_option("--hold", a.hold_seconds, "keep the event queue this many seconds after reel ended, so that a restart misses nothing")
-      ->type_name("SECS")->capture_default_str();
+  verb->add_option("--max-delete", a.max_delete, "stop (exit 25) before more than N entries are removed")
+      ->type_name("N");
+  verb->add_option("--hold", a.hold_seconds,
+                   "keep the event queue this many seconds after reel ended, so that a restart misses nothing")
+      ->type_name("SECS")
+      ->capture_default_str();
   a.filters.define(*verb);
   verb->callback([arguments, verb, &exit_code] { exit_code = mirror(*arguments, *verb); });
 }

@@ -43,8 +43,7 @@ std::string default_log(const std::string& command) {
 void tell(const trace::Recorded& recorded, const std::string& log) {
   std::fprintf(stderr, "reel: %llu calls recorded in %s\n", static_cast<unsigned long long>(recorded.events),
                log.c_str());
-  for (const std::string& reason : recorded.incomplete)
-    std::fprintf(stderr, "reel: incomplete: %s\n", reason.c_str());
+  for (const std::string& reason : recorded.incomplete) std::fprintf(stderr, "reel: incomplete: %s\n", reason.c_str());
 }
 
 Result<int> run_record(Options& options) {
@@ -77,18 +76,22 @@ Result<int> run_record(Options& options) {
 void define_record(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();
   trace::RecordOptions& record = options->record;
-  CLI::App* verb = app.add_subcommand("record", "record the I/O of a command and of all it starts; the exit code is the command's");
+  CLI::App* verb =
+      app.add_subcommand("record", "record the I/O of a command and of all it starts; the exit code is the command's");
   verb->add_option("CMD", record.command, "the command and its arguments, after --")->type_name("ARG");
   verb->add_option("-o,--output", record.log, "directory of the log (default: ./COMMAND.trace)");
   verb->add_option("--via", options->via, "recorder (default: the best that can be had)")
       ->check(CLI::IsMember({"auto", "bpf", "preload", "ptrace"}));
-  verb->add_option("--path", record.filter.include, "only files whose absolute path matches this pattern ('*' also matches '/')");
+  verb->add_option("--path", record.filter.include,
+                   "only files whose absolute path matches this pattern ('*' also matches '/')");
   verb->add_option("--not-path", record.filter.exclude, "no files whose path matches");
   verb->add_option("--mask", options->mask, "only these types of calls: READ,WRITE or -STAT ...");
   verb->add_option("--user", record.filter.users, "only processes of this user id");
   verb->add_option("--program", record.filter.programs, "only programs whose name matches");
   verb->add_option("--min-size", record.filter.min_bytes, "only reads and writes of at least so many bytes");
-  verb->add_option("--ring-limit", record.ring_limit, "bytes that rings may have which are not collected yet (default 1 GiB); beyond, calls are lost and counted");
+  verb->add_option(
+      "--ring-limit", record.ring_limit,
+      "bytes that rings may have which are not collected yet (default 1 GiB); beyond, calls are lost and counted");
   verb->add_flag("--recover", options->recover, "put what a killed recording has left into the log -o");
   verb->add_flag("-q,--quiet", options->quiet, "say nothing at the end");
   verb->callback([options, &exit_code] { exit_code = code_of(run_record(*options)); });

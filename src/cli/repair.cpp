@@ -55,7 +55,8 @@ Result<int> repair(const RepairPlace& place, const std::vector<std::string>& pat
   if (!running.is(Code::not_found)) return running;
   Result<int> done = alone(place, paths);
   if (done.is(Code::not_found))
-    return Error(Code::conflict, done.error().text() + "; --repair needs the state of the mirror: give --state or --name");
+    return Error(Code::conflict,
+                 done.error().text() + "; --repair needs the state of the mirror: give --state or --name");
   return done;
 }
 

@@ -14,7 +14,7 @@ namespace reel::cli {
 struct RepairPlace {
   std::string source, target;  // real paths
   std::string state_dir;
-  mirror::ExcludeFn exclude;   // for a mirror that does not run; a running one has its own
+  mirror::ExcludeFn exclude;  // for a mirror that does not run; a running one has its own
   unsigned jobs = 0;
 };
 

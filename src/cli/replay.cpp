@@ -76,20 +76,17 @@ Result<int> run_replay(Options& options) {
   for (int signal : {SIGINT, SIGTERM}) ::sigaction(signal, &action, nullptr);
   Output output;
   TRY_ASSIGN(replay::Fidelity fidelity,
-             replay::replay(Env::posix(), replay, stop_asked,
-                            [&](uint64_t loop, const replay::Fidelity& made) {
-                              if (options.json) {
-                                output.text() += replay::json_of(made);
-                              } else if (!options.quiet) {
-                                if (replay.loops > 1)
-                                  output.text() += "loop " + std::to_string(loop) + "\n";
-                                output.text() += replay::text_of(made);
-                              }
-                            }));
+             replay::replay(Env::posix(), replay, stop_asked, [&](uint64_t loop, const replay::Fidelity& made) {
+               if (options.json) {
+                 output.text() += replay::json_of(made);
+               } else if (!options.quiet) {
+                 if (replay.loops > 1) output.text() += "loop " + std::to_string(loop) + "\n";
+                 output.text() += replay::text_of(made);
+               }
+             }));
   TRY(output.flush());
   if (replay.prepare == replay::Prepare::only) {
-    for (const std::string& trouble : fidelity.troubles)
-      std::fprintf(stderr, "reel: %s\n", trouble.c_str());
+    for (const std::string& trouble : fidelity.troubles) std::fprintf(stderr, "reel: %s\n", trouble.c_str());
     return kOk;
   }
   if (!fidelity.stalled.empty())
@@ -103,24 +100,20 @@ Result<int> run_replay(Options& options) {
 void define_replay(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();
   replay::Options& replay = options->replay;
-  CLI::App* verb = app.add_subcommand(
-      "replay", "play a recorded trace, or a changelog, again; prints how faithful that was");
+  CLI::App* verb =
+      app.add_subcommand("replay", "play a recorded trace, or a changelog, again; prints how faithful that was");
   verb->add_option("LOG", replay.log, "the trace or changelog")->required();
-  verb->add_option(
-      "--into", replay.into,
-      "directory that every recorded absolute path lands under (default: ./LOG.replay)");
-  verb->add_option("--map", options->maps,
-                   "OLD=NEW: what is recorded below OLD lands in the directory NEW");
+  verb->add_option("--into", replay.into,
+                   "directory that every recorded absolute path lands under (default: ./LOG.replay)");
+  verb->add_option("--map", options->maps, "OLD=NEW: what is recorded below OLD lands in the directory NEW");
   verb->add_option("--mode", options->mode,
                    "when calls are made: afap, think (compute kept), timed, resource (compute "
                    "kept, files in strict order)")
       ->check(CLI::IsMember({"afap", "timed", "think", "resource"}));
-  auto* yes = verb->add_flag(
-      "--prepare", options->prepare,
-      "make the initial state (as it is done anyway when the directories are empty)");
+  auto* yes = verb->add_flag("--prepare", options->prepare,
+                             "make the initial state (as it is done anyway when the directories are empty)");
   auto* no = verb->add_flag("--no-prepare", options->no_prepare, "play on what is there");
-  auto* only = verb->add_flag("--prepare-only", options->prepare_only,
-                              "make the initial state, and play nothing");
+  auto* only = verb->add_flag("--prepare-only", options->prepare_only, "make the initial state, and play nothing");
   yes->excludes(no);
   only->excludes(no);
   verb->add_flag("--cold", replay.cold, "drop the machine's caches before playing (root)");
@@ -131,8 +124,7 @@ void define_replay(CLI::App& app, int& exit_code) {
                    "of a changelog: bytes written where the record does not say how many (4096)");
   verb->add_option("--retrace", replay.retrace, "record the replay itself into this log");
   verb->add_option("--differences", replay.differences, "list so many results that differ (10)");
-  verb->add_option("--stall", replay.stall_s,
-                   "give up after so many seconds without any call (60)");
+  verb->add_option("--stall", replay.stall_s, "give up after so many seconds without any call (60)");
   verb->add_flag("--json", options->json, "the report as one JSON object a loop");
   verb->add_flag("-q,--quiet", options->quiet, "no report, only the exit code");
   verb->callback([options, &exit_code] { exit_code = code_of(run_replay(*options)); });

@@ -22,7 +22,8 @@ int status(const std::string& state, const std::string& name, bool json) {
     text = answer->text;
   } else {
     Result<std::string> last = read_file(Env::posix(), *dir + "/status.json");
-    if (!last) return report(Error(Code::not_found, "state " + *dir + ": no reel is running, and none has left a status"));
+    if (!last)
+      return report(Error(Code::not_found, "state " + *dir + ": no reel is running, and none has left a status"));
     text = *last;
     // A reel that was killed could not write that it ended.
     size_t at = text.find("\"running\":true");

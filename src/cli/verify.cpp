@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // reel verify: whether a target is what the source is, told one difference a line.
+#include "verify/verify.h"
+
 #include <cerrno>
 #include <cinttypes>
 #include <cstdio>
@@ -12,9 +14,8 @@
 #include "cli/filter_options.h"
 #include "cli/output.h"
 #include "cli/repair.h"
-#include "tree/posix_attributes.h"
-#include "verify/verify.h"
 #include "service/state.h"
+#include "tree/posix_attributes.h"
 
 namespace reel::cli {
 namespace {
@@ -84,19 +85,16 @@ Result<int> compare(const VerifyArguments& arguments, const mirror::VerifyOption
     output.text() += (arguments.json ? json_line(difference) : to_line(difference)) + "\n";
     if (written) written = output.maybe_flush();
   };
-  events.error = [](const Error& error) {
-    std::fprintf(stderr, "reel: verify: %s\n", error.text().c_str());
-  };
-  TRY_ASSIGN(mirror::VerifySummary summary,
-             mirror::verify(arguments.source, arguments.target, options, events));
+  events.error = [](const Error& error) { std::fprintf(stderr, "reel: verify: %s\n", error.text().c_str()); };
+  TRY_ASSIGN(mirror::VerifySummary summary, mirror::verify(arguments.source, arguments.target, options, events));
   TRY(std::move(written));
   TRY(output.flush());
   const char* verdict = summary.errors        ? "not everything could be compared"
                         : summary.differences ? "different"
                                               : "equal";
   std::fprintf(stderr,
-               "reel: verify: %s (%" PRIu64 " objects and %" PRIu64 " bytes compared, %" PRIu64
-               " differences, %" PRIu64 " errors)\n",
+               "reel: verify: %s (%" PRIu64 " objects and %" PRIu64 " bytes compared, %" PRIu64 " differences, %" PRIu64
+               " errors)\n",
                verdict, summary.objects, summary.bytes, summary.differences, summary.errors);
   if (summary.errors) return kFileIo;
   return summary.differences ? kDifferent : kOk;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // reel wait: returns when all that changed before the call is durable on every target.
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdio>
 #include <memory>
-#include <unistd.h>
 
 #include "cli/cli.h"
 #include "service/control.h"
@@ -43,8 +44,11 @@ void define_wait(CLI::App& app, int& exit_code) {
   CLI::App* verb = app.add_subcommand("wait", "return when all changes made before the call are on every target");
   verb->add_option("--state", arguments->state, "state directory of the running mirror")->type_name("DIR");
   verb->add_option("--name", arguments->name, "or its NAME")->type_name("NAME");
-  verb->add_option("--timeout", arguments->timeout_s, "give up after SECS (exit 30); 0: never")->type_name("SECS")->capture_default_str();
-  verb->callback([arguments, &exit_code] { exit_code = wait(arguments->state, arguments->name, arguments->timeout_s); });
+  verb->add_option("--timeout", arguments->timeout_s, "give up after SECS (exit 30); 0: never")
+      ->type_name("SECS")
+      ->capture_default_str();
+  verb->callback(
+      [arguments, &exit_code] { exit_code = wait(arguments->state, arguments->name, arguments->timeout_s); });
 }
 
 }  // namespace reel::cli

@@ -42,7 +42,9 @@ std::string dir_prefix(const Fid& dir, size_t room = 0) {
   append_fid(key, dir);
   return key;
 }
-std::string entry_key(const EntryKey& key) { return dir_prefix(key.parent, key.name.size()) += key.name; }
+std::string entry_key(const EntryKey& key) {
+  return dir_prefix(key.parent, key.name.size()) += key.name;
+}
 std::string fid_key(char table, const Fid& fid) {
   std::string key(1, table);
   append_fid(key, fid);
@@ -87,8 +89,9 @@ std::string encode_entry(const Entry& entry, const Object* object) {
 }
 
 Error corrupt_row() {
-  return {Code::corrupt, "the index holds a row that cannot be read; stop reel, move the target's state away "
-                         "and start again with --adopt"};
+  return {Code::corrupt,
+          "the index holds a row that cannot be read; stop reel, move the target's state away "
+          "and start again with --adopt"};
 }
 
 // Fills entry and, for a home, object (but not its home). Returns whether it is a home.
@@ -131,7 +134,9 @@ std::string numbered_row(char table, uint64_t number) {
   append_be(key, number, 8);
   return key;
 }
-uint64_t number_of_row(std::string_view key) { return key.size() < 9 ? 0 : load_be(key, 1, 8); }
+uint64_t number_of_row(std::string_view key) {
+  return key.size() < 9 ? 0 : load_be(key, 1, 8);
+}
 
 Result<std::optional<std::string>> Index::get(const std::string& key) const {
   auto found = pending_.find(key);
@@ -274,9 +279,15 @@ Status Index::move_link(const Fid& fid, const EntryKey& from, const EntryKey& to
   return add_link(*object, to);
 }
 
-void Index::add_scan(const Fid& dir) { pending_[fid_key('S', dir)] = ""; }
-void Index::defer_scan(const Fid& dir) { pending_[fid_key('S', dir)] = kWaits; }
-void Index::remove_scan(const Fid& dir) { pending_[fid_key('S', dir)] = std::nullopt; }
+void Index::add_scan(const Fid& dir) {
+  pending_[fid_key('S', dir)] = "";
+}
+void Index::defer_scan(const Fid& dir) {
+  pending_[fid_key('S', dir)] = kWaits;
+}
+void Index::remove_scan(const Fid& dir) {
+  pending_[fid_key('S', dir)] = std::nullopt;
+}
 
 Status Index::wake_scan(const Fid& dir) {
   TRY_ASSIGN(std::optional<std::string> row, get(fid_key('S', dir)));
@@ -308,8 +319,12 @@ Result<bool> Index::has_scan(const Fid& dir) const {
   return row.has_value();
 }
 
-std::string Index::retry_key(const Fid& object) { return fid_key('o', object); }
-std::string Index::retry_key(const EntryKey& entry) { return "e" + encode_home(entry); }
+std::string Index::retry_key(const Fid& object) {
+  return fid_key('o', object);
+}
+std::string Index::retry_key(const EntryKey& entry) {
+  return "e" + encode_home(entry);
+}
 
 Index::RetrySubject Index::parse_retry_key(const std::string& key) {
   RetrySubject subject;
@@ -329,7 +344,9 @@ void Index::put_retry(const std::string& key, const Retry& retry) {
   append_varint(value, retry.tries);
   pending_["R" + key] = value + retry.text;
 }
-void Index::remove_retry(const std::string& key) { pending_["R" + key] = std::nullopt; }
+void Index::remove_retry(const std::string& key) {
+  pending_["R" + key] = std::nullopt;
+}
 
 namespace {
 Retry decode_retry(std::string_view value) {
@@ -356,8 +373,12 @@ Status Index::retries(const std::function<bool(const std::string&, const Retry&)
   });
 }
 
-void Index::put_meta(const std::string& name, const std::string& value) { pending_[meta_key(name)] = value; }
-Result<std::optional<std::string>> Index::meta(const std::string& name) const { return get(meta_key(name)); }
+void Index::put_meta(const std::string& name, const std::string& value) {
+  pending_[meta_key(name)] = value;
+}
+Result<std::optional<std::string>> Index::meta(const std::string& name) const {
+  return get(meta_key(name));
+}
 
 void Index::put_raw(const std::string& key, std::optional<std::string> value) {
   pending_[key] = std::move(value);

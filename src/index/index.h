@@ -104,10 +104,10 @@ class Index {
   void defer_scan(const Fid& dir);
   Status wake_scan(const Fid& dir);
   Result<std::vector<Fid>> scans(size_t at_most) const;  // without those that wait
-  Result<bool> has_scans() const;  // also those that wait for their retry
+  Result<bool> has_scans() const;                        // also those that wait for their retry
   Result<bool> has_scan(const Fid& dir) const;           // one that waits, too
 
-  static std::string retry_key(const Fid& object) ;
+  static std::string retry_key(const Fid& object);
   static std::string retry_key(const EntryKey& entry);
   void put_retry(const std::string& key, const Retry& retry);
   void remove_retry(const std::string& key);
@@ -126,8 +126,7 @@ class Index {
   Result<std::optional<std::string>> meta(const std::string& name) const;
 
   void put_raw(const std::string& key, std::optional<std::string> value);  // rows with numbers
-  Status scan_raw(const std::string& prefix,
-                  const std::function<bool(std::string_view, std::string_view)>& each) const;
+  Status scan_raw(const std::string& prefix, const std::function<bool(std::string_view, std::string_view)>& each) const;
 
   size_t pending_rows() const { return pending_.size(); }
   // Hands the collected changes out for Store::write and forgets them; drop() just forgets.

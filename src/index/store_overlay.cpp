@@ -95,7 +95,8 @@ class OverlayStore : public Store {
   Status write(const StoreBatch& batch, Durable) override {
     StoreBatch tagged;
     for (const StoreBatch::Item& item : batch.items)
-      tagged.items.push_back({item.key, item.value ? std::string(1, kPresent) + *item.value : std::string(1, kDeleted)});
+      tagged.items.push_back(
+          {item.key, item.value ? std::string(1, kPresent) + *item.value : std::string(1, kDeleted)});
     return top_->write(tagged, Durable::no);
   }
 

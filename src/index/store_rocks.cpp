@@ -20,9 +20,10 @@ Error rocks_error(const rocksdb::Status& status, const char* what) {
   if (status.IsCorruption()) code = Code::corrupt;
   if (status.IsBusy() || status.IsAborted()) code = Code::busy;
   if (status.IsNoSpace()) code = Code::no_space;
-  std::string advice = code == Code::corrupt ? "; it is damaged: move the mirror's state directory away and start again "
-                                               "with --adopt"
-                                             : "";
+  std::string advice = code == Code::corrupt
+                           ? "; it is damaged: move the mirror's state directory away and start again "
+                             "with --adopt"
+                           : "";
   return {code, std::string(what) + ": " + status.ToString() + advice};
 }
 
@@ -52,7 +53,8 @@ class RocksStore : public Store {
 
   Status write(const StoreBatch& batch, Durable durable) override {
     size_t bytes = 0;
-    for (const StoreBatch::Item& item : batch.items) bytes += item.key.size() + (item.value ? item.value->size() : 0) + 16;
+    for (const StoreBatch::Item& item : batch.items)
+      bytes += item.key.size() + (item.value ? item.value->size() : 0) + 16;
     rocksdb::WriteBatch rocks(bytes);
     for (const StoreBatch::Item& item : batch.items) {
       if (item.value)

@@ -82,12 +82,12 @@ struct BlockMemory {
   static constexpr uint32_t kTypes = 64;
   static constexpr uint32_t kOps = 128;
   uint64_t index = 0;
-  uint64_t time = 0;  // what the next record's is told from: of a call its end
+  uint64_t time = 0;                          // what the next record's is told from: of a call its end
   Fid target, parent, source, source_parent;  // of the record before
   Fid literal;                                // the last FID spelled out
   Caller caller;                              // of the last record that had one
   std::array<FlagMemory, kTypes> flags{};
-  IoExtension io;  // of the last record that had one
+  IoExtension io;                        // of the last record that had one
   std::array<CallFields, kOps> calls{};  // the last of each op
   Recent<Fid> fids;
   Recent<Caller> callers;

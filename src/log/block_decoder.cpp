@@ -10,8 +10,7 @@
 
 namespace reel::log {
 
-void BlockDecoder::start(uint64_t first_index, uint32_t count, const uint8_t* payload,
-                         size_t size) {
+void BlockDecoder::start(uint64_t first_index, uint32_t count, const uint8_t* payload, size_t size) {
   in_ = ByteReader(payload, size);
   memory_.start(first_index);
   left_ = count;
@@ -70,8 +69,7 @@ bool BlockDecoder::get_caller(uint32_t shape, Record& record) {
       memory_.caller = *back;
     } else {
       Caller& caller = memory_.caller;
-      if (!get_field(caller.jobid.data(), kJobidSize) || !get_field(caller.nid.data(), kNidSize))
-        return false;
+      if (!get_field(caller.jobid.data(), kJobidSize) || !get_field(caller.nid.data(), kNidSize)) return false;
       caller.uid = in_.varint();
       caller.gid = in_.varint();
       memory_.callers.push(caller);
@@ -168,8 +166,7 @@ BlockDecoder::Step BlockDecoder::next(Record& record) {
   if ((record.flags & kFlagExtra) != 0 && !get_extra(record)) return Step::bad;
   if ((shape & kShapeIo) != 0 && !get_io(record)) return Step::bad;
   if ((shape & kShapeCall) != 0 && !get_call(record)) return Step::bad;
-  if (in_.failed() || record.index <= memory_.index || record.name.size() > kMaxName)
-    return Step::bad;
+  if (in_.failed() || record.index <= memory_.index || record.name.size() > kMaxName) return Step::bad;
 
   memory_.index = record.index;
   memory_.time = record.time + (record.call && record.io ? record.io->duration_ns : 0);

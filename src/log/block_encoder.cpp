@@ -23,26 +23,21 @@ static_assert(sizeof(Caller) == kJobidSize + kNidSize + 16, "hashed as bytes: no
 
 Caller caller_of(const Record& record) {
   Caller caller;
-  if (has_jobid(record))
-    std::copy(record.jobid_field.begin(), record.jobid_field.end(), caller.jobid.begin());
+  if (has_jobid(record)) std::copy(record.jobid_field.begin(), record.jobid_field.end(), caller.jobid.begin());
   if (has_extra(record, kExtraUidGid)) {
     caller.uid = record.uid;
     caller.gid = record.gid;
   }
-  if (has_extra(record, kExtraNid))
-    std::copy(record.nid_field.begin(), record.nid_field.end(), caller.nid.begin());
+  if (has_extra(record, kExtraNid)) std::copy(record.nid_field.begin(), record.nid_field.end(), caller.nid.begin());
   return caller;
 }
 
 Status check(const Record& record) {
   if (record.name.size() > kMaxName || record.source_name.size() > kMaxName)
     return Error(Code::invalid, "a name of more than 65535 bytes");
-  if (record.jobid_field.size() > kJobidSize)
-    return Error(Code::invalid, "a jobid field of more than 32 bytes");
-  if (record.nid_field.size() > kNidSize)
-    return Error(Code::invalid, "a nid field of more than 24 bytes");
-  if (record.xattr_field.size() > kXattrSize)
-    return Error(Code::invalid, "an xattr field of more than 256 bytes");
+  if (record.jobid_field.size() > kJobidSize) return Error(Code::invalid, "a jobid field of more than 32 bytes");
+  if (record.nid_field.size() > kNidSize) return Error(Code::invalid, "a nid field of more than 24 bytes");
+  if (record.xattr_field.size() > kXattrSize) return Error(Code::invalid, "an xattr field of more than 256 bytes");
   return ok();
 }
 
@@ -103,16 +98,14 @@ void BlockEncoder::reserve(size_t more) {
 uint32_t BlockEncoder::fid_op(const Fid& fid, const Fid& before) const {
   if (fid.is_zero()) return kFidZero;
   if (fid == before) return kFidSame;
-  const Fid* back =
-      memory_.fids.at_distance(fid_lookup_.distance(hash_of(fid), memory_.fids.count()));
+  const Fid* back = memory_.fids.at_distance(fid_lookup_.distance(hash_of(fid), memory_.fids.count()));
   if (back && *back == fid) return kFidBack;
   if (fid.seq == memory_.literal.seq && fid.ver == memory_.literal.ver) return kFidNear;
   return kFidFull;
 }
 
 void BlockEncoder::put_fid(uint32_t op, const Fid& fid) {
-  if (op == kFidBack)
-    *at_++ = static_cast<uint8_t>(fid_lookup_.distance(hash_of(fid), memory_.fids.count()));
+  if (op == kFidBack) *at_++ = static_cast<uint8_t>(fid_lookup_.distance(hash_of(fid), memory_.fids.count()));
   if (op != kFidNear && op != kFidFull) return;
   const Fid& last = memory_.literal;
   if (op == kFidFull) at_ = store_varint(at_, zigzag(static_cast<int64_t>(fid.seq - last.seq)));
@@ -198,8 +191,7 @@ void BlockEncoder::put_call(const CallExtension& call) {
   at_ = store_varint(at_, call.op);
   at_ = store_varint(at_, changed);
   for (size_t i = 0; i < kCallFields; ++i)
-    if ((changed >> i & 1) != 0)
-      at_ = store_varint(at_, zigzag(static_cast<int64_t>(fields[i] - last[i])));
+    if ((changed >> i & 1) != 0) at_ = store_varint(at_, zigzag(static_cast<int64_t>(fields[i] - last[i])));
   last = fields;
 }
 

@@ -22,9 +22,8 @@ inline constexpr uint32_t kFidMask = 7;
 inline constexpr unsigned kFidSecond = 3;  // shift of the second FID of a pair
 
 // The u16 after the type. Bits 0-2 target, 3-5 parent.
-inline constexpr uint32_t kShapeJump = 1u << 6;  // index is not the one before + 1
-inline constexpr uint32_t kShapeFlags = 1u
-                                        << 7;  // flags or extra flags differ from this type's last
+inline constexpr uint32_t kShapeJump = 1u << 6;    // index is not the one before + 1
+inline constexpr uint32_t kShapeFlags = 1u << 7;   // flags or extra flags differ from this type's last
 inline constexpr uint32_t kShapeCaller = 1u << 8;  // caller differs from the last
 inline constexpr uint32_t kShapeName = 1u << 9;
 inline constexpr uint32_t kShapePrev = 1u << 10;  // cr_prev is not zero

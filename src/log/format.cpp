@@ -50,13 +50,13 @@ Result<SegmentHeader> decode_segment_header(const uint8_t* from) {
     return Error(Code::corrupt, "the segment header's checksum is wrong");
   uint32_t version = load_le<uint32_t>(from + 8);
   if (version < kVersion || version > kTraceVersion) {
-    return Error(Code::newer, "format version " + std::to_string(version) +
-                                  ", this reel reads versions up to " + std::to_string(kTraceVersion) +
-                                  "; use a newer reel");
+    return Error(Code::newer, "format version " + std::to_string(version) + ", this reel reads versions up to " +
+                                  std::to_string(kTraceVersion) + "; use a newer reel");
   }
   if (version == kOldTraceVersion)
-    return Error(Code::unsupported, "a trace of an older reel (format version 2), whose times this one would read wrongly; "
-                                    "record it again");
+    return Error(Code::unsupported,
+                 "a trace of an older reel (format version 2), whose times this one would read wrongly; "
+                 "record it again");
   SegmentHeader header;
   header.version = version;
   header.salt = load_le<uint32_t>(from + 16);
@@ -109,8 +109,8 @@ Result<BlockHeader> decode_block_header(const uint8_t* from) {
 
 bool valid_stream_name(std::string_view name) {
   auto allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-           c == '_' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+           c == '-';
   };
   return !name.empty() && name.size() <= kMaxStreamName && name[0] != '.' &&
          std::all_of(name.begin(), name.end(), allowed);
@@ -133,8 +133,7 @@ std::string segment_name(uint64_t first_index) {
 }
 
 std::optional<uint64_t> segment_of_name(std::string_view entry) {
-  if (entry.size() != kIndexDigits + kSegmentSuffix.size() || !entry.ends_with(kSegmentSuffix))
-    return std::nullopt;
+  if (entry.size() != kIndexDigits + kSegmentSuffix.size() || !entry.ends_with(kSegmentSuffix)) return std::nullopt;
   uint64_t index = 0;
   auto [end, error] = std::from_chars(entry.data(), entry.data() + kIndexDigits, index);
   if (error != std::errc() || end != entry.data() + kIndexDigits) return std::nullopt;

@@ -30,7 +30,7 @@ inline constexpr uint32_t kBlockFlagsKnown = 3;
 
 struct SegmentHeader {
   uint32_t version = kVersion;
-  uint32_t salt = 0;  // repeated in every block: blocks of other files are not taken for ours
+  uint32_t salt = 0;         // repeated in every block: blocks of other files are not taken for ours
   uint64_t first_index = 0;  // no record of this segment has a lower one
   uint64_t prev_index = 0;   // the last index written to the stream before this segment, 0: none
   uint64_t created = 0;      // packed time
@@ -55,7 +55,8 @@ struct BlockHeader {
 void encode(const SegmentHeader& header, uint8_t* to);  // kSegmentHeaderSize bytes
 void encode(const BlockHeader& header, uint8_t* to);    // kBlockHeaderSize bytes
 
-// corrupt: these bytes are no header; unsupported: of a trace that an older reel made; newer: they are one this version does not understand.
+// corrupt: these bytes are no header; unsupported: of a trace that an older reel made; newer: they are one this version
+// does not understand.
 Result<SegmentHeader> decode_segment_header(const uint8_t* from);
 Result<BlockHeader> decode_block_header(const uint8_t* from);
 

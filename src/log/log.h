@@ -40,7 +40,7 @@ class Writer {
   virtual Status commit() = 0;
   // Makes what was appended readable (and survive the death of the process) without waiting for the disk.
   virtual Status flush() = 0;
-  virtual uint64_t last_index() const = 0;     // 0 while the stream is empty
+  virtual uint64_t last_index() const = 0;  // 0 while the stream is empty
   virtual uint64_t durable_index() const = 0;
   // Deletes whole segments that every registered user has cleared. Without users: none is deleted.
   // Any thread, and any process: Users::clear() does the same.
@@ -69,10 +69,10 @@ class Reader {
 
 struct User {
   uint32_t id = 0;
-  std::string name;          // without "clN-"; empty when registered without
-  uint64_t mask = 0;         // 0: the default
-  uint64_t cleared = 0;      // last index this user is done with
-  uint64_t last_clear_s = 0; // realtime seconds
+  std::string name;               // without "clN-"; empty when registered without
+  uint64_t mask = 0;              // 0: the default
+  uint64_t cleared = 0;           // last index this user is done with
+  uint64_t last_clear_s = 0;      // realtime seconds
   std::string full_name() const;  // "cl3" or "cl3-backup"
 };
 
@@ -85,7 +85,7 @@ class Users {
   static Result<std::unique_ptr<Users>> open(Env& env, const std::string& dir, const std::string& stream);
 
   virtual Result<User> register_user(const std::string& name, uint64_t mask) = 0;
-  virtual Status deregister(const std::string& user) = 0;       // "cl3", "cl3-backup", "3" or "backup"
+  virtual Status deregister(const std::string& user) = 0;  // "cl3", "cl3-backup", "3" or "backup"
   virtual Result<User> find(const std::string& user) = 0;
   virtual Status clear(const std::string& user, uint64_t index) = 0;
   virtual Result<std::vector<User>> list() = 0;

@@ -35,8 +35,7 @@ Status take_extra(ByteReader& in, Record& record) {
   if ((record.extra_flags & ~kExtraKnown) != 0) {
     char text[32];
     std::snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(record.extra_flags));
-    return Error(Code::unsupported, "record " + std::to_string(record.index) + " has extra flags " +
-                                        text +
+    return Error(Code::unsupported, "record " + std::to_string(record.index) + " has extra flags " + text +
                                         ", of which some are not known: its size is not known");
   }
   if ((record.extra_flags & kExtraUidGid) != 0) {
@@ -58,8 +57,7 @@ Status split_name(std::string_view area, Record& record) {
   }
   for (std::string_view name : {record.name, record.source_name})
     if (name.find('\0') != std::string_view::npos || name.find('/') != std::string_view::npos)
-      return Error(Code::corrupt, "record " + std::to_string(record.index) +
-                                      ": a name with a NUL or a slash in it");
+      return Error(Code::corrupt, "record " + std::to_string(record.index) + ": a name with a NUL or a slash in it");
   return ok();
 }
 
@@ -84,14 +82,12 @@ void put_field(std::string& out, std::string_view field, size_t size) {
 Status check_encodable(const Record& record) {
   std::string who = "record " + std::to_string(record.index);
   if (static_cast<uint32_t>(record.type) >= kLustreTypes)
-    return Error(Code::invalid, who + " has type " +
-                                    std::to_string(static_cast<uint32_t>(record.type)) +
-                                    ", which is not Lustre's");
+    return Error(Code::invalid,
+                 who + " has type " + std::to_string(static_cast<uint32_t>(record.type)) + ", which is not Lustre's");
   if ((record.flags & kFlagExtra) != 0 && (record.extra_flags & ~kExtraKnown) != 0)
     return Error(Code::invalid, who + " has extra flags that Lustre does not know");
   if (record.jobid_field.size() > kJobidSize || record.nid_field.size() > kNidSize ||
-      record.xattr_field.size() > kXattrSize ||
-      record.name.size() + record.source_name.size() + 1 > kMaxName) {
+      record.xattr_field.size() > kXattrSize || record.name.size() + record.source_name.size() + 1 > kMaxName) {
     return Error(Code::invalid, who + " has a field that is too long for Lustre's format");
   }
   return ok();
@@ -113,8 +109,7 @@ Result<size_t> decode_lustre(const void* data, size_t size, Record& record) {
   record.parent = take_fid(in);
   if (in.failed()) return Error(Code::corrupt, "a record that is cut off within its head");
   if (type >= kLustreTypes) {
-    return Error(Code::unsupported, "record " + std::to_string(record.index) + " has type " +
-                                        std::to_string(type) +
+    return Error(Code::unsupported, "record " + std::to_string(record.index) + " has type " + std::to_string(type) +
                                         ", which no Lustre is known to write");
   }
   if ((record.flags & kFlagRename) != 0) {
@@ -124,8 +119,7 @@ Result<size_t> decode_lustre(const void* data, size_t size, Record& record) {
   if ((record.flags & kFlagJobid) != 0) record.jobid_field = take(in, kJobidSize);
   if ((record.flags & kFlagExtra) != 0) TRY(take_extra(in, record));
   std::string_view area = take(in, name_size);
-  if (in.failed())
-    return Error(Code::corrupt, "record " + std::to_string(record.index) + " is cut off");
+  if (in.failed()) return Error(Code::corrupt, "record " + std::to_string(record.index) + " is cut off");
   TRY(split_name(area, record));
   return size - in.left();
 }

@@ -21,9 +21,8 @@ struct Network {
   bool ip;  // the address is an IPv4 or IPv6 address, else a number
 };
 
-constexpr Network kNetworks[] = {{2, "tcp", true},   {5, "o2ib", true}, {9, "lo", false},
-                                 {13, "gni", false}, {14, "gip", true}, {15, "ptlf", false},
-                                 {16, "kfi", false}, {17, "bxi", false}};
+constexpr Network kNetworks[] = {{2, "tcp", true},  {5, "o2ib", true},   {9, "lo", false},   {13, "gni", false},
+                                 {14, "gip", true}, {15, "ptlf", false}, {16, "kfi", false}, {17, "bxi", false}};
 
 std::string address_text(const Network* network, const unsigned char* address, size_t words) {
   char text[INET6_ADDRSTRLEN] = "";
@@ -73,8 +72,7 @@ std::string nid_text(std::string_view field, bool big_endian) {
   uint32_t type = 0, number = 0;
   size_t words = 1;
   if (big_endian) {
-    if (static_cast<unsigned char>(field[0]) >= 12)
-      words = 4;  // the size beyond that of an IPv4 nid
+    if (static_cast<unsigned char>(field[0]) >= 12) words = 4;  // the size beyond that of an IPv4 nid
     type = static_cast<unsigned char>(field[1]);
     number = ntohs(load_le<uint16_t>(field.data() + 2));
     std::memcpy(address, field.data() + 4, 16);

@@ -78,14 +78,12 @@ Error StreamReader::lost(uint64_t up_to, const std::string& why) {
 Status StreamReader::begin() {
   TRY_ASSIGN(std::vector<SegmentEntry> segments, list_segments(env_, dir_, stream_));
   if (segments.empty()) return Error(Code::not_found, stream_dir(dir_, stream_) + ": no segments");
-  auto after =
-      std::upper_bound(segments.begin(), segments.end(), start_,
-                       [](uint64_t index, const SegmentEntry& s) { return index < s.first_index; });
+  auto after = std::upper_bound(segments.begin(), segments.end(), start_,
+                                [](uint64_t index, const SegmentEntry& s) { return index < s.first_index; });
   const SegmentEntry& first = after == segments.begin() ? segments.front() : *(after - 1);
   TRY(enter(first));
   // What was there before the oldest segment has been purged; that is no loss.
-  seen_ =
-      std::max(seen_, segment_->header() ? segment_->header()->prev_index : first.first_index - 1);
+  seen_ = std::max(seen_, segment_->header() ? segment_->header()->prev_index : first.first_index - 1);
   return ok();
 }
 
@@ -153,14 +151,12 @@ Result<StreamReader::Move> StreamReader::next_block() {
 Status StreamReader::check_order(uint64_t prev_index) {
   bool was_damaged = std::exchange(damaged_, false);
   if (prev_index <= seen_) return ok();
-  return lost(prev_index,
-              was_damaged ? "damage before this place" : "blocks are missing before this one");
+  return lost(prev_index, was_damaged ? "damage before this place" : "blocks are missing before this one");
 }
 
 // Nothing in the block is to be delivered: a seal, what was read already, or too early.
 bool StreamReader::unwanted(const BlockHeader& block) const {
-  return block.count == 0 || block.last_index <= seen_ ||
-         (min_time_ != 0 && block.max_time < min_time_);
+  return block.count == 0 || block.last_index <= seen_ || (min_time_ != 0 && block.max_time < min_time_);
 }
 
 // Starts on the block looked at, or passes it over.
@@ -191,8 +187,7 @@ Result<bool> StreamReader::next_in_block(Record& record) {
     in_block_ = false;
     uint64_t last = segment_->block().last_index;
     segment_->skip();
-    if (step == BlockDecoder::Step::bad)
-      return lost(last, "the block before this place can not be decoded");
+    if (step == BlockDecoder::Step::bad) return lost(last, "the block before this place can not be decoded");
     seen_ = std::max(seen_, last);
     return false;
   }
@@ -230,8 +225,8 @@ Status StreamReader::seek_time(uint64_t time) {
 
 }  // namespace
 
-Result<std::unique_ptr<Reader>> Reader::open(Env& env, const std::string& dir,
-                                             const std::string& stream, uint64_t start) {
+Result<std::unique_ptr<Reader>> Reader::open(Env& env, const std::string& dir, const std::string& stream,
+                                             uint64_t start) {
   auto reader = std::make_unique<StreamReader>(env, dir, stream, start);
   Status begun = reader->begin();
   if (!begun) return std::move(begun).error().with("read stream " + stream + " of log " + dir);

@@ -16,23 +16,23 @@ struct TypeName {
 };
 
 constexpr TypeName kTypeNames[] = {
-    {RecordType::mark, "MARK"},       {RecordType::creat, "CREAT"},   {RecordType::mkdir, "MKDIR"},
-    {RecordType::hlink, "HLINK"},     {RecordType::slink, "SLINK"},   {RecordType::mknod, "MKNOD"},
-    {RecordType::unlnk, "UNLNK"},     {RecordType::rmdir, "RMDIR"},   {RecordType::renme, "RENME"},
-    {RecordType::rnmto, "RNMTO"},     {RecordType::open, "OPEN"},     {RecordType::close, "CLOSE"},
-    {RecordType::lyout, "LYOUT"},     {RecordType::trunc, "TRUNC"},   {RecordType::sattr, "SATTR"},
-    {RecordType::xattr, "XATTR"},     {RecordType::hsm, "HSM"},       {RecordType::mtime, "MTIME"},
-    {RecordType::ctime, "CTIME"},     {RecordType::atime, "ATIME"},   {RecordType::migrt, "MIGRT"},
-    {RecordType::flrw, "FLRW"},       {RecordType::resync, "RESYNC"}, {RecordType::gxatr, "GXATR"},
-    {RecordType::nopen, "NOPEN"},     {RecordType::gap, "GAP"},       {RecordType::read, "READ"},
-    {RecordType::write, "WRITE"},     {RecordType::fsync, "FSYNC"},   {RecordType::mmap, "MMAP"},
-    {RecordType::compute, "COMPUTE"}, {RecordType::send, "SEND"},     {RecordType::recv, "RECV"},
-    {RecordType::barrier, "BARRIER"}, {RecordType::signal, "SIGNAL"}, {RecordType::wait, "WAIT"},
+    {RecordType::mark, "MARK"},       {RecordType::creat, "CREAT"},     {RecordType::mkdir, "MKDIR"},
+    {RecordType::hlink, "HLINK"},     {RecordType::slink, "SLINK"},     {RecordType::mknod, "MKNOD"},
+    {RecordType::unlnk, "UNLNK"},     {RecordType::rmdir, "RMDIR"},     {RecordType::renme, "RENME"},
+    {RecordType::rnmto, "RNMTO"},     {RecordType::open, "OPEN"},       {RecordType::close, "CLOSE"},
+    {RecordType::lyout, "LYOUT"},     {RecordType::trunc, "TRUNC"},     {RecordType::sattr, "SATTR"},
+    {RecordType::xattr, "XATTR"},     {RecordType::hsm, "HSM"},         {RecordType::mtime, "MTIME"},
+    {RecordType::ctime, "CTIME"},     {RecordType::atime, "ATIME"},     {RecordType::migrt, "MIGRT"},
+    {RecordType::flrw, "FLRW"},       {RecordType::resync, "RESYNC"},   {RecordType::gxatr, "GXATR"},
+    {RecordType::nopen, "NOPEN"},     {RecordType::gap, "GAP"},         {RecordType::read, "READ"},
+    {RecordType::write, "WRITE"},     {RecordType::fsync, "FSYNC"},     {RecordType::mmap, "MMAP"},
+    {RecordType::compute, "COMPUTE"}, {RecordType::send, "SEND"},       {RecordType::recv, "RECV"},
+    {RecordType::barrier, "BARRIER"}, {RecordType::signal, "SIGNAL"},   {RecordType::wait, "WAIT"},
     {RecordType::stat, "STAT"},       {RecordType::readdir, "READDIR"}, {RecordType::seek, "SEEK"},
-    {RecordType::fork, "FORK"},       {RecordType::exec, "EXEC"},     {RecordType::exit, "EXIT"},
-    {RecordType::descriptor, "DESC"}, {RecordType::copy, "COPY"},     {RecordType::lock, "LOCK"},
-    {RecordType::context, "CONTEXT"}, {RecordType::fact, "FACT"},     {RecordType::string, "STRING"},
-    {RecordType::file, "FILE"},       {RecordType::thread, "THREAD"}, {RecordType::loss, "LOSS"},
+    {RecordType::fork, "FORK"},       {RecordType::exec, "EXEC"},       {RecordType::exit, "EXIT"},
+    {RecordType::descriptor, "DESC"}, {RecordType::copy, "COPY"},       {RecordType::lock, "LOCK"},
+    {RecordType::context, "CONTEXT"}, {RecordType::fact, "FACT"},       {RecordType::string, "STRING"},
+    {RecordType::file, "FILE"},       {RecordType::thread, "THREAD"},   {RecordType::loss, "LOSS"},
     {RecordType::count, "COUNT"},
 };
 
@@ -45,8 +45,7 @@ bool parse_number(std::string_view text, int base, T& value) {
 // One part of a FID: "0x2a", or "0" or decimal digits without the prefix.
 template <class T>
 bool parse_fid_part(std::string_view text, T& value) {
-  if (text.starts_with("0x") || text.starts_with("0X"))
-    return parse_number(text.substr(2), 16, value);
+  if (text.starts_with("0x") || text.starts_with("0X")) return parse_number(text.substr(2), 16, value);
   return parse_number(text, 10, value);
 }
 
@@ -74,9 +73,8 @@ bool is_separator(char c) {
 
 std::string to_string(const Fid& fid) {
   char text[64];
-  int size =
-      std::snprintf(text, sizeof text, fid.seq == 0 ? "[%llx:0x%x:0x%x]" : "[0x%llx:0x%x:0x%x]",
-                    static_cast<unsigned long long>(fid.seq), fid.oid, fid.ver);
+  int size = std::snprintf(text, sizeof text, fid.seq == 0 ? "[%llx:0x%x:0x%x]" : "[0x%llx:0x%x:0x%x]",
+                           static_cast<unsigned long long>(fid.seq), fid.oid, fid.ver);
   return std::string(text, static_cast<size_t>(size));
 }
 
@@ -99,19 +97,16 @@ std::optional<Fid> parse_fid(std::string_view text) {
 
 std::optional<std::string_view> type_name(RecordType type) {
   auto number = static_cast<uint32_t>(type);
-  if (number <= static_cast<uint32_t>(RecordType::nopen))
-    return kTypeNames[number].name;  // the table starts with them
+  if (number <= static_cast<uint32_t>(RecordType::nopen)) return kTypeNames[number].name;  // the table starts with them
   for (const TypeName& known : kTypeNames)
     if (known.type == type) return known.name;
   return std::nullopt;
 }
 
 Result<uint64_t> parse_mask(std::string_view text, uint64_t relative_to) {
-  if (uint64_t mask = 0; text.starts_with("0x") && parse_number(text.substr(2), 16, mask))
-    return mask;
+  if (uint64_t mask = 0; text.starts_with("0x") && parse_number(text.substr(2), 16, mask)) return mask;
   size_t at = text.find_first_not_of(" \t");
-  if (at == std::string_view::npos)
-    return Error(Code::invalid, "an empty mask; name record types, or ALL or DEFAULT");
+  if (at == std::string_view::npos) return Error(Code::invalid, "an empty mask; name record types, or ALL or DEFAULT");
   uint64_t mask = text[at] == '+' || text[at] == '-' ? relative_to : 0;
   bool remove = false;
   while (at < text.size()) {
@@ -124,8 +119,7 @@ Result<uint64_t> parse_mask(std::string_view text, uint64_t relative_to) {
     while (end < text.size() && !is_separator(text[end])) ++end;
     std::optional<uint64_t> bits = mask_of_word(text.substr(at, end - at));
     if (!bits)
-      return Error(Code::invalid, "mask: no record type is called '" +
-                                      std::string(text.substr(at, end - at)) + "'");
+      return Error(Code::invalid, "mask: no record type is called '" + std::string(text.substr(at, end - at)) + "'");
     mask = remove ? mask & ~*bits : mask | *bits;
     remove = false;  // the operator is for one word
     at = end;

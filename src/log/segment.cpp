@@ -18,19 +18,16 @@ constexpr size_t kReadAhead = 256u << 10;
 
 }  // namespace
 
-Result<std::vector<SegmentEntry>> list_segments(Env& env, const std::string& dir,
-                                                const std::string& stream) {
+Result<std::vector<SegmentEntry>> list_segments(Env& env, const std::string& dir, const std::string& stream) {
   std::string path = stream_dir(dir, stream);
   TRY_ASSIGN(std::vector<std::string> names, env.list_dir(path));
   std::vector<SegmentEntry> segments;
   for (const std::string& name : names)
-    if (std::optional<uint64_t> first = segment_of_name(name))
-      segments.push_back({*first, path + "/" + name});
+    if (std::optional<uint64_t> first = segment_of_name(name)) segments.push_back({*first, path + "/" + name});
   return segments;  // list_dir sorts, and the names have a fixed width
 }
 
-Segment::Segment(SegmentEntry entry, std::unique_ptr<File> file)
-    : entry_(std::move(entry)), file_(std::move(file)) {}
+Segment::Segment(SegmentEntry entry, std::unique_ptr<File> file) : entry_(std::move(entry)), file_(std::move(file)) {}
 
 Segment::~Segment() {
   ZSTD_freeDCtx(zstd_);
@@ -104,8 +101,7 @@ Result<std::optional<Segment::Payload>> Segment::payload() {
   if ((block_.flags & kBlockZstd) == 0) return std::optional(Payload{stored, block_.stored_size});
   unpacked_.grow(block_.raw_size);
   if (!zstd_) zstd_ = ZSTD_createDCtx();
-  size_t size = ZSTD_decompressDCtx(zstd_, unpacked_.bytes.get(), block_.raw_size, stored,
-                                    block_.stored_size);
+  size_t size = ZSTD_decompressDCtx(zstd_, unpacked_.bytes.get(), block_.raw_size, stored, block_.stored_size);
   if (ZSTD_isError(size) || size != block_.raw_size) return none;
   return std::optional(Payload{unpacked_.bytes.get(), size});
 }

@@ -24,8 +24,7 @@ struct SegmentEntry {
 };
 
 // The segments of a stream, by first index. not_found: no such stream.
-Result<std::vector<SegmentEntry>> list_segments(Env& env, const std::string& dir,
-                                                const std::string& stream);
+Result<std::vector<SegmentEntry>> list_segments(Env& env, const std::string& dir, const std::string& stream);
 
 class Segment {
  public:
@@ -76,9 +75,7 @@ class Segment {
 
   Segment(SegmentEntry entry, std::unique_ptr<File> file);
   Result<size_t> fill(uint64_t offset, size_t size, size_t ahead);
-  const uint8_t* window_at(uint64_t offset) const {
-    return window_.bytes.get() + (offset - window_offset_);
-  }
+  const uint8_t* window_at(uint64_t offset) const { return window_.bytes.get() + (offset - window_offset_); }
   Status find_salt();
   Result<bool> good_block_at(uint64_t offset);
 

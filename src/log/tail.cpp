@@ -6,7 +6,6 @@
 #include <algorithm>
 
 #include "base/kill_point.h"
-
 #include "log/log.h"
 
 namespace reel::log {
@@ -34,8 +33,7 @@ Status Tail::walk() {
     if (look == Segment::Look::end) return ok();
     TRY_ASSIGN(bool found, segment_->resync());
     if (found) continue;
-    segment_->move_to(
-        segment_->offset());  // look afresh next time: a writer may cut and go on here
+    segment_->move_to(segment_->offset());  // look afresh next time: a writer may cut and go on here
     return ok();
   }
 }
@@ -44,8 +42,7 @@ Result<uint64_t> current_index(Env& env, const std::string& dir, const std::stri
   return Tail(env, dir, stream).last_index();
 }
 
-Status purge_segments(Env& env, const std::string& dir, const std::string& stream,
-                      uint64_t cleared) {
+Status purge_segments(Env& env, const std::string& dir, const std::string& stream, uint64_t cleared) {
   TRY_ASSIGN(std::vector<SegmentEntry> segments, list_segments(env, dir, stream));
   bool removed = false;
   for (size_t i = 0; i + 1 < segments.size() && segments[i + 1].first_index <= cleared + 1; ++i) {

@@ -13,8 +13,7 @@ namespace reel::log {
 
 class Tail {
  public:
-  Tail(Env& env, std::string dir, std::string stream)
-      : env_(env), dir_(std::move(dir)), stream_(std::move(stream)) {}
+  Tail(Env& env, std::string dir, std::string stream) : env_(env), dir_(std::move(dir)), stream_(std::move(stream)) {}
   // The index of the last readable record (0: none yet). not_found: no such stream.
   Result<uint64_t> last_index();
 
@@ -28,7 +27,6 @@ class Tail {
 };
 
 // Deletes the segments whose every record has an index <= `cleared`; never the newest.
-Status purge_segments(Env& env, const std::string& dir, const std::string& stream,
-                      uint64_t cleared);
+Status purge_segments(Env& env, const std::string& dir, const std::string& stream, uint64_t cleared);
 
 }  // namespace reel::log

@@ -19,7 +19,9 @@ namespace {
 
 constexpr size_t kJobidMax = 31;  // and a NUL
 
-Error wrong(const std::string& what) { return {Code::invalid, what}; }
+Error wrong(const std::string& what) {
+  return {Code::invalid, what};
+}
 
 // Takes a line apart from the left.
 class Cursor {
@@ -68,8 +70,7 @@ bool parse_time(Cursor& in, uint64_t& time) {
   uint32_t nanoseconds = 0;
   bool good = in.number(utc.tm_hour) && in.take(":") && in.number(utc.tm_min) && in.take(":") &&
               in.number(utc.tm_sec) && in.take(".") && in.number(nanoseconds) && in.take(" ") &&
-              in.number(utc.tm_year) && in.take(".") && in.number(utc.tm_mon) && in.take(".") &&
-              in.number(utc.tm_mday);
+              in.number(utc.tm_year) && in.take(".") && in.number(utc.tm_mon) && in.take(".") && in.number(utc.tm_mday);
   if (!good || utc.tm_year < 1970) return false;
   utc.tm_year -= 1900;
   utc.tm_mon -= 1;
@@ -172,9 +173,9 @@ Status parse_names(Cursor& in, TextFields& fields, Record& record) {
   fields.name.clear();
   fields.source_name.clear();
   bool two = false;
-  bool renames = record.type == RecordType::renme || record.type == RecordType::migrt || record.type == RecordType::rnmto;
-  if (renames && !split_rename(in.left, fields, record, two))
-    return wrong("it is not clear where its first name ends");
+  bool renames =
+      record.type == RecordType::renme || record.type == RecordType::migrt || record.type == RecordType::rnmto;
+  if (renames && !split_rename(in.left, fields, record, two)) return wrong("it is not clear where its first name ends");
   if (two) {
     record.flags |= kFlagRename;
     if (fields.name.starts_with(' ')) fields.name.erase(0, 1);
@@ -301,7 +302,8 @@ Status parse_json_line(std::string_view line, TextFields& fields, Record& record
   record.source_name = fields.source_name;
   bool of_reel = static_cast<uint32_t>(record.type) >= 32;  // the reason of a GAP may hold anything
   for (std::string_view name : {record.name, record.source_name})
-    if (name.find('\0') != std::string_view::npos || (name.find('/') != std::string_view::npos && !of_reel)) in.fail("name");
+    if (name.find('\0') != std::string_view::npos || (name.find('/') != std::string_view::npos && !of_reel))
+      in.fail("name");
   return in.end();
 }
 

@@ -9,7 +9,6 @@
 #include <sstream>
 
 #include "base/kill_point.h"
-
 #include "log/format.h"
 #include "log/log.h"
 #include "log/tail.h"
@@ -38,22 +37,19 @@ std::string hex(uint64_t value) {
 
 std::string encode(const Table& table) {
   std::ostringstream out;
-  out << kFirstLine << kVersion << "\nnext " << table.next_id << "\nhighest " << table.highest
-      << "\n";
+  out << kFirstLine << kVersion << "\nnext " << table.next_id << "\nhighest " << table.highest << "\n";
   for (const User& user : table.users) {
-    out << "user " << user.id << " mask " << hex(user.mask) << " cleared " << user.cleared
-        << " time " << user.last_clear_s << " name " << (user.name.empty() ? "-" : user.name)
-        << "\n";
+    out << "user " << user.id << " mask " << hex(user.mask) << " cleared " << user.cleared << " time "
+        << user.last_clear_s << " name " << (user.name.empty() ? "-" : user.name) << "\n";
   }
   std::string text = out.str();
   return text + "sum " + hex(checksum(text.data(), text.size())) + "\n";
 }
 
 Result<Table> decode(const std::string& text, const std::string& path) {
-  Error damaged(Code::corrupt,
-                path +
-                    ": damaged. Nothing is deleted from the log until it is mended or removed; "
-                    "users then have to register again");
+  Error damaged(Code::corrupt, path +
+                                   ": damaged. Nothing is deleted from the log until it is mended or removed; "
+                                   "users then have to register again");
   size_t sum_at = text.rfind("sum ");
   if (!text.starts_with(kFirstLine) || sum_at == std::string::npos) return damaged;
   if (text.substr(sum_at) != "sum " + hex(checksum(text.data(), sum_at)) + "\n") return damaged;
@@ -61,8 +57,7 @@ Result<Table> decode(const std::string& text, const std::string& path) {
   uint32_t version = 0;
   in >> version;
   if (version != kVersion)
-    return Error(Code::newer,
-                 path + ": written by a newer reel (version " + std::to_string(version) + ")");
+    return Error(Code::newer, path + ": written by a newer reel (version " + std::to_string(version) + ")");
   Table table;
   std::string word, next, highest;
   in >> next >> table.next_id >> highest >> table.highest;
@@ -86,8 +81,7 @@ Result<Table> load(Env& env, const std::string& dir, const std::string& stream) 
   return decode(*text, path);
 }
 
-Result<std::unique_ptr<Lock>> lock_users(Env& env, const std::string& dir,
-                                         const std::string& stream) {
+Result<std::unique_ptr<Lock>> lock_users(Env& env, const std::string& dir, const std::string& stream) {
   return env.lock(stream_dir(dir, stream) + "/users.lock", true);
 }
 
@@ -103,14 +97,10 @@ std::optional<uint32_t> id_in(std::string_view text, std::string_view& rest) {
 
 Status check_name(const std::string& name) {
   auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
-  auto allowed = [&](char c) {
-    return letter(c) || (c >= '0' && c <= '9') || c == '-' || c == '_';
-  };
-  if (name.size() > kMaxUserName || !letter(name[0]) ||
-      !std::all_of(name.begin(), name.end(), allowed)) {
-    return Error(
-        Code::invalid,
-        "user name '" + name + "': a letter, then letters, digits, '-', '_', at most 15 in all");
+  auto allowed = [&](char c) { return letter(c) || (c >= '0' && c <= '9') || c == '-' || c == '_'; };
+  if (name.size() > kMaxUserName || !letter(name[0]) || !std::all_of(name.begin(), name.end(), allowed)) {
+    return Error(Code::invalid,
+                 "user name '" + name + "': a letter, then letters, digits, '-', '_', at most 15 in all");
   }
   std::string_view rest;
   if (name.starts_with("cl") && id_in(name, rest) && (rest.empty() || rest[0] == '-'))
@@ -138,8 +128,7 @@ class StreamUsers : public Users {
     TRY_ASSIGN(Table table, load(env_, dir_, stream_));
     for (const User& user : table.users)
       if (!name.empty() && user.name == name)
-        return Error(Code::exists,
-                     "user " + user.full_name() + " is registered under this name already");
+        return Error(Code::exists, "user " + user.full_name() + " is registered under this name already");
     TRY_ASSIGN(uint64_t last, tail_.last_index());
     User user;
     user.id = table.next_id++;
@@ -171,25 +160,23 @@ class StreamUsers : public Users {
 
   Status clear(const std::string& text, uint64_t index) override {
     if (index == 0)
-      return Error(
-          Code::invalid,
-          "clear up to 0 would mean 'everything, even what is being written now'; name an index");
+      return Error(Code::invalid,
+                   "clear up to 0 would mean 'everything, even what is being written now'; name an index");
     TRY_ASSIGN(std::unique_ptr<Lock> lock, lock_users(env_, dir_, stream_));
     TRY_ASSIGN(Table table, load(env_, dir_, stream_));
     auto user = find_in(table, text);
     if (user == table.users.end()) return unknown(text);
     if (index < user->cleared) {
       return Error(Code::not_found, "user " + user->full_name() + " has cleared up to " +
-                                        std::to_string(user->cleared) + " already, beyond " +
-                                        std::to_string(index));
+                                        std::to_string(user->cleared) + " already, beyond " + std::to_string(index));
     }
     if (index > known_last_) {
       TRY_ASSIGN(known_last_, tail_.last_index());
       known_last_ = std::max(known_last_, table.highest);
     }
     if (index > known_last_) {
-      return Error(Code::invalid, "clear up to " + std::to_string(index) + ": the last record is " +
-                                      std::to_string(known_last_));
+      return Error(Code::invalid,
+                   "clear up to " + std::to_string(index) + ": the last record is " + std::to_string(known_last_));
     }
     user->cleared = index;
     user->last_clear_s = now();
@@ -211,8 +198,7 @@ class StreamUsers : public Users {
 
  private:
   static Error unknown(const std::string& text) {
-    return Error(Code::not_found,
-                 "user " + text + " is not registered ('reel users' lists those who are)");
+    return Error(Code::not_found, "user " + text + " is not registered ('reel users' lists those who are)");
   }
   uint64_t now() { return env_.realtime_ns() / 1'000'000'000u; }
   Status save(const Table& table) {
@@ -224,9 +210,8 @@ class StreamUsers : public Users {
   // With the lock held: a user who registers meanwhile starts behind everything that may go.
   Status purge(const Table& table) {
     if (table.users.empty()) return ok();
-    auto least =
-        std::min_element(table.users.begin(), table.users.end(),
-                         [](const User& a, const User& b) { return a.cleared < b.cleared; });
+    auto least = std::min_element(table.users.begin(), table.users.end(),
+                                  [](const User& a, const User& b) { return a.cleared < b.cleared; });
     return purge_segments(env_, dir_, stream_, least->cleared);
   }
 
@@ -253,8 +238,7 @@ Status purge_cleared(Env& env, const std::string& dir, const std::string& stream
   return StreamUsers(env, dir, stream).purge_now();
 }
 
-Result<std::unique_ptr<Users>> Users::open(Env& env, const std::string& dir,
-                                           const std::string& stream) {
+Result<std::unique_ptr<Users>> Users::open(Env& env, const std::string& dir, const std::string& stream) {
   TRY(list_segments(env, dir, stream));  // not_found: no such stream
   return std::unique_ptr<Users>(std::make_unique<StreamUsers>(env, dir, stream));
 }

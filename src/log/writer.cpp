@@ -29,11 +29,7 @@ constexpr uint32_t kMaxBlockBytes = 4u << 20;
 class StreamWriter : public Writer {
  public:
   StreamWriter(Env& env, std::string dir, std::string stream, const WriterOptions& options)
-      : env_(env),
-        dir_(std::move(dir)),
-        stream_(std::move(stream)),
-        options_(options),
-        zstd_(ZSTD_createCCtx()) {
+      : env_(env), dir_(std::move(dir)), stream_(std::move(stream)), options_(options), zstd_(ZSTD_createCCtx()) {
     options_.block_bytes = std::min(options_.block_bytes, kMaxBlockBytes);
   }
   ~StreamWriter() override;
@@ -78,8 +74,7 @@ class StreamWriter : public Writer {
 };
 
 StreamWriter::~StreamWriter() {
-  if (file_)
-    ignore(seal(), "closing: what was not committed was never promised; the next open finds out");
+  if (file_) ignore(seal(), "closing: what was not committed was never promised; the next open finds out");
   ZSTD_freeCCtx(zstd_);
 }
 
@@ -87,9 +82,7 @@ Status StreamWriter::start() {
   std::string path = stream_dir(dir_, stream_);
   TRY(make_dirs(env_, path));
   Result<std::unique_ptr<Lock>> lock = env_.lock(path + "/writer.lock", false);
-  if (!lock)
-    return std::move(lock).error().with("stream " + stream_ + " of " + dir_ +
-                                        " has a writer already");
+  if (!lock) return std::move(lock).error().with("stream " + stream_ + " of " + dir_ + " has a writer already");
   lock_ = *std::move(lock);
   TRY(env_.sync_dir(dir_));
 
@@ -117,10 +110,9 @@ Status StreamWriter::adopt(const SegmentEntry& newest) {
   bool any = false;
   TRY(walk(*segment, any));
   if (!segment->header() && !any) {
-    return Error(Code::corrupt,
-                 newest.path +
-                     ": the segment header and every block are damaged; where the stream "
-                     "ended is not known. Move the file away to go on without its records");
+    return Error(Code::corrupt, newest.path +
+                                    ": the segment header and every block are damaged; where the stream "
+                                    "ended is not known. Move the file away to go on without its records");
   }
   TRY_ASSIGN(std::unique_ptr<File> file, env_.open(newest.path, OpenMode::append));
   end_ = segment->offset();
@@ -177,8 +169,7 @@ Status StreamWriter::new_segment() {
   encode(header, bytes);
 
   std::string path = stream_dir(dir_, stream_) + "/" + segment_name(first);
-  TRY(replace_file(env_, stream_dir(dir_, stream_), path,
-                   std::string(reinterpret_cast<char*>(bytes), sizeof bytes)));
+  TRY(replace_file(env_, stream_dir(dir_, stream_), path, std::string(reinterpret_cast<char*>(bytes), sizeof bytes)));
   TRY_ASSIGN(file_, env_.open(path, OpenMode::append));
   salt_ = header.salt;
   version_ = header.version;
@@ -189,15 +180,15 @@ Status StreamWriter::new_segment() {
 Result<uint64_t> StreamWriter::append(const Record& record) {
   if (broken_) return broken_->clone();
   if (record.call && version_ < kTraceVersion)
-    return Error(Code::invalid, "a traced call cannot go into " + dir_ +
-                                    ", which is a changelog; record into a new directory");
+    return Error(Code::invalid,
+                 "a traced call cannot go into " + dir_ + ", which is a changelog; record into a new directory");
   if (encoder_.size() >= options_.block_bytes) TRY(write_block());
   uint64_t last = last_.load(std::memory_order_relaxed);
   Record numbered = record;
   if (numbered.index == 0) numbered.index = last + 1;
   if (numbered.index <= last) {
-    return Error(Code::invalid, "record index " + std::to_string(record.index) +
-                                    " is not above the last one, " + std::to_string(last));
+    return Error(Code::invalid, "record index " + std::to_string(record.index) + " is not above the last one, " +
+                                    std::to_string(last));
   }
   TRY(encoder_.add(numbered));
   last_.store(numbered.index, std::memory_order_release);
@@ -260,8 +251,7 @@ Status StreamWriter::write_out() {
   if (!done) {
     // Whatever part of it arrived must not stand before the next try.
     Status cut = file_->truncate(end_);
-    if (!cut)
-      broken_ = std::move(cut).error().with("after a failed write; close and open the log again");
+    if (!cut) broken_ = std::move(cut).error().with("after a failed write; close and open the log again");
     return std::move(done).error();
   }
   end_ += out_.size();
@@ -282,8 +272,7 @@ Status StreamWriter::sync() {
     Status done = file_->datasync();
     kill_point("log.sync.after");
     if (!done) {
-      broken_ =
-          done.error().clone().with("the log can not be written any more; close and open it again");
+      broken_ = done.error().clone().with("the log can not be written any more; close and open it again");
       return done;
     }
     dirty_ = false;
@@ -314,12 +303,10 @@ Status StreamWriter::seal() {
 
 }  // namespace
 
-Result<std::unique_ptr<Writer>> Writer::open(Env& env, const std::string& dir,
-                                             const std::string& stream,
+Result<std::unique_ptr<Writer>> Writer::open(Env& env, const std::string& dir, const std::string& stream,
                                              const WriterOptions& options) {
   if (!valid_stream_name(stream))
-    return Error(Code::invalid,
-                 "stream name '" + stream + "': use letters, digits, '.', '_', '-', at most 48");
+    return Error(Code::invalid, "stream name '" + stream + "': use letters, digits, '.', '_', '-', at most 48");
   auto writer = std::make_unique<StreamWriter>(env, dir, stream, options);
   Status started = writer->start();
   if (!started) return std::move(started).error().with("open log " + dir);

@@ -121,8 +121,7 @@ class Applier {
       again(op.to);
       return ok();
     }
-    Status status = occupant ? Status(Error(Code::exists, "the place is still taken"))
-                             : rename(op.from, op.to);
+    Status status = occupant ? Status(Error(Code::exists, "the place is still taken")) : rename(op.from, op.to);
     if (status) return moved(op, op.to);
     if (status.error().sys_errno() == EINVAL)
       ringed(op.to);
@@ -198,8 +197,8 @@ class Applier {
 
   Status make_dir(const Op& op) {
     TRY_ASSIGN(std::optional<Entry> occupant, index_.entry(op.to));
-    Result<Attributes> made = occupant ? Result<Attributes>(Error(Code::exists, "the place is still taken"))
-                                       : make_dir_at(op.to);
+    Result<Attributes> made =
+        occupant ? Result<Attributes>(Error(Code::exists, "the place is still taken")) : make_dir_at(op.to);
     if (!made) {
       // Its parent failed before it: that one's trouble stands for all below.
       TRY_ASSIGN(std::optional<Object> parent, index_.object(op.to.parent));
@@ -326,7 +325,8 @@ class Applier {
       }
       if (outcome.changed) {
         TRY(index_.put(outcome.object));
-        if (!outcome.unseen) done(outcome.contents ? Done::Kind::contents : Done::Kind::attributes, ops[i].type, outcome.object.home);
+        if (!outcome.unseen)
+          done(outcome.contents ? Done::Kind::contents : Done::Kind::attributes, ops[i].type, outcome.object.home);
       }
       if (outcome.lost) {
         TRY_ASSIGN(bool is_lost, lost(ops[i].fid, outcome.object.home));
@@ -379,6 +379,8 @@ Status forget_subtree(Index& index, const Fid& dir) {
   return ok();
 }
 
-Result<ApplyResult> apply(const Plan& plan, ApplyContext& context) { return Applier(plan, context).run(); }
+Result<ApplyResult> apply(const Plan& plan, ApplyContext& context) {
+  return Applier(plan, context).run();
+}
 
 }  // namespace reel::mirror

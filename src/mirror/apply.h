@@ -16,20 +16,25 @@ struct Counters {
   std::atomic<uint64_t> records{0}, batches{0};
   std::atomic<uint64_t> created{0}, removed{0}, renames{0}, links{0}, attributes{0};
   std::atomic<uint64_t> files_copied{0}, bytes_copied{0}, bytes_cloned{0}, files_compared{0};
-  std::atomic<uint64_t> scanned{0};       // directories
-  std::atomic<uint64_t> entries_seen{0};  // in them
+  std::atomic<uint64_t> scanned{0};              // directories
+  std::atomic<uint64_t> entries_seen{0};         // in them
   std::atomic<uint64_t> planned{0}, applied{0};  // operations; equal between batches
 };
 
 // What was done to the target, for -i and -v. Called from many threads, one call at a time.
 struct Done {
   enum class Kind {
-    create, remove, move, link, contents, attributes,
+    create,
+    remove,
+    move,
+    link,
+    contents,
+    attributes,
     park,  // out of the tree for a while; a move from there or a remove follows
   } kind;
   FileType type;
-  EntryKey key;       // the place (after a move: the new one)
-  EntryKey from;      // moves, parks
+  EntryKey key;   // the place (after a move: the new one)
+  EntryKey from;  // moves, parks
 };
 using DoneFn = std::function<void(const Done&)>;
 
@@ -40,10 +45,10 @@ struct ApplyContext {
   TargetDirs& dirs;
   Pool& pool;
   Counters& counters;
-  DoneFn done;             // may be empty
-  bool records_follow;     // a change after this moment has a record that will come
-  bool scanning;           // a scan is under way
-  uint64_t park_until;     // the barrier after which what is parked now may go
+  DoneFn done;                              // may be empty
+  bool records_follow;                      // a change after this moment has a record that will come
+  bool scanning;                            // a scan is under way
+  uint64_t park_until;                      // the barrier after which what is parked now may go
   const std::atomic<bool>* stop = nullptr;  // true: what is not begun yet becomes `again`
 };
 

@@ -13,7 +13,9 @@ void source_failed(Outcome& outcome, Error error) {
   else
     outcome.status = std::move(error).with("source");
 }
-void target_failed(Outcome& outcome, Error error) { outcome.status = std::move(error).with("target"); }
+void target_failed(Outcome& outcome, Error error) {
+  outcome.status = std::move(error).with("target");
+}
 
 // Fills what the index keeps of an object whose attributes were read as `attributes`.
 void stamp_object(Object& object, const Attributes& attributes, bool data_too) {
@@ -176,8 +178,8 @@ Outcome sync_object(const Op& op, ApplyContext& context) {
     // A record of a write counts even when ctime has not moved: the kernel moves it when the write
     // begins, and tells of the write when it ends.
     bool stamped = known.data_ctime == now->ctime && known.data_ctime != Time{};
-    bool suspected = (op.bits & kDirtyDoubt) || known.data_ctime == Time{} || known.size != now->size ||
-                     known.mtime != now->mtime;
+    bool suspected =
+        (op.bits & kDirtyDoubt) || known.data_ctime == Time{} || known.size != now->size || known.mtime != now->mtime;
     data_differs = (op.bits & kDirtyData) || (suspected && !stamped);
   }
   if (!attributes_differ && !data_differs) return outcome;
@@ -198,7 +200,8 @@ Outcome sync_object(const Op& op, ApplyContext& context) {
     }
     Result<std::unique_ptr<File>> file = context.target.open(*dir, known.home.name);
     Result<Attributes> there = file ? context.target.stat(**file) : Result<Attributes>(file.error().clone());
-    if (there && known.target == Instance{}) known.target = there->instance();  // created, and then it could not be asked
+    if (there && known.target == Instance{})
+      known.target = there->instance();  // created, and then it could not be asked
     outcome.lost = there.is(Code::not_found) || (there && there->instance() != known.target);
     if (outcome.lost) return outcome;
     if (!there)

@@ -9,8 +9,8 @@
 namespace reel::mirror {
 
 struct Outcome {
-  Status status = ok();   // what failed, with the path's last name; the caller makes it a Trouble
-  Object object;          // what the index shall say now (valid when `changed`)
+  Status status = ok();  // what failed, with the path's last name; the caller makes it a Trouble
+  Object object;         // what the index shall say now (valid when `changed`)
   bool changed = false;
   bool contents = false;  // and not only its attributes were changed
   bool unseen = false;    // it was equal already, as far as the source's ctime tells

@@ -9,8 +9,8 @@
 
 #include <map>
 
-#include "log/position.h"
 #include "index/index.h"
+#include "log/position.h"
 
 namespace reel::mirror {
 

@@ -10,8 +10,8 @@
 #include <mutex>
 #include <optional>
 
-#include "verify/compare.h"
 #include "tree/posix_attributes.h"
+#include "verify/compare.h"
 
 namespace reel::mirror {
 namespace {
@@ -25,7 +25,9 @@ struct Node {
   Attributes attributes;
   std::string id;
 };
-bool is_real(const std::string& id) { return !id.starts_with('/'); }
+bool is_real(const std::string& id) {
+  return !id.starts_with('/');
+}
 
 class DryDir final : public TargetDir {
  public:
@@ -35,7 +37,9 @@ class DryDir final : public TargetDir {
  private:
   const std::string id_;
 };
-const std::string& id_of(const TargetDirPtr& dir) { return static_cast<const DryDir&>(*dir).id(); }
+const std::string& id_of(const TargetDirPtr& dir) {
+  return static_cast<const DryDir&>(*dir).id();
+}
 
 // A real file, open for reading, or one that would have been made.
 class DryFile final : public File {
@@ -48,7 +52,9 @@ class DryFile final : public File {
   Fd fd_;
 };
 
-Error not_there(const std::string& name) { return {Code::not_found, printable(name) + " is not there"}; }
+Error not_there(const std::string& name) {
+  return {Code::not_found, printable(name) + " is not there"};
+}
 
 class DryTarget final : public TargetTree {
  public:
@@ -247,7 +253,8 @@ Result<CopyResult> DryTarget::copy(SourceTree&, File& from, File& to, uint64_t s
   struct stat here, there;
   if (::fstat(from.fd(), &here) != 0 || ::fstat(to.fd(), &there) != 0) return Error::from_errno(errno, "stat");
   if (static_cast<uint64_t>(there.st_size) != size) return CopyResult{std::max<uint64_t>(size, 1), 0};
-  uint64_t unit = std::max({kHoleUnit, static_cast<uint64_t>(here.st_blksize), static_cast<uint64_t>(there.st_blksize)});
+  uint64_t unit =
+      std::max({kHoleUnit, static_cast<uint64_t>(here.st_blksize), static_cast<uint64_t>(there.st_blksize)});
   TRY_ASSIGN(Comparison found, compare_contents(from.fd(), to.fd(), size, unit));
   if (found.first_difference) return CopyResult{size - *found.first_difference, 0};
   // A hole that is to be made is nothing written.

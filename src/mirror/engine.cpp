@@ -11,20 +11,25 @@
 namespace reel::mirror {
 namespace {
 
-constexpr size_t kScansPerBatch = 4096;   // directories offered to one survey; it takes what fits
+constexpr size_t kScansPerBatch = 4096;  // directories offered to one survey; it takes what fits
 constexpr size_t kRetriesPerBatch = 10000;
-constexpr size_t kLargeBatch = 4096;      // operations after which the target begins to write
+constexpr size_t kLargeBatch = 4096;  // operations after which the target begins to write
 constexpr size_t kReapPerBatch = 20000;
 constexpr int64_t kRetryMaxSeconds = 300;
-constexpr int64_t kRetryAtOnce = 0;  // as Retry::next_s: somebody waits for it
-constexpr uint32_t kImmediateTries = 3;   // of an object that changes while it is read
+constexpr int64_t kRetryAtOnce = 0;      // as Retry::next_s: somebody waits for it
+constexpr uint32_t kImmediateTries = 3;  // of an object that changes while it is read
 
 }  // namespace
 
-Engine::Engine(Store& store, SourceTree& source, Feed* feed, Pool& pool, EngineHooks hooks,
-               EngineOptions options)
-    : store_(store), source_(source), feed_(feed), pool_(pool), hooks_(std::move(hooks)),
-      options_(std::move(options)), index_(store), barriers_(index_),
+Engine::Engine(Store& store, SourceTree& source, Feed* feed, Pool& pool, EngineHooks hooks, EngineOptions options)
+    : store_(store),
+      source_(source),
+      feed_(feed),
+      pool_(pool),
+      hooks_(std::move(hooks)),
+      options_(std::move(options)),
+      index_(store),
+      barriers_(index_),
       lost_writes_(index_, options_.written_back_s) {}
 
 Status Engine::load_progress() {
@@ -171,11 +176,14 @@ Status Engine::recover() {
   return store_.write(index_.take_batch(), Durable::yes);
 }
 
-RelearnOptions Engine::relearn_options() { return {feed_ ? batch_ + 1 : 0, hooks_.exclude != nullptr}; }
+RelearnOptions Engine::relearn_options() {
+  return {feed_ ? batch_ + 1 : 0, hooks_.exclude != nullptr};
+}
 
 Status Engine::adopt() {
   TRY(open_target());
-  TRY_ASSIGN(uint64_t removed, adopt_target(index_, source_, *target_, {hooks_.exclude, hooks_.done, options_.max_delete}));
+  TRY_ASSIGN(uint64_t removed,
+             adopt_target(index_, source_, *target_, {hooks_.exclude, hooks_.done, options_.max_delete}));
   counters_.removed += removed;
   return request_scan();
 }
@@ -411,8 +419,7 @@ Result<bool> Engine::run_batch(std::vector<Fid> scans) {
   TRY_ASSIGN(Plan plan, make_plan(found, index_));
   if (hooks_.planned) hooks_.planned(plan);
   TRY(check_deletions(plan));
-  bool parks = std::any_of(plan.moves.begin(), plan.moves.end(),
-                           [](const Op& op) { return op.to.parent == kParkFid; });
+  bool parks = std::any_of(plan.moves.begin(), plan.moves.end(), [](const Op& op) { return op.to.parent == kParkFid; });
   bool wait_for_records = parks && hooks_.barrier;
   if (wait_for_records) {
     TRY_ASSIGN(log::Position end, hooks_.barrier());
@@ -420,8 +427,9 @@ Result<bool> Engine::run_batch(std::vector<Fid> scans) {
   }
   TRY(begin_batch(plan));
   counters_.planned += plan.size();
-  ApplyContext context{index_, source_, *target_, *dirs_, pool_, counters_, hooks_.done,
-                       feed_ != nullptr, scanning, wait_for_records ? batch_ + 1 : 0, hooks_.stop};
+  ApplyContext context{index_,     source_,     *target_,         *dirs_,   pool_,
+                       counters_,  hooks_.done, feed_ != nullptr, scanning, wait_for_records ? batch_ + 1 : 0,
+                       hooks_.stop};
   TRY_ASSIGN(ApplyResult applied, apply(plan, context));
   counters_.applied = counters_.planned.load();
   if (plan.size() >= kLargeBatch) begin_sync();

@@ -39,7 +39,7 @@ struct EngineHooks {
   std::function<Result<log::Position>()> barrier;
   // The log may forget records up to here, for this target.
   std::function<Status(const log::Position&)> clear;
-  std::function<int64_t()> now_s;       // realtime seconds
+  std::function<int64_t()> now_s;  // realtime seconds
   std::function<int64_t()> monotonic_ms;
   DoneFn done;
   ExcludeFn exclude;
@@ -48,8 +48,8 @@ struct EngineHooks {
 };
 
 struct EngineOptions {
-  size_t batch_changes = 50000;  // of a batch, by records; and by scans, at most
-  size_t scan_changes = 16384;   // by scans, usually: the target writes one batch while the next is made
+  size_t batch_changes = 50000;      // of a batch, by records; and by scans, at most
+  size_t scan_changes = 16384;       // by scans, usually: the target writes one batch while the next is made
   uint64_t max_delete = UINT64_MAX;  // more removals than this in all: stop with Code::too_many
   int durable_ms = 5000;             // a durable point at least this often while there is work
   std::string boot_id;               // changes when the machine was restarted; no spaces
@@ -64,9 +64,9 @@ struct Progress {
   log::Position durable;           // durable on the target so far
   uint64_t cursor_time = 0;        // time of the last record applied, packed
   uint64_t scans_pending = 0, retries_pending = 0, troubles = 0, parked = 0;
-  bool settled = false;            // nothing left to do up to `durable` but troubles
-  std::string problem;             // why it does not go on, for people
-  int64_t settled_s = 0;           // when it last was settled
+  bool settled = false;                    // nothing left to do up to `durable` but troubles
+  std::string problem;                     // why it does not go on, for people
+  int64_t settled_s = 0;                   // when it last was settled
   std::vector<std::string> trouble_texts;  // the first kTroubleTexts of them
 };
 
@@ -148,10 +148,10 @@ class Engine {
   log::Position reached_;  // the cursor when what is in dirty_ has been applied
   log::Position cursor_, durable_;
   uint64_t batch_ = 0, removed_before_ = 0;
-  bool looked_ = false;            // since start(): there was nothing left to do once
-  bool undurable_ = false;         // applied batches wait for a durable point
+  bool looked_ = false;     // since start(): there was nothing left to do once
+  bool undurable_ = false;  // applied batches wait for a durable point
   int64_t last_durable_ms_ = 0;
-  int64_t next_retry_s_ = 0;       // no retry is due before this
+  int64_t next_retry_s_ = 0;  // no retry is due before this
   mutable std::mutex progress_mutex_;
   Progress progress_;
 };

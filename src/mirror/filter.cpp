@@ -15,11 +15,10 @@ bool in_named_class(std::string_view name, unsigned char c) {
     std::string_view name;
     int (*test)(int);
   };
-  static constexpr Named kNamed[] = {
-      {"alnum", std::isalnum}, {"alpha", std::isalpha}, {"blank", std::isblank},
-      {"cntrl", std::iscntrl}, {"digit", std::isdigit}, {"graph", std::isgraph},
-      {"lower", std::islower}, {"print", std::isprint}, {"punct", std::ispunct},
-      {"space", std::isspace}, {"upper", std::isupper}, {"xdigit", std::isxdigit}};
+  static constexpr Named kNamed[] = {{"alnum", std::isalnum}, {"alpha", std::isalpha}, {"blank", std::isblank},
+                                     {"cntrl", std::iscntrl}, {"digit", std::isdigit}, {"graph", std::isgraph},
+                                     {"lower", std::islower}, {"print", std::isprint}, {"punct", std::ispunct},
+                                     {"space", std::isspace}, {"upper", std::isupper}, {"xdigit", std::isxdigit}};
   for (const Named& named : kNamed) {
     if (named.name == name) return named.test(c) != 0;
   }
@@ -145,8 +144,12 @@ Status Filter::add_bare(std::string_view text, Decision decision) {
   return add(text, decision, false);
 }
 
-Status Filter::exclude(const std::string& text) { return add_bare(text, Decision::exclude); }
-Status Filter::include(const std::string& text) { return add_bare(text, Decision::include); }
+Status Filter::exclude(const std::string& text) {
+  return add_bare(text, Decision::exclude);
+}
+Status Filter::include(const std::string& text) {
+  return add_bare(text, Decision::include);
+}
 
 Status Filter::exclude_from(const std::string& file) {
   return add_file(file, [&](const std::string& line) { return exclude(line); });
@@ -155,8 +158,7 @@ Status Filter::include_from(const std::string& file) {
   return add_file(file, [&](const std::string& line) { return include(line); });
 }
 
-Status Filter::add_file(const std::string& file,
-                        const std::function<Status(const std::string&)>& each) {
+Status Filter::add_file(const std::string& file, const std::function<Status(const std::string&)>& each) {
   if (merge_depth_ == kMergeDepthMax)
     return Error(Code::invalid, "filter file " + file + ": files that merge each other");
   std::ifstream in(file);
@@ -168,8 +170,7 @@ Status Filter::add_file(const std::string& file,
     if (line.ends_with('\r')) line.pop_back();
     if (line.empty() || line[0] == ';' || line[0] == '#') continue;
     status = each(line);
-    if (!status)
-      status = std::move(status).error().with(file + " line " + std::to_string(number));
+    if (!status) status = std::move(status).error().with(file + " line " + std::to_string(number));
   }
   merge_depth_--;
   if (status && in.bad()) return Error(Code::io, "read filter file " + file);
@@ -194,8 +195,8 @@ Status Filter::rule(const std::string& text) {
     return ok();
   }
   if (kind != '-' && kind != '+' && kind != '.')
-    return Error(Code::invalid, "filter rule \"" + text +
-                                    "\": begins with none of - + . ! exclude include merge clear");
+    return Error(Code::invalid,
+                 "filter rule \"" + text + "\": begins with none of - + . ! exclude include merge clear");
   // Modifiers, with or without a comma before them, up to the blank.
   if (rest.starts_with(',')) rest.remove_prefix(1);
   bool negated = false;
@@ -206,8 +207,8 @@ Status Filter::rule(const std::string& text) {
     else if (kind == '.' && (rest[0] == '-' || rest[0] == '+'))
       within = rest[0];
     else
-      return Error(Code::invalid, "filter rule \"" + text + "\": the modifier \"" + rest[0] +
-                                      "\" is not one of Reel's");
+      return Error(Code::invalid,
+                   "filter rule \"" + text + "\": the modifier \"" + rest[0] + "\" is not one of Reel's");
     rest.remove_prefix(1);
   }
   if (!rest.empty()) rest.remove_prefix(1);
@@ -235,9 +236,7 @@ bool Filter::matches(const Rule& rule, std::string_view path, bool is_dir) {
     held.append(rule.leads ? "/" : "").append(path).append(all_below ? "/" : "");
     text = held;
   }
-  auto match = [&](std::string_view tail) {
-    return rule.wild ? wild_match(rule.pattern, tail) : rule.pattern == tail;
-  };
+  auto match = [&](std::string_view tail) { return rule.wild ? wild_match(rule.pattern, tail) : rule.pattern == tail; };
   if (rule.anchored || rule.leads) return match(text);
   if (rule.crosses) {
     // It may begin at any name.

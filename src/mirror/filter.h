@@ -44,15 +44,15 @@ class Filter {
 
  private:
   struct Rule {
-    std::string pattern;     // without the slashes that anchor it or ask for a directory
+    std::string pattern;  // without the slashes that anchor it or ask for a directory
     Decision decision = Decision::exclude;
-    bool negated = false;    // decides for what does not match
+    bool negated = false;  // decides for what does not match
     bool dir_only = false;
     bool anchored = false;
-    bool wild = false;       // has * ? or [
-    bool crosses = false;    // has **
-    bool leads = false;      // begins with **
-    bool ends_all = false;   // ends with ***
+    bool wild = false;      // has * ? or [
+    bool crosses = false;   // has **
+    bool leads = false;     // begins with **
+    bool ends_all = false;  // ends with ***
     size_t slashes = 0;
   };
 

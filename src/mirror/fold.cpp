@@ -46,7 +46,8 @@ void fold(const Record& record, DirtySet& dirty) {
       touch_object(dirty, record.target, kDirtyAttributes);
       touch_object(dirty, record.source, kDirtyAttributes);
       // The new FID is at all hard links, and the record tells of one.
-      if (record.type == RecordType::migrt && record.source != record.target) touch_object(dirty, record.source, kDirtyNames);
+      if (record.type == RecordType::migrt && record.source != record.target)
+        touch_object(dirty, record.source, kDirtyNames);
       return;
     case RecordType::close:
     case RecordType::trunc:

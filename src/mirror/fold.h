@@ -23,12 +23,12 @@ inline constexpr uint8_t kDirtyNames = 8;
 struct DirtySet {
   std::unordered_set<EntryKey, EntryKeyHash> entries;
   std::unordered_map<Fid, uint8_t, FidHash> objects;
-  std::vector<Fid> gaps;    // directories under which anything may have changed; zero FID: everywhere
+  std::vector<Fid> gaps;  // directories under which anything may have changed; zero FID: everywhere
   // Set: before one of the gaps the source may have crashed, after this time (packed; 0: before the set's
   // first record).
   std::optional<uint64_t> unwatched_since;
-  uint64_t records = 0;     // folded into this set
-  uint64_t last_time = 0;   // of the last record folded, packed as in Record
+  uint64_t records = 0;    // folded into this set
+  uint64_t last_time = 0;  // of the last record folded, packed as in Record
 
   bool empty() const { return entries.empty() && objects.empty() && gaps.empty(); }
   size_t size() const { return entries.size() + objects.size(); }

@@ -18,8 +18,7 @@ class LostWrites {
   // s (vm.dirty_expire_centisecs), a slow disk under a large memory may take many minutes.
   static constexpr int64_t kWrittenBackSeconds = 3600;
 
-  LostWrites(Index& index, int64_t written_back_s)
-      : index_(index), written_back_s_(written_back_s) {}
+  LostWrites(Index& index, int64_t written_back_s) : index_(index), written_back_s_(written_back_s) {}
 
   // What the index says. Errors: the index's.
   Status load();

@@ -126,8 +126,8 @@ class Planner {
   Status leave_park(const Object& object, Touch& touch) {
     TRY_ASSIGN(std::vector<EntryKey> links, index_.links(object.fid));
     for (EntryKey& link : links) {
-      bool removed = std::any_of(touch.removed.begin(), touch.removed.end(),
-                                 [&](const EntryKey* key) { return *key == link; });
+      bool removed =
+          std::any_of(touch.removed.begin(), touch.removed.end(), [&](const EntryKey* key) { return *key == link; });
       if (link.parent != kParkFid || removed) continue;
       more_keys_.push_back(std::move(link));
       touch.removed.push_back(&more_keys_.back());
@@ -238,6 +238,8 @@ std::string park_name(const Fid& fid) {
   return name;
 }
 
-Result<Plan> make_plan(const Survey& survey, const Index& index) { return Planner(survey, index).run(); }
+Result<Plan> make_plan(const Survey& survey, const Index& index) {
+  return Planner(survey, index).run();
+}
 
 }  // namespace reel::mirror

@@ -21,9 +21,9 @@ namespace reel::mirror {
 struct Op {
   Fid fid;
   FileType type = FileType::regular;
-  EntryKey from;  // moves, unlinks, rmdirs, places
-  EntryKey to;    // moves, places, mkdirs, creates, links
-  uint8_t bits = 0;  // syncs, dirs: kDirty bits; moves into the park: kDirtyDoubt when it is owed a scan
+  EntryKey from;        // moves, unlinks, rmdirs, places
+  EntryKey to;          // moves, places, mkdirs, creates, links
+  uint8_t bits = 0;     // syncs, dirs: kDirty bits; moves into the park: kDirtyDoubt when it is owed a scan
   bool vacant = false;  // creates: the index had nothing at `to` before the batch, so it has nothing there now
 };
 
@@ -34,8 +34,8 @@ struct Plan {
 
   size_t deletions() const { return unlinks.size() + rmdirs.size(); }
   size_t size() const {
-    return moves.size() + unlinks.size() + rmdirs.size() + mkdirs.size() + places.size() +
-           creates.size() + links.size() + syncs.size() + dirs.size();
+    return moves.size() + unlinks.size() + rmdirs.size() + mkdirs.size() + places.size() + creates.size() +
+           links.size() + syncs.size() + dirs.size();
   }
 };
 

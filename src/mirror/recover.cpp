@@ -29,8 +29,13 @@ Fid get_fid(ByteReader& reader) {
 class Relearner {
  public:
   Relearner(const Intent& intent, Index& index, TargetTree& target, const Fid& root, const RelearnOptions& options)
-      : intent_(intent), index_(index), target_(target), dirs_(target, index, root), root_(root),
-        park_until_(options.park_until), scan_moved_(options.scan_moved) {}
+      : intent_(intent),
+        index_(index),
+        target_(target),
+        dirs_(target, index, root),
+        root_(root),
+        park_until_(options.park_until),
+        scan_moved_(options.scan_moved) {}
 
   Status run() {
     TRY(collect_keys());
@@ -209,7 +214,7 @@ class Relearner {
   const bool scan_moved_;
   std::vector<EntryKey> keys_;
   std::unordered_map<Fid, Object, FidHash> bodies_;
-  ScanDebts debts_{index_};  // asked before anything is detached
+  ScanDebts debts_{index_};                // asked before anything is detached
   std::unordered_set<Fid, FidHash> owed_;  // directories that a scan has yet to read
   std::unordered_map<uint64_t, Fid> by_ino_;
 };
@@ -244,8 +249,7 @@ Result<Intent> Intent::decode(std::string_view bytes) {
     if (name) key.name.assign(reinterpret_cast<const char*>(name), size);
     intent.keys.push_back(std::move(key));
   }
-  for (uint64_t left = reader.varint(); left > 0 && !reader.failed(); --left)
-    intent.objects.push_back(get_fid(reader));
+  for (uint64_t left = reader.varint(); left > 0 && !reader.failed(); --left) intent.objects.push_back(get_fid(reader));
   if (reader.failed()) return Error(Code::corrupt, "index: an intent cannot be read");
   return intent;
 }

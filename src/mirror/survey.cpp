@@ -10,12 +10,14 @@
 namespace reel::mirror {
 namespace {
 
-constexpr size_t kScanRound = 64;            // directories read in parallel
+constexpr size_t kScanRound = 64;              // directories read in parallel
 constexpr size_t kPrefetchEntries = 1u << 16;  // above this, index entries are looked up one by one
 constexpr uint8_t kDirtyScan = kDirtyAttributes | kDirtyData | kDirtyDoubt;
 
 // Code::cancelled inside a listing: the batch is full, come back for the rest.
-Error batch_full() { return {Code::cancelled, "batch full"}; }
+Error batch_full() {
+  return {Code::cancelled, "batch full"};
+}
 
 // What of an entry's attributes decides whether it differs.
 struct Seen {
@@ -55,8 +57,7 @@ struct Room {
 
 class Surveyor {
  public:
-  Surveyor(const Index& index, SourceTree& source, Pool& pool, const ExcludeFn& exclude,
-           const SurveyLimits& limits)
+  Surveyor(const Index& index, SourceTree& source, Pool& pool, const ExcludeFn& exclude, const SurveyLimits& limits)
       : index_(index), source_(source), pool_(pool), exclude_(exclude), limits_(limits) {}
 
   Result<Survey> run(const DirtySet& dirty, const std::vector<Fid>& scans) {
@@ -460,9 +461,8 @@ class Surveyor {
 
 }  // namespace
 
-Result<Survey> survey(const DirtySet& dirty, const std::vector<Fid>& scans,
-                      const Index& index, SourceTree& source, Pool& pool, const ExcludeFn& exclude,
-                      const SurveyLimits& limits) {
+Result<Survey> survey(const DirtySet& dirty, const std::vector<Fid>& scans, const Index& index, SourceTree& source,
+                      Pool& pool, const ExcludeFn& exclude, const SurveyLimits& limits) {
   return Surveyor(index, source, pool, exclude, limits).run(dirty, scans);
 }
 

@@ -29,13 +29,13 @@ struct Trouble {
 };
 
 struct Survey {
-  std::vector<Change> changes;  // a new directory comes before what is in it
-  std::unordered_map<Fid, uint8_t, FidHash> objects;  // known objects to bring up to date: kDirty bits
-  std::unordered_set<Fid, FidHash> alive;    // lost their last known name but still live somewhere
-  std::vector<Fid> scans;                    // still to be scanned, in a later batch
-  std::vector<Fid> scanned;                  // scans that are done with this batch
-  std::vector<Fid> unread;                   // could not be read: each is a trouble, too
-  std::vector<Trouble> troubles;             // could not be looked at
+  std::vector<Change> changes;                           // a new directory comes before what is in it
+  std::unordered_map<Fid, uint8_t, FidHash> objects;     // known objects to bring up to date: kDirty bits
+  std::unordered_set<Fid, FidHash> alive;                // lost their last known name but still live somewhere
+  std::vector<Fid> scans;                                // still to be scanned, in a later batch
+  std::vector<Fid> scanned;                              // scans that are done with this batch
+  std::vector<Fid> unread;                               // could not be read: each is a trouble, too
+  std::vector<Trouble> troubles;                         // could not be looked at
   std::unordered_set<EntryKey, EntryKeyHash> looked_at;  // beside those of the DirtySet
 };
 
@@ -45,7 +45,7 @@ struct SurveyLimits {
   size_t changes = 16384;
   size_t most = 50000;
   std::atomic<uint64_t>* entries_seen = nullptr;  // counts up while directories are read; may be null
-  int64_t suspect_from_s = INT64_MAX;  // LostWrites::from_s
+  int64_t suspect_from_s = INT64_MAX;             // LostWrites::from_s
 };
 
 // True when the entry is to be left out of the mirror.
@@ -53,8 +53,7 @@ using ExcludeFn = std::function<bool(const std::string& path, bool is_directory)
 
 // `scans`: directories to read in this batch (as far as the limit allows; the rest comes back in
 // Survey::scans). Errors: only of the index; what cannot be read on the source is a Trouble.
-Result<Survey> survey(const DirtySet& dirty, const std::vector<Fid>& scans,
-                      const Index& index, SourceTree& source, Pool& pool, const ExcludeFn& exclude,
-                      const SurveyLimits& limits);
+Result<Survey> survey(const DirtySet& dirty, const std::vector<Fid>& scans, const Index& index, SourceTree& source,
+                      Pool& pool, const ExcludeFn& exclude, const SurveyLimits& limits);
 
 }  // namespace reel::mirror

@@ -18,8 +18,7 @@ Latency latency_of(std::vector<uint64_t>& durations) {
   if (durations.empty()) return latency;
   std::sort(durations.begin(), durations.end());
   auto at = [&](double part) {
-    return durations[std::min(durations.size() - 1,
-                              static_cast<size_t>(part * static_cast<double>(durations.size())))];
+    return durations[std::min(durations.size() - 1, static_cast<size_t>(part * static_cast<double>(durations.size())))];
   };
   latency.p50 = at(0.5);
   latency.p90 = at(0.9);
@@ -30,12 +29,10 @@ Latency latency_of(std::vector<uint64_t>& durations) {
 }
 
 // Adds a call's time to the slices that it was under way in.
-void add_span(std::array<double, kConcurrencySlices>& slices, uint64_t begin, uint64_t end,
-              uint64_t length) {
+void add_span(std::array<double, kConcurrencySlices>& slices, uint64_t begin, uint64_t end, uint64_t length) {
   if (length == 0 || end <= begin) return;
   double slice = static_cast<double>(length) / kConcurrencySlices;
-  for (size_t i = static_cast<size_t>(static_cast<double>(begin) / slice); i < kConcurrencySlices;
-       ++i) {
+  for (size_t i = static_cast<size_t>(static_cast<double>(begin) / slice); i < kConcurrencySlices; ++i) {
     double from = std::max(static_cast<double>(begin), static_cast<double>(i) * slice);
     double to = std::min(static_cast<double>(end), static_cast<double>(i + 1) * slice);
     if (to <= from) return;
@@ -57,8 +54,7 @@ std::string call_text(const trace::Trace& trace, const Event& event) {
   return text;
 }
 
-std::string thread_name(const trace::Trace& trace, const trace::Thread& thread,
-                        const std::vector<Step>& steps) {
+std::string thread_name(const trace::Trace& trace, const trace::Thread& thread, const std::vector<Step>& steps) {
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
     const Event& event = trace.events[step->event];
     if (event.op != Op::exec || event.failed()) continue;
@@ -117,8 +113,7 @@ class Comparison {
     mine.number = static_cast<uint32_t>(i + 1);
     mine.name = thread_name(trace_, trace_.threads[i], steps);
     mine.calls = steps.size();
-    mine.original_ns =
-        trace_.events[steps.back().event].exit_ns() - trace_.events[steps.front().event].enter_ns;
+    mine.original_ns = trace_.events[steps.back().event].exit_ns() - trace_.events[steps.front().event].enter_ns;
     uint64_t last = 0;
     for (size_t k = 0; k < steps.size(); ++k) {
       ++out_.calls;
@@ -151,16 +146,15 @@ class Comparison {
     out_.original_written += recorded.second;
     out_.bytes_read += replayed.first;
     out_.bytes_written += replayed.second;
-    add_span(out_.original_concurrency, event.enter_ns - plan_.begin_ns,
-             event.exit_ns() - plan_.begin_ns, out_.original_ns);
+    add_span(out_.original_concurrency, event.enter_ns - plan_.begin_ns, event.exit_ns() - plan_.begin_ns,
+             out_.original_ns);
     if (sample.enter_ns >= played_.begin_ns)
-      add_span(out_.replay_concurrency, sample.enter_ns - played_.begin_ns,
-               sample.exit_ns - played_.begin_ns, out_.replay_ns);
+      add_span(out_.replay_concurrency, sample.enter_ns - played_.begin_ns, sample.exit_ns - played_.begin_ns,
+               out_.replay_ns);
     if (same_result(event, sample.result)) return;
     ++operation.different;
     ++out_.different;
-    out_.differences.push_back(
-        {thread, event.index, call_text(trace_, event), event.result, sample.result});
+    out_.differences.push_back({thread, event.index, call_text(trace_, event), event.result, sample.result});
   }
 
   const trace::Trace& trace_;
@@ -175,12 +169,10 @@ class Comparison {
 
 double Fidelity::error() const {
   if (original_ns == 0) return 0;
-  return (static_cast<double>(replay_ns) - static_cast<double>(original_ns)) /
-         static_cast<double>(original_ns);
+  return (static_cast<double>(replay_ns) - static_cast<double>(original_ns)) / static_cast<double>(original_ns);
 }
 
-Fidelity compare(const trace::Trace& trace, const Plan& plan, const Played& played,
-                 size_t most_differences) {
+Fidelity compare(const trace::Trace& trace, const Plan& plan, const Played& played, size_t most_differences) {
   return Comparison(trace, plan, played, most_differences).run();
 }
 

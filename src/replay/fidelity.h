@@ -48,18 +48,16 @@ struct Fidelity {
   std::map<std::string, OperationFidelity> operations;
   std::vector<ThreadFidelity> threads;
   std::vector<Difference> differences;  // the first ones, as many as were asked for
-  std::array<double, kConcurrencySlices> original_concurrency{},
-      replay_concurrency{};  // calls under way, mean
+  std::array<double, kConcurrencySlices> original_concurrency{}, replay_concurrency{};  // calls under way, mean
   bool stopped = false;
   std::string stalled;
-  std::string retrace;  // what came of comparing it; empty: there was none
+  std::string retrace;                            // what came of comparing it; empty: there was none
   std::vector<std::string> incomplete, troubles;  // of the trace; of preparing
 
   double error() const;  // (replay - original) / original
 };
 
-Fidelity compare(const trace::Trace& trace, const Plan& plan, const Played& played,
-                 size_t most_differences);
+Fidelity compare(const trace::Trace& trace, const Plan& plan, const Played& played, size_t most_differences);
 std::string text_of(const Fidelity& fidelity);
 std::string json_of(const Fidelity& fidelity);
 

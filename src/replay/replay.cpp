@@ -42,8 +42,7 @@ class Replay {
     } else {
       bool computes = options_.mode == Mode::think || options_.mode == Mode::resource;
       if (computes)
-        return Error(Code::invalid,
-                     "replay: a changelog tells of no computing; its modes are afap and timed");
+        return Error(Code::invalid, "replay: a changelog tells of no computing; its modes are afap and timed");
       TRY_ASSIGN(trace_, trace_of_changelog(env_, options_.log, options_.default_size));
     }
     TRY_ASSIGN(plan_, make_plan(trace_, plan_options_));
@@ -71,8 +70,7 @@ class Replay {
   Result<bool> decide() const {
     if (options_.prepare == Prepare::no) {
       if (options_.loops > 1)
-        return Error(Code::invalid,
-                     "replay: --loop needs a state that it may make anew; leave out --no-prepare");
+        return Error(Code::invalid, "replay: --loop needs a state that it may make anew; leave out --no-prepare");
       return false;
     }
     bool asked = options_.prepare != Prepare::when_empty || options_.loops > 1;
@@ -81,8 +79,7 @@ class Replay {
       if (empty) continue;
       if (asked)
         return Error(Code::conflict,
-                     "replay: " + top +
-                         " is not empty; the initial state is made in an empty directory only");
+                     "replay: " + top + " is not empty; the initial state is made in an empty directory only");
       return false;
     }
     return true;
@@ -101,8 +98,7 @@ class Replay {
     Fidelity fidelity = compare(trace_, plan_, played, options_.differences);
     fidelity.troubles = prepared_.troubles;
     if (!options_.retrace.empty()) {
-      std::string dir =
-          options_.loops > 1 ? options_.retrace + "." + std::to_string(loop) : options_.retrace;
+      std::string dir = options_.loops > 1 ? options_.retrace + "." + std::to_string(loop) : options_.retrace;
       TRY(write_retrace(env_, dir, trace_, plan_, played));
       TRY_ASSIGN(trace::Trace retrace, trace::load(env_, dir));
       fidelity.retrace = text_of(compare_traces(trace_, retrace));
@@ -123,8 +119,7 @@ class Replay {
 
 }  // namespace
 
-Result<Fidelity> replay(Env& env, const Options& options, const std::atomic<bool>& stop,
-                        const Tell& tell) {
+Result<Fidelity> replay(Env& env, const Options& options, const std::atomic<bool>& stop, const Tell& tell) {
   return Replay(env, options, stop, tell).run();
 }
 

@@ -20,8 +20,7 @@ using trace::Op;
 
 Status write_retrace(Env& env, const std::string& dir, const trace::Trace& trace, const Plan& plan,
                      const Played& played) {
-  if (trace::is_trace(env, dir))
-    return Error(Code::exists, "retrace: there is a trace in " + dir + " already");
+  if (trace::is_trace(env, dir)) return Error(Code::exists, "retrace: there is a trace in " + dir + " already");
   TRY_ASSIGN(std::unique_ptr<trace::Writer> writer, trace::Writer::open(env, dir));
   uint64_t ahead = env.realtime_ns() - env.monotonic_ns();
   for (const auto& [key, value] : trace.facts) {
@@ -31,8 +30,7 @@ Status write_retrace(Env& env, const std::string& dir, const trace::Trace& trace
   TRY(writer->fact("recorder", "replay"));
   TRY(writer->fact("start", std::to_string(played.begin_ns + ahead)));
   // The same strings in the same order have the same numbers.
-  for (size_t i = 1; i < trace.strings.size(); ++i)
-    TRY(writer->string(trace.string_kinds[i], trace.strings[i]));
+  for (size_t i = 1; i < trace.strings.size(); ++i) TRY(writer->string(trace.string_kinds[i], trace.strings[i]));
   for (const trace::Thread& thread : trace.threads) {
     trace::Thread made = thread;
     const std::vector<Sample>& samples = played.threads[thread.number - 1];
@@ -54,8 +52,7 @@ Status write_retrace(Env& env, const std::string& dir, const trace::Trace& trace
     }
   }
   for (const trace::Loss& loss : trace.losses) TRY(writer->loss(loss));
-  if (!played.stopped && played.stalled.empty())
-    TRY(writer->fact("end", std::to_string(played.end_ns + ahead)));
+  if (!played.stopped && played.stalled.empty()) TRY(writer->fact("end", std::to_string(played.end_ns + ahead)));
   return writer->commit();
 }
 
@@ -63,8 +60,7 @@ RetraceDifferences compare_traces(const trace::Trace& original, const trace::Tra
   RetraceDifferences out;
   auto calls_of = [](const trace::Trace& trace) {
     std::vector<std::vector<uint32_t>> threads = trace.by_thread();
-    for (auto& list : threads)
-      std::erase_if(list, [&](uint32_t i) { return trace.events[i].op == Op::compute; });
+    for (auto& list : threads) std::erase_if(list, [&](uint32_t i) { return trace.events[i].op == Op::compute; });
     return threads;
   };
   auto left = calls_of(original), right = calls_of(retrace);
@@ -75,8 +71,7 @@ RetraceDifferences compare_traces(const trace::Trace& original, const trace::Tra
       const Event& was = original.events[left[i][k]];
       bool missing = k >= right[i].size();
       bool same = !missing && retrace.events[right[i][k]].op == was.op &&
-                  retrace.events[right[i][k]].path == was.path &&
-                  same_result(was, retrace.events[right[i][k]].result);
+                  retrace.events[right[i][k]].path == was.path && same_result(was, retrace.events[right[i][k]].result);
       if (same) continue;
       ++(missing ? out.missing : out.different);
       if (out.first.empty())
@@ -88,9 +83,8 @@ RetraceDifferences compare_traces(const trace::Trace& original, const trace::Tra
 }
 
 std::string text_of(const RetraceDifferences& differences) {
-  std::string text = std::to_string(differences.calls) + " calls compared, " +
-                     std::to_string(differences.different) + " different, " +
-                     std::to_string(differences.missing) + " missing";
+  std::string text = std::to_string(differences.calls) + " calls compared, " + std::to_string(differences.different) +
+                     " different, " + std::to_string(differences.missing) + " missing";
   return differences.first.empty() ? text : text + "; first: " + differences.first;
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A trace in the formats of other tools.
-#include "base/print.h"
 #include "report/export.h"
 
 #include <fcntl.h>
@@ -9,6 +8,7 @@
 
 #include <set>
 
+#include "base/print.h"
 #include "log/text.h"
 #include "report/files.h"
 
@@ -43,9 +43,12 @@ std::string open_flags(uint64_t flags) {
   static const struct {
     uint64_t bit;
     const char* name;
-  } kNames[] = {{O_CREAT, "O_CREAT"},   {O_EXCL, "O_EXCL"},         {O_TRUNC, "O_TRUNC"},   {O_APPEND, "O_APPEND"},
-                {O_CLOEXEC, "O_CLOEXEC"}, {O_DIRECTORY, "O_DIRECTORY"}, {O_DIRECT, "O_DIRECT"}, {O_NOFOLLOW, "O_NOFOLLOW"}};
-  std::string text = (flags & O_ACCMODE) == O_RDWR ? "O_RDWR" : (flags & O_ACCMODE) == O_WRONLY ? "O_WRONLY" : "O_RDONLY";
+  } kNames[] = {{O_CREAT, "O_CREAT"},   {O_EXCL, "O_EXCL"},        {O_TRUNC, "O_TRUNC"},
+                {O_APPEND, "O_APPEND"}, {O_CLOEXEC, "O_CLOEXEC"},  {O_DIRECTORY, "O_DIRECTORY"},
+                {O_DIRECT, "O_DIRECT"}, {O_NOFOLLOW, "O_NOFOLLOW"}};
+  std::string text = (flags & O_ACCMODE) == O_RDWR     ? "O_RDWR"
+                     : (flags & O_ACCMODE) == O_WRONLY ? "O_WRONLY"
+                                                       : "O_RDONLY";
   for (const auto& known : kNames)
     if ((flags & known.bit) == known.bit) text += std::string("|") + known.name;
   return text;
@@ -101,7 +104,8 @@ const char* call_name(const Event& event) {
 
 void strace_line(const trace::Trace& trace, const Event& event, const Files& files, std::string& out) {
   int tid = event.thread > 0 && event.thread <= trace.threads.size() ? trace.threads[event.thread - 1].tid : 0;
-  append_format(out, "%d %llu.%06llu ", tid, wide(event.enter_ns / 1'000'000'000), wide(event.enter_ns / 1000 % 1'000'000));
+  append_format(out, "%d %llu.%06llu ", tid, wide(event.enter_ns / 1'000'000'000),
+                wide(event.enter_ns / 1000 % 1'000'000));
   out += std::string(call_name(event)) + "(" + arguments_of(trace, event, files) + ")";
   if (event.op == Op::exit) {
     out += " = ?\n";
@@ -115,18 +119,20 @@ void strace_line(const trace::Trace& trace, const Event& event, const Files& fil
   } else {
     append_format(out, " = %lld", static_cast<long long>(event.result));
   }
-  append_format(out, " <%llu.%06llu>\n", wide(event.duration_ns / 1'000'000'000), wide(event.duration_ns / 1000 % 1'000'000));
+  append_format(out, " <%llu.%06llu>\n", wide(event.duration_ns / 1'000'000'000),
+                wide(event.duration_ns / 1000 % 1'000'000));
 }
 
 void chrome_line(const trace::Trace& trace, const Event& event, const Files& files, bool first, std::string& out) {
   const trace::Thread* thread =
       event.thread > 0 && event.thread <= trace.threads.size() ? &trace.threads[event.thread - 1] : nullptr;
   out += first ? "\n" : ",\n";
-  append_format(out, "{\"ph\":\"X\",\"name\":\"%s\",\"cat\":\"io\",\"pid\":%d,\"tid\":%d,\"ts\":%llu.%03llu,\"dur\":%llu.%03llu",
-                call_name(event), thread ? thread->pid : 0, thread ? thread->tid : 0, wide(event.enter_ns / 1000),
-                wide(event.enter_ns % 1000), wide(event.duration_ns / 1000), wide(event.duration_ns % 1000));
-  append_format(out, ",\"args\":{\"result\":%lld,\"offset\":%llu,\"length\":%llu,\"file\":", static_cast<long long>(event.result),
-                wide(event.offset), wide(event.length));
+  append_format(
+      out, "{\"ph\":\"X\",\"name\":\"%s\",\"cat\":\"io\",\"pid\":%d,\"tid\":%d,\"ts\":%llu.%03llu,\"dur\":%llu.%03llu",
+      call_name(event), thread ? thread->pid : 0, thread ? thread->tid : 0, wide(event.enter_ns / 1000),
+      wide(event.enter_ns % 1000), wide(event.duration_ns / 1000), wide(event.duration_ns % 1000));
+  append_format(out, ",\"args\":{\"result\":%lld,\"offset\":%llu,\"length\":%llu,\"file\":",
+                static_cast<long long>(event.result), wide(event.offset), wide(event.length));
   log::append_json_string(files.of(event), out);
   out += "}}";
 }
@@ -141,9 +147,10 @@ std::string csv_field(const std::string& bytes) {
 void csv_line(const trace::Trace& trace, const Event& event, const Files& files, std::string& out) {
   const trace::Thread* thread =
       event.thread > 0 && event.thread <= trace.threads.size() ? &trace.threads[event.thread - 1] : nullptr;
-  append_format(out, "%u,%d,%d,%s,%llu,%llu,%lld,%llu,%llu,%d,", event.thread, thread ? thread->pid : 0, thread ? thread->tid : 0,
-                trace::op_name(event.op) ? trace::op_name(event.op) : "?", wide(event.enter_ns), wide(event.duration_ns),
-                static_cast<long long>(event.result), wide(event.offset), wide(event.length), event.fd.number);
+  append_format(out, "%u,%d,%d,%s,%llu,%llu,%lld,%llu,%llu,%d,", event.thread, thread ? thread->pid : 0,
+                thread ? thread->tid : 0, trace::op_name(event.op) ? trace::op_name(event.op) : "?",
+                wide(event.enter_ns), wide(event.duration_ns), static_cast<long long>(event.result), wide(event.offset),
+                wide(event.length), event.fd.number);
   out += csv_field(files.of(event)) + "," + csv_field(trace.string(event.path2)) + "\n";
 }
 

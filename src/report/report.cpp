@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A trace in figures.
-#include "base/print.h"
 #include "report/report.h"
 
 #include <algorithm>
 #include <set>
 #include <tuple>
 
+#include "base/print.h"
 #include "log/text.h"
 #include "report/files.h"
 
@@ -135,7 +135,8 @@ void append_json_totals(const char* key, const std::map<std::string, Totals>& al
     if (!first) out += ',';
     first = false;
     log::append_json_string(name, out);
-    append_format(out, ":{\"calls\":%llu,\"failed\":%llu,\"bytes\":%llu,\"time_ns\":%llu,\"p50_ns\":%llu,\"p99_ns\":%llu}",
+    append_format(out,
+                  ":{\"calls\":%llu,\"failed\":%llu,\"bytes\":%llu,\"time_ns\":%llu,\"p50_ns\":%llu,\"p99_ns\":%llu}",
                   wide(totals.calls), wide(totals.failed), wide(totals.bytes), wide(totals.time_ns),
                   wide(quantile(totals.durations, 0.5)), wide(quantile(totals.durations, 0.99)));
   }
@@ -181,7 +182,8 @@ Report make_report(const trace::Trace& trace) {
     operation.durations.push_back(event.duration_ns);
     add(report.programs[programs.of(event.thread)], event);
     if (!moves_data(event)) continue;
-    uint32_t process = event.thread > 0 && event.thread <= trace.threads.size() ? trace.threads[event.thread - 1].process : 0;
+    uint32_t process =
+        event.thread > 0 && event.thread <= trace.threads.size() ? trace.threads[event.thread - 1].process : 0;
     const std::string& file = files.of(event);
     uses.add(event, file.empty() ? "(no name: pipes, sockets, inherited)" : file, process);
     uint64_t bytes = moved(event), size = 1;
@@ -190,7 +192,8 @@ Report make_report(const trace::Trace& trace) {
     if (bytes > 0 && bytes < kSmall) ++report.small_calls;
     if (report.elapsed_ns > 0)
       report.per_slice[std::min(kSlices - 1, static_cast<size_t>(static_cast<double>(event.enter_ns - begin) /
-                                                                 static_cast<double>(report.elapsed_ns) * kSlices))] += bytes;
+                                                                 static_cast<double>(report.elapsed_ns) * kSlices))] +=
+          bytes;
   }
   for (auto& [name, totals] : report.operations) std::sort(totals.durations.begin(), totals.durations.end());
   report.files = uses.sorted();
@@ -215,14 +218,14 @@ std::string text_of(const Report& report) {
                   wide(use.bytes_written), use.pattern());
     out += use.name + (use.read_after_write ? "  (read after write)\n" : "\n");
   }
-  if (report.files.size() > kFilesShown)
-    append_format(out, "and %zu files more\n", report.files.size() - kFilesShown);
+  if (report.files.size() > kFilesShown) append_format(out, "and %zu files more\n", report.files.size() - kFilesShown);
   out += "\nsizes of reads and writes, up to\n";
   for (const auto& [size, calls] : report.sizes) append_format(out, "%12llu %10llu\n", wide(size), wide(calls));
   uint64_t data_calls = 0;
   for (const auto& [size, calls] : report.sizes) data_calls += calls;
   if (data_calls > 100 && report.small_calls * 2 > data_calls)
-    append_format(out, "warning: %llu of %llu reads and writes are of less than 4 KiB\n", wide(report.small_calls), wide(data_calls));
+    append_format(out, "warning: %llu of %llu reads and writes are of less than 4 KiB\n", wide(report.small_calls),
+                  wide(data_calls));
   out += "\nbytes moved, in twenty slices of the time:";
   for (uint64_t bytes : report.per_slice) append_format(out, " %llu", wide(bytes));
   return out + "\n";
@@ -230,8 +233,9 @@ std::string text_of(const Report& report) {
 
 std::string json_of(const Report& report) {
   std::string out;
-  append_format(out, "{\"calls\":%llu,\"threads\":%llu,\"processes\":%llu,\"elapsed_ns\":%llu,\"small_calls\":%llu", wide(report.calls),
-                wide(report.threads), wide(report.processes), wide(report.elapsed_ns), wide(report.small_calls));
+  append_format(out, "{\"calls\":%llu,\"threads\":%llu,\"processes\":%llu,\"elapsed_ns\":%llu,\"small_calls\":%llu",
+                wide(report.calls), wide(report.threads), wide(report.processes), wide(report.elapsed_ns),
+                wide(report.small_calls));
   append_json_totals("operations", report.operations, out);
   append_json_totals("programs", report.programs, out);
   out += ",\"files\":[";
@@ -239,7 +243,9 @@ std::string json_of(const Report& report) {
     const FileUse& use = report.files[i];
     out += i > 0 ? ",{\"name\":" : "{\"name\":";
     log::append_json_string(use.name, out);
-    append_format(out, ",\"reads\":%llu,\"bytes_read\":%llu,\"writes\":%llu,\"bytes_written\":%llu,\"pattern\":\"%s\",\"read_after_write\":%s}",
+    append_format(out,
+                  ",\"reads\":%llu,\"bytes_read\":%llu,\"writes\":%llu,\"bytes_written\":%llu,\"pattern\":\"%s\","
+                  "\"read_after_write\":%s}",
                   wide(use.reads), wide(use.bytes_read), wide(use.writes), wide(use.bytes_written), use.pattern(),
                   use.read_after_write ? "true" : "false");
   }

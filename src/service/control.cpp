@@ -40,7 +40,9 @@ Status make_address(const std::string& path, Address& to) {
 }
 
 bool hung_up(int fd) {
-  struct pollfd poll_fd{fd, POLLIN | POLLRDHUP, 0};
+  struct pollfd poll_fd {
+    fd, POLLIN | POLLRDHUP, 0
+  };
   return ::poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & (POLLHUP | POLLERR | POLLRDHUP));
 }
 
@@ -82,7 +84,9 @@ ControlServer::~ControlServer() {
 
 void ControlServer::accept_loop() {
   while (!stop_) {
-    struct pollfd poll_fd{listener_, POLLIN, 0};
+    struct pollfd poll_fd {
+      listener_, POLLIN, 0
+    };
     if (::poll(&poll_fd, 1, kPollMs) <= 0) continue;
     int fd = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
     if (fd < 0) continue;
@@ -99,7 +103,9 @@ void ControlServer::serve(int fd) {
   std::string request;
   char byte;
   while (request.size() < kRequestMax && !stop_) {
-    struct pollfd poll_fd{fd, POLLIN, 0};
+    struct pollfd poll_fd {
+      fd, POLLIN, 0
+    };
     if (::poll(&poll_fd, 1, kPollMs) == 0) continue;
     if (::read(fd, &byte, 1) != 1 || byte == '\n') break;
     request += byte;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How `reel wait`, `reel status` and `reel verify --repair` talk to the running reel: a Unix socket in the state directory.
-// A request is one line ("status", "wait", "repair FILE"); the answer is a line with the exit code, then
+// How `reel wait`, `reel status` and `reel verify --repair` talk to the running reel: a Unix socket in the state
+// directory. A request is one line ("status", "wait", "repair FILE"); the answer is a line with the exit code, then
 // text until the end.
 #pragma once
 

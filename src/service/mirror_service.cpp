@@ -6,14 +6,14 @@
 #include <filesystem>
 #include <thread>
 
+#include "log/users.h"
 #include "service/control.h"
 #include "service/origin.h"
 #include "service/repair_request.h"
-#include "service/rsync_status.h"
 #include "service/report_text.h"
+#include "service/rsync_status.h"
 #include "service/scratch.h"
 #include "service/target_runner.h"
-#include "log/users.h"
 
 namespace reel::service {
 namespace {
@@ -22,7 +22,7 @@ constexpr int kLookMs = 50;          // how often the main thread looks around
 constexpr int kSourceLookMs = 1000;  // whether the source is still mounted
 constexpr int kStatusFileMs = 5000;
 constexpr int kProgressMs = 200;
-constexpr int kStopGraceMs = 1500;   // then a batch is abandoned; the next start recovers it
+constexpr int kStopGraceMs = 1500;  // then a batch is abandoned; the next start recovers it
 
 using Clock = std::chrono::steady_clock;
 
@@ -38,7 +38,8 @@ class Service {
   explicit Service(const MirrorOptions& options) : options_(options) {}
 
   Result<MirrorReport> run(const std::function<Stop()>& stop) {
-    OriginOptions origin{options_.state_dir, options_.hold_seconds, options_.recall, options_.user, options_.mdts, options_.note};
+    OriginOptions origin{options_.state_dir, options_.hold_seconds, options_.recall,
+                         options_.user,      options_.mdts,         options_.note};
     TRY_ASSIGN(origin_, open_origin(options_.source, origin));
     for (const std::string& target : options_.targets) TRY(check_places(origin_->path(), target, state_path()));
     if (!options_.status_log.empty()) TRY(read_rsync_status(options_.status_log, origin_->path(), options_.targets));
@@ -60,7 +61,8 @@ class Service {
     MirrorReport last = report();
     last.running = false;
     if (options_.progress) options_.progress(last);
-    if (!options_.dry_run && !options_.repair) ignore(replace_file(Env::posix(), state_->dir(), status_file(), report_json(last)), "only informs");
+    if (!options_.dry_run && !options_.repair)
+      ignore(replace_file(Env::posix(), state_->dir(), status_file(), report_json(last)), "only informs");
     TRY(std::move(ended));
     return last;
   }
@@ -91,8 +93,7 @@ class Service {
   Status prepare_targets() {
     GateRules rules{options_.adopt, options_.dry_run, options_.repair.has_value()};
     for (const std::string& path : options_.targets) {
-      Result<PreparedTarget> target =
-          prepare_target(state_.get(), state_path(), origin_->path(), path, rules);
+      Result<PreparedTarget> target = prepare_target(state_.get(), state_path(), origin_->path(), path, rules);
       bool away = target.is(Code::not_found) && !options_.once && options_.targets.size() > 1;
       if (away) {
         TRY_ASSIGN(TargetState known, state_->find_target(path));
@@ -290,7 +291,7 @@ class Service {
   std::unique_ptr<Scratch> scratch_;  // dry run only
   std::unique_ptr<State> state_;      // null: a dry run without a state
   std::vector<PreparedTarget> targets_;
-  std::unique_ptr<Inflow> inflow_;    // null: no log
+  std::unique_ptr<Inflow> inflow_;  // null: no log
   std::vector<std::unique_ptr<TargetRunner>> runners_;
   std::unique_ptr<ControlServer> control_;
   bool abandoned_ = false;

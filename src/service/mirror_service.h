@@ -16,27 +16,27 @@ namespace reel::service {
 struct MirrorReport;
 
 struct MirrorOptions {
-  std::string source;     // as open_origin() takes it
+  std::string source;  // as open_origin() takes it
   std::vector<std::string> targets;
   std::string state_dir;  // resolved, never empty
   bool once = false;      // scan, bring up to date, end
   bool dry_run = false;   // once, and change nothing
   Adopt adopt = Adopt::no;
-  unsigned jobs = 0;      // threads per target; 0: as many as processors
+  unsigned jobs = 0;              // threads per target; 0: as many as processors
   uint64_t bytes_per_second = 0;  // 0: no limit
   uint64_t max_delete = UINT64_MAX;
   int hold_seconds = 600;
-  bool recall = false;       // this and the next two: see OriginOptions
+  bool recall = false;  // this and the next two: see OriginOptions
   std::string user;
   std::vector<std::string> mdts;
-  std::string status_log;    // of the lustre_rsync whose mirror is taken over; empty: none
+  std::string status_log;  // of the lustre_rsync whose mirror is taken over; empty: none
   mirror::ExcludeFn exclude;
   std::string filter_text;  // the same filter, the same text
   // Not a run of its own but a repair: only what is at these paths of the one target is looked at.
   std::optional<std::vector<std::string>> repair;
   // Called by the engines' threads, one at a time.
-  std::function<void(const std::string& target, const mirror::Done&, const std::string& path,
-                     const std::string& from)> done;
+  std::function<void(const std::string& target, const mirror::Done&, const std::string& path, const std::string& from)>
+      done;
   std::function<void(const std::string& text)> note;  // for people: what happens, on stderr
   std::function<void(const MirrorReport&)> progress;  // several times a second; may be empty
 };

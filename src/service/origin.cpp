@@ -2,8 +2,8 @@
 #include "service/origin.h"
 
 #include "base/kill_point.h"
-#include "tree/posix_source.h"
 #include "service/origin_kinds.h"
+#include "tree/posix_source.h"
 
 namespace reel::service {
 namespace {

@@ -3,9 +3,9 @@
 // lustre:MOUNT: a mounted Lustre; its objects read by FID, its MDTs' changelogs followed.
 #include <algorithm>
 
-#include "tree/lustre_tree.h"
 #include "service/origin_kinds.h"
 #include "source/lustre/lustre.h"
+#include "tree/lustre_tree.h"
 
 namespace reel::service {
 namespace {
@@ -42,7 +42,9 @@ class LustreInflow final : public Inflow {
   std::vector<std::string> streams_;
 };
 
-std::string stream_of(const lustre::Mdt& mdt) { return "mdt" + std::to_string(mdt.index()); }
+std::string stream_of(const lustre::Mdt& mdt) {
+  return "mdt" + std::to_string(mdt.index());
+}
 
 class LustreOrigin final : public Origin {
  public:
@@ -64,7 +66,9 @@ class LustreOrigin final : public Origin {
   Result<std::unique_ptr<Inflow>> fill(const std::string& log_dir) override {
     TRY_ASSIGN(lustre::Site site, open_site());
     if (options_.user.empty())
-      return Error(Code::invalid, "lustre:" + mount_ + ": whose records? Register a changelog user on every MDT and name it with --user");
+      return Error(
+          Code::invalid,
+          "lustre:" + mount_ + ": whose records? Register a changelog user on every MDT and name it with --user");
     lustre::LustreOptions follow;
     follow.log_dir = log_dir;
     follow.state_dir = options_.state_dir;
@@ -72,7 +76,8 @@ class LustreOrigin final : public Origin {
     follow.event = [note = options_.note](const lustre::SourceEvent& event) {
       if (note) note(event.mdt + ": " + event.text);
     };
-    TRY_ASSIGN(std::unique_ptr<lustre::LustreSource> source, lustre::watch_lustre(std::move(site), follow, Env::posix()));
+    TRY_ASSIGN(std::unique_ptr<lustre::LustreSource> source,
+               lustre::watch_lustre(std::move(site), follow, Env::posix()));
     return std::unique_ptr<Inflow>(std::make_unique<LustreInflow>(std::move(source)));
   }
   unsigned questions() const override { return kQuestions; }
@@ -85,8 +90,9 @@ class LustreOrigin final : public Origin {
     std::string there, missing;
     for (const auto& mdt : site.mdts) {
       there += " " + mdt->name();
-      bool named = std::any_of(options_.mdts.begin(), options_.mdts.end(),
-                               [&](const std::string& given) { return mdt->name() == given || mdt->name().ends_with("-" + given); });
+      bool named = std::any_of(options_.mdts.begin(), options_.mdts.end(), [&](const std::string& given) {
+        return mdt->name() == given || mdt->name().ends_with("-" + given);
+      });
       if (!named) missing += " " + mdt->name();
     }
     if (!missing.empty())

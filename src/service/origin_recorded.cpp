@@ -6,9 +6,9 @@
 
 #include <cerrno>
 
-#include "tree/recorded/recorded_tree.h"
 #include "service/origin_kinds.h"
 #include "source/recorded.h"
+#include "tree/recorded/recorded_tree.h"
 
 namespace reel::service {
 namespace {
@@ -16,7 +16,8 @@ namespace {
 // All records are in the log from the start, and no more come.
 class RecordedInflow final : public Inflow {
  public:
-  RecordedInflow(std::vector<std::string> streams, log::Position end) : streams_(std::move(streams)), end_(std::move(end)) {}
+  RecordedInflow(std::vector<std::string> streams, log::Position end)
+      : streams_(std::move(streams)), end_(std::move(end)) {}
 
   const std::vector<std::string>& streams() const override { return streams_; }
   uint64_t last(const std::string& stream) const override { return end_.at(stream); }
@@ -37,11 +38,13 @@ class RecordedOrigin final : public Origin {
   const std::string& path() const override { return dir_; }
   Result<SourceIdentity> identify() override {
     struct stat tree;
-    if (::stat((dir_ + "/tree").c_str(), &tree) != 0) return Error::from_errno(errno, "recorded tree " + dir_ + "/tree");
+    if (::stat((dir_ + "/tree").c_str(), &tree) != 0)
+      return Error::from_errno(errno, "recorded tree " + dir_ + "/tree");
     return SourceIdentity{root_, "recorded Lustre", ""};
   }
   Result<std::unique_ptr<mirror::SourceTree>> open_tree(Locator) override {
-    TRY_ASSIGN(std::unique_ptr<mirror::RecordedTree> tree, mirror::RecordedTree::open(dir_ + "/after.jsonl", dir_ + "/tree"));
+    TRY_ASSIGN(std::unique_ptr<mirror::RecordedTree> tree,
+               mirror::RecordedTree::open(dir_ + "/after.jsonl", dir_ + "/tree"));
     return std::unique_ptr<mirror::SourceTree>(std::move(tree));
   }
   Result<std::vector<std::string>> streams() override { return source::recorded_streams(dir_); }
@@ -69,7 +72,8 @@ class RecordedOrigin final : public Origin {
 
 Result<std::unique_ptr<Origin>> open_recorded_origin(const std::string& dir, const OriginOptions& options) {
   TRY(source::recorded_streams(dir));
-  TRY_ASSIGN(std::unique_ptr<mirror::RecordedTree> tree, mirror::RecordedTree::open(dir + "/after.jsonl", dir + "/tree"));
+  TRY_ASSIGN(std::unique_ptr<mirror::RecordedTree> tree,
+             mirror::RecordedTree::open(dir + "/after.jsonl", dir + "/tree"));
   return std::unique_ptr<Origin>(std::make_unique<RecordedOrigin>(dir, tree->root(), options));
 }
 

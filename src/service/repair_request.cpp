@@ -24,8 +24,7 @@ Result<std::string> write_repair_request(const std::string& state_dir, const Rep
 
 Result<RepairRequest> take_repair_request(const std::string& state_dir, const std::string& line) {
   std::string name = line.starts_with(kVerb) ? line.substr(std::string(kVerb).size()) : "";
-  if (!name.starts_with(kPrefix) || name.find('/') != std::string::npos)
-    return Error(Code::invalid, "unknown request");
+  if (!name.starts_with(kPrefix) || name.find('/') != std::string::npos) return Error(Code::invalid, "unknown request");
   std::string file = state_dir + "/" + name;
   TRY_ASSIGN(std::string text, read_file(Env::posix(), file, kMaxBytes));
   TRY(Env::posix().unlink(file));

@@ -68,12 +68,15 @@ std::string target_text(const json& target) {
   text += fmt::format("  state       {}\n", state);
   if (!target.value("problem", "").empty()) text += fmt::format("  problem     {}\n", target.value("problem", ""));
   text += fmt::format("  last settle {}\n", when(target.value("last_settle", int64_t{0})));
-  text += fmt::format("  lag         {} s, {} records behind", target.value("lag_seconds", 0), target.value("backlog_records", 0));
+  text += fmt::format("  lag         {} s, {} records behind", target.value("lag_seconds", 0),
+                      target.value("backlog_records", 0));
   if (target.value("directories_to_scan", 0) > 0) text += ", scanning";
-  text += fmt::format("\n  applied     {} records: {} created, {} removed, {} moved, {} linked\n", target.value("records", 0),
-                      target.value("created", 0), target.value("removed", 0), target.value("renames", 0), target.value("links", 0));
+  text += fmt::format("\n  applied     {} records: {} created, {} removed, {} moved, {} linked\n",
+                      target.value("records", 0), target.value("created", 0), target.value("removed", 0),
+                      target.value("renames", 0), target.value("links", 0));
   text += fmt::format("  copied      {} files, {}; {} more shared with the source\n", target.value("files_copied", 0),
-                      bytes_text(target.value("bytes_copied", uint64_t{0})), bytes_text(target.value("bytes_cloned", uint64_t{0})));
+                      bytes_text(target.value("bytes_copied", uint64_t{0})),
+                      bytes_text(target.value("bytes_cloned", uint64_t{0})));
   for (const json& trouble : target.value("trouble_list", json::array()))
     text += "  trouble     " + trouble.get<std::string>() + "\n";
   return text;
@@ -102,18 +105,25 @@ std::string report_json(const MirrorReport& report) {
     troubles += target.progress.troubles;
     settled = settled && target.progress.settled;
   }
-  json all{{"source", report.source}, {"state", report.state_dir}, {"running", report.running},
-           {"time", report.now_s}, {"log_index", report.log_end.total()}, {"settled", settled},
-           {"bytes_copied_total", bytes}, {"renames", renames}, {"troubles", troubles}, {"targets", targets}};
+  json all{{"source", report.source},
+           {"state", report.state_dir},
+           {"running", report.running},
+           {"time", report.now_s},
+           {"log_index", report.log_end.total()},
+           {"settled", settled},
+           {"bytes_copied_total", bytes},
+           {"renames", renames},
+           {"troubles", troubles},
+           {"targets", targets}};
   return all.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
 Result<std::string> status_text(const std::string& text) {
   json all = json::parse(text, nullptr, false);
   if (!all.is_object()) return Error(Code::corrupt, "the status cannot be read");
-  std::string out = fmt::format("source  {}\nstate   {}{}\n", all.value("source", ""), all.value("state", ""),
-                                all.value("running", false) ? "" : "  (no reel is running; as of " +
-                                                                       when(all.value("time", int64_t{0})) + ")");
+  std::string out = fmt::format(
+      "source  {}\nstate   {}{}\n", all.value("source", ""), all.value("state", ""),
+      all.value("running", false) ? "" : "  (no reel is running; as of " + when(all.value("time", int64_t{0})) + ")");
   for (const json& target : all.value("targets", json::array())) out += target_text(target);
   return out;
 }

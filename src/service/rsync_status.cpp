@@ -2,8 +2,8 @@
 #include "service/rsync_status.h"
 
 #include <algorithm>
-#include <limits>
 #include <filesystem>
+#include <limits>
 
 #include "base/codec.h"
 #include "base/env.h"
@@ -44,9 +44,11 @@ Result<RsyncStatus> parse_rsync_status(std::string_view bytes) {
   uint32_t count = in.fixed<uint32_t>();
   if (!in.failed() && version != kVersion)
     return Error(Code::unsupported, "it has version " + std::to_string(version) + ", and only 1 is known");
-  if (count == 0 || count > kTargetsMax) return Error(Code::corrupt, "it is not a status log of lustre_rsync, or it is damaged");
+  if (count == 0 || count > kTargetsMax)
+    return Error(Code::corrupt, "it is not a status log of lustre_rsync, or it is damaged");
   for (uint32_t i = 0; i < count; ++i) status.targets.push_back(take_text(in, kPathSize));
-  bool whole = !in.failed() && size >= bytes.size() - in.left() && !status.source.empty() && !status.user.empty() && !status.mdt.empty();
+  bool whole = !in.failed() && size >= bytes.size() - in.left() && !status.source.empty() && !status.user.empty() &&
+               !status.mdt.empty();
   if (!whole) return Error(Code::corrupt, "it is not a status log of lustre_rsync, or it is cut off");
   return status;
 }

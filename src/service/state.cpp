@@ -30,17 +30,22 @@ using Lines = std::map<std::string, std::string>;
 std::string escape(const std::string& value) {
   std::string text;
   for (char c : value) {
-    if (c == '\\') text += "\\\\";
-    else if (c == '\n') text += "\\n";
-    else text += c;
+    if (c == '\\')
+      text += "\\\\";
+    else if (c == '\n')
+      text += "\\n";
+    else
+      text += c;
   }
   return text;
 }
 std::string unescape(const std::string& text) {
   std::string value;
   for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '\\' || i + 1 == text.size()) value += text[i];
-    else value += text[++i] == 'n' ? '\n' : text[i];
+    if (text[i] != '\\' || i + 1 == text.size())
+      value += text[i];
+    else
+      value += text[++i] == 'n' ? '\n' : text[i];
   }
   return value;
 }
@@ -95,8 +100,9 @@ Result<std::string> file_system_of(int fd) {
   // another object.
   constexpr unsigned long kFuse = 0x65735546;
   if (static_cast<unsigned long>(fs.f_type) == kFuse)
-    return Error(Code::unsupported, "a FUSE file system cannot be a source: its objects have no lasting identity. "
-                                    "Mirror the directory beneath it");
+    return Error(Code::unsupported,
+                 "a FUSE file system cannot be a source: its objects have no lasting identity. "
+                 "Mirror the directory beneath it");
   FsUuid uuid{};
   if (::ioctl(fd, FS_IOC_GETFSUUID, &uuid) == 0) {
     const unsigned char* bytes = reinterpret_cast<const unsigned char*>(&uuid) + 1;
@@ -122,8 +128,9 @@ Status check_unused(Env& env, const std::string& dir) {
   TRY(names);
   for (const std::string& name : *names)
     if (name != "lock" && name != "targets" && name != "source.tmp")
-      return Error(Code::conflict, "state " + dir + " is not a mirror's state: there is no file \"source\" in it, but \"" +
-                                       name + "\"; give an empty directory or one that does not exist");
+      return Error(Code::conflict, "state " + dir +
+                                       " is not a mirror's state: there is no file \"source\" in it, but \"" + name +
+                                       "\"; give an empty directory or one that does not exist");
   return ok();
 }
 
@@ -153,8 +160,10 @@ std::string name_of_source(const std::string& path) {
   std::string name;
   for (char c : path) {
     bool plain = std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_';
-    if (plain) name += c;
-    else if (!name.empty() && name.back() != '-') name += '-';
+    if (plain)
+      name += c;
+    else if (!name.empty() && name.back() != '-')
+      name += '-';
   }
   while (!name.empty() && name.back() == '-') name.pop_back();
   return name.empty() ? "root" : name;
@@ -181,12 +190,13 @@ Result<SourceIdentity> identify_source(const std::string& path) {
   SourceIdentity identity;
   Result<FidAndMount> root = fid_at(fd, "");
   Result<std::string> fs = file_system_of(fd);
-  struct statx born{};
+  struct statx born {};
   int rc = ::statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &born);
   ::close(fd);
   if (!root)
-    return std::move(root).error().with("source " + path + " (its file system must give file handles, as ext4, xfs, "
-                                                           "btrfs and tmpfs do)");
+    return std::move(root).error().with("source " + path +
+                                        " (its file system must give file handles, as ext4, xfs, "
+                                        "btrfs and tmpfs do)");
   TRY_ASSIGN(identity.file_system, std::move(fs));
   identity.root = root->fid;
   if (rc == 0 && (born.stx_mask & STATX_BTIME))
@@ -211,13 +221,15 @@ Result<std::unique_ptr<State>> State::open(const std::string& dir, const std::st
   }
   std::unique_ptr<State> state(new State(dir));
   Result<std::unique_ptr<Lock>> lock = lock_soon(env, dir + "/lock");
-  if (lock.is(Code::busy))
-    return Error(Code::busy, "state " + dir + " is in use by another reel; stop that one first");
+  if (lock.is(Code::busy)) return Error(Code::busy, "state " + dir + " is in use by another reel; stop that one first");
   TRY_ASSIGN(state->lock_, std::move(lock));
   if (!is_new && how == Open::existing) return state;
   if (is_new) TRY(make_dirs(env, dir + "/targets"));
-  Lines lines{{"version", std::to_string(kStateVersion)}, {"path", source_path},
-              {"root", to_string(identity.root)}, {"fs", identity.file_system}, {"born", identity.born}};
+  Lines lines{{"version", std::to_string(kStateVersion)},
+              {"path", source_path},
+              {"root", to_string(identity.root)},
+              {"fs", identity.file_system},
+              {"born", identity.born}};
   std::string wanted = format_lines(lines);
   if (is_new || parse_lines(*text)["version"] != lines["version"]) TRY(replace_file(env, dir, file, wanted));
   return state;
@@ -232,8 +244,9 @@ Status State::check(const std::string& dir, const std::string& text, const std::
     return Error(Code::newer, "state " + dir + " was written by a newer reel (version " + lines["version"] +
                                   "); use that one, or another --state");
   if (version < 1 || lines["root"].empty())
-    return Error(Code::corrupt, "state " + dir + " is damaged: its file \"source\" cannot be read; move the directory "
-                                                 "away and start again with --adopt");
+    return Error(Code::corrupt, "state " + dir +
+                                    " is damaged: its file \"source\" cannot be read; move the directory "
+                                    "away and start again with --adopt");
   bool same = lines["root"] == to_string(identity.root) && lines["fs"] == identity.file_system &&
               lines["born"] == identity.born;
   if (!same) return wrong_source(dir, lines["path"], source_path);

@@ -105,14 +105,16 @@ Result<bool> is_empty(int root, bool look_only) {
 
 Status check_apart(const std::string& source, const std::string& target, const std::string& state) {
   auto nested = [](const std::string& what) { return Error(Code::invalid, what); };
-  if (is_within(target, source) && is_within(source, target)) return nested("source and target are the same: " + source);
+  if (is_within(target, source) && is_within(source, target))
+    return nested("source and target are the same: " + source);
   if (is_within(target, source)) return nested("target " + target + " lies inside the source " + source);
   if (is_within(source, target)) return nested("source " + source + " lies inside the target " + target);
   if (is_within(source, state)) return nested("source " + source + " lies inside the state " + state);
   if (is_within(target, state)) return nested("target " + target + " lies inside the state " + state);
   if (is_within(state, target)) return nested("state " + state + " lies inside the target " + target);
   struct stat a, b;
-  if (::stat(source.c_str(), &a) == 0 && ::stat(target.c_str(), &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+  if (::stat(source.c_str(), &a) == 0 && ::stat(target.c_str(), &b) == 0 && a.st_dev == b.st_dev &&
+      a.st_ino == b.st_ino)
     return nested("source and target are the same directory: " + source + " and " + target);
   return ok();
 }
@@ -152,16 +154,18 @@ Result<PreparedTarget> prepare_target(State* state, const std::string& state_dir
     return PreparedTarget{{marker, path}, false, true};
   }
   if (rules.adopt == Adopt::no && marker.empty() && !known.id.empty())
-    return Error(Code::not_found, "target " + path + " does not hold the mirror that was there (not mounted?); "
-                                  "mount it, or give --adopt to begin anew with what is there now");
+    return Error(Code::not_found, "target " + path +
+                                      " does not hold the mirror that was there (not mounted?); "
+                                      "mount it, or give --adopt to begin anew with what is there now");
   if (rules.known_only) return not_a_mirror(path, source_path, state_dir);
   if (rules.adopt == Adopt::no && !marker.empty() && !begun)
-    return Error(Code::conflict, "target " + path + " is the mirror of another source or state; give --adopt to take "
-                                 "it over (what differs will be overwritten or removed)");
+    return Error(Code::conflict, "target " + path +
+                                     " is the mirror of another source or state; give --adopt to take "
+                                     "it over (what differs will be overwritten or removed)");
   TRY_ASSIGN(bool empty, is_empty(root.get(), rules.look_only));
   if (rules.adopt == Adopt::no && !empty)
     return Error(Code::conflict, "target " + path + " is not empty and not a mirror of " + source_path +
-                                 "; give --adopt to make it one (what differs will be overwritten or removed)");
+                                     "; give --adopt to make it one (what differs will be overwritten or removed)");
   if (rules.look_only) return PreparedTarget{{"", path}, !empty, true};
   TRY_ASSIGN(TargetState fresh, state->begin_target(path));
   if (!empty) TRY(state->mark_adopt(fresh));

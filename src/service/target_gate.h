@@ -6,8 +6,8 @@
 // file system from being unmounted.
 #pragma once
 
-#include "tree/posix_target.h"
 #include "service/state.h"
+#include "tree/posix_target.h"
 
 namespace reel::service {
 
@@ -21,7 +21,7 @@ struct GateRules {
 };
 
 struct PreparedTarget {
-  TargetState state;    // id empty: new, and nothing was written
+  TargetState state;     // id empty: new, and nothing was written
   bool adopted = false;  // there was something in it: it is compared, not taken for new
   bool fresh = false;    // first time with this state
 };

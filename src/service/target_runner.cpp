@@ -13,17 +13,19 @@
 namespace reel::service {
 namespace {
 
-constexpr int64_t kPollMs = 10;         // how soon a new record is noticed
-constexpr int64_t kFirstPauseMs = 50;   // between batches; doubles while changes keep coming, so that
-constexpr int64_t kPauseMaxMs = 1000;   // a file written again and again is copied a few times only
-constexpr int64_t kAwayMs = 1000;       // between looks for a target that is away
+constexpr int64_t kPollMs = 10;             // how soon a new record is noticed
+constexpr int64_t kFirstPauseMs = 50;       // between batches; doubles while changes keep coming, so that
+constexpr int64_t kPauseMaxMs = 1000;       // a file written again and again is copied a few times only
+constexpr int64_t kAwayMs = 1000;           // between looks for a target that is away
 constexpr int64_t kOncePatienceMs = 20000;  // --once waits this long for files that keep changing
 
 int64_t steady_ms() {
   using namespace std::chrono;
   return duration_cast<milliseconds>(steady_clock::now().time_since_epoch()).count();
 }
-int64_t realtime_s() { return static_cast<int64_t>(Env::posix().realtime_ns() / 1000000000u); }
+int64_t realtime_s() {
+  return static_cast<int64_t>(Env::posix().realtime_ns() / 1000000000u);
+}
 
 Result<bool> is_there(const std::string& file) {
   if (file.empty()) return false;
@@ -227,8 +229,9 @@ Status TargetRunner::check_age() {
     TRY_ASSIGN(log::User user, users->find(setup_.log_user));
     uint64_t cleared = std::min(user.cleared, setup_.inflow->last(stream));
     if (cursor.at(stream) == 0 || cursor.at(stream) >= cleared) continue;  // 0: a new one, which begins with a scan
-    return Error(Code::corrupt, "index " + setup_.index_dir + " is older than the log says (an old copy, or damaged); move "
-                                "the mirror's state directory away and start again with --adopt");
+    return Error(Code::corrupt, "index " + setup_.index_dir +
+                                    " is older than the log says (an old copy, or damaged); move "
+                                    "the mirror's state directory away and start again with --adopt");
   }
   return ok();
 }

@@ -17,16 +17,16 @@ namespace reel::service {
 struct RunnerSetup {
   const MirrorOptions* options = nullptr;
   PreparedTarget target;
-  std::string adopt_mark;            // a file: what the target held before has still to be compared
-  std::string rescan_mark;           // a file: the log may have forgotten what this target has not seen
+  std::string adopt_mark;   // a file: what the target held before has still to be compared
+  std::string rescan_mark;  // a file: the log may have forgotten what this target has not seen
   std::string state_dir;
-  std::string index_dir;             // empty: there is none yet, and none may be made
-  std::string scratch_dir;           // not empty: a dry run, which writes only here
-  std::string log_dir;               // empty: no log (once)
+  std::string index_dir;    // empty: there is none yet, and none may be made
+  std::string scratch_dir;  // not empty: a dry run, which writes only here
+  std::string log_dir;      // empty: no log (once)
   std::string boot_id;
   Origin* origin = nullptr;
-  Inflow* inflow = nullptr;          // null: no log
-  std::string log_user;              // of every stream
+  Inflow* inflow = nullptr;  // null: no log
+  std::string log_user;      // of every stream
 };
 
 class TargetRunner {
@@ -91,8 +91,8 @@ class TargetRunner {
     std::optional<Status> done;
   };
   std::shared_ptr<Repair> repair_;  // guarded by mutex_; waits to be taken, one at a time
-  std::string problem_;  // guarded by mutex_
-  bool absent_ = false;  // guarded by mutex_
+  std::string problem_;             // guarded by mutex_
+  bool absent_ = false;             // guarded by mutex_
   std::optional<Error> error_;
   bool prepared_ = false;
   std::map<std::string, std::string> parked_from_;  // paths of what was parked, by its name in the park

@@ -27,12 +27,12 @@ struct Event {
   uint64_t mask = 0;
   int32_t pid = 0;  // of the process that did it (0: in no namespace we see)
   std::optional<Fid> object;
-  std::optional<Entry> entry;               // where the object is named; "." is the directory itself
+  std::optional<Entry> entry;                 // where the object is named; "." is the directory itself
   std::optional<Entry> old_entry, new_entry;  // of a rename
-  const unsigned char* handle = nullptr;    // the object's handle: struct file_handle, unaligned
-  uint32_t handle_size = 0;                 // with its header
-  int fs_error = 0;                         // errno that the file system reported
-  std::string problem;                      // not empty: these bytes are not understood
+  const unsigned char* handle = nullptr;      // the object's handle: struct file_handle, unaligned
+  uint32_t handle_size = 0;                   // with its header
+  int fs_error = 0;                           // errno that the file system reported
+  std::string problem;                        // not empty: these bytes are not understood
 
   // The object itself was written, and by now nobody has said that he is done with it.
   bool is_open_write() const;

@@ -20,10 +20,8 @@
 namespace reel::source {
 namespace {
 
-constexpr unsigned kInitFlags =
-    FAN_CLASS_NOTIF | FAN_REPORT_DFID_NAME_TARGET | FAN_NONBLOCK | FAN_CLOEXEC;
-constexpr uint64_t kMask = FAN_CREATE | FAN_DELETE | FAN_RENAME | FAN_ATTRIB | FAN_CLOSE_WRITE |
-                           FAN_MODIFY | FAN_ONDIR;
+constexpr unsigned kInitFlags = FAN_CLASS_NOTIF | FAN_REPORT_DFID_NAME_TARGET | FAN_NONBLOCK | FAN_CLOEXEC;
+constexpr uint64_t kMask = FAN_CREATE | FAN_DELETE | FAN_RENAME | FAN_ATTRIB | FAN_CLOSE_WRITE | FAN_MODIFY | FAN_ONDIR;
 // An event that no mark of ours asks for: removing it from a mark changes nothing, but says whether
 // the mark exists.
 constexpr uint64_t kNeverMarked = FAN_ACCESS;
@@ -34,14 +32,12 @@ struct Remote {
   const char* name;
 };
 constexpr Remote kRemote[] = {
-    {0x6969, "NFS"},      {0x517b, "SMB"},       {0xff534d42, "CIFS"},    {0xfe534d42, "SMB2"},
-    {0x01021997, "9p"},   {0x00c36400, "Ceph"},  {0x0bd00bd0, "Lustre"},  {0x47504653, "GPFS"},
-    {0x01161970, "GFS2"}, {0x7461636f, "OCFS2"}, {0x5346414f, "AFS"},     {0x19830326, "BeeGFS"},
-    {0x65735546, "FUSE"},
+    {0x6969, "NFS"},      {0x517b, "SMB"},        {0xff534d42, "CIFS"}, {0xfe534d42, "SMB2"}, {0x01021997, "9p"},
+    {0x00c36400, "Ceph"}, {0x0bd00bd0, "Lustre"}, {0x47504653, "GPFS"}, {0x01161970, "GFS2"}, {0x7461636f, "OCFS2"},
+    {0x5346414f, "AFS"},  {0x19830326, "BeeGFS"}, {0x65735546, "FUSE"},
 };
 
-constexpr const char* kOnceWorks =
-    "`reel mirror --once` works here: it compares instead of following";
+constexpr const char* kOnceWorks = "`reel mirror --once` works here: it compares instead of following";
 
 // fs.fanotify.max_queued_events is read when a group is made, so it is raised for that moment only.
 // The lock keeps two instances from restoring each other's raised value.
@@ -127,7 +123,8 @@ Error init_error(int sys_errno) {
   if (sys_errno == EINVAL || sys_errno == ENOSYS)
     return {Code::unsupported,
             std::string("this kernel cannot tell which entries of a file system change "
-                        "(Linux 5.17 or newer with fanotify can); ") + kOnceWorks,
+                        "(Linux 5.17 or newer with fanotify can); ") +
+                kOnceWorks,
             sys_errno};
   return Error::from_errno(sys_errno, "fanotify_init");
 }
@@ -138,15 +135,19 @@ Error mark_error(int sys_errno, const std::string& directory) {
       return init_error(sys_errno).with(directory);
     case EXDEV:
       return {Code::unsupported,
-              directory + ": a btrfs subvolume can be followed only through the top level of its file "
-                          "system, which could not be mounted privately; " + kOnceWorks,
+              directory +
+                  ": a btrfs subvolume can be followed only through the top level of its file "
+                  "system, which could not be mounted privately; " +
+                  kOnceWorks,
               sys_errno};
     case ENODEV:
     case EOPNOTSUPP:
     case EINVAL:
       return {Code::unsupported,
-              directory + ": the kernel gives no events that name files on this file system (an overlay "
-                          "needs the mount option nfs_export=on); " + kOnceWorks,
+              directory +
+                  ": the kernel gives no events that name files on this file system (an overlay "
+                  "needs the mount option nfs_export=on); " +
+                  kOnceWorks,
               sys_errno};
     default:
       return Error::from_errno(sys_errno, "fanotify_mark " + directory);
@@ -161,8 +162,7 @@ Result<FileSystem> file_system_of(const std::string& directory) {
   for (const Remote& remote : kRemote)
     if (static_cast<unsigned long>(fs.f_type) == remote.magic)
       return Error(Code::unsupported, directory + ": on " + remote.name +
-                                          " the kernel does not see the changes that others make; " +
-                                          kOnceWorks);
+                                          " the kernel does not see the changes that others make; " + kOnceWorks);
   struct statx found;
   if (::statx(AT_FDCWD, directory.c_str(), 0, STATX_TYPE | STATX_MNT_ID, &found) != 0)
     return Error::from_errno(errno, directory);

@@ -25,7 +25,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-constexpr int kAnswerSeconds = 5;          // a holder answers at once; one that does not is broken
+constexpr int kAnswerSeconds = 5;            // a holder answers at once; one that does not is broken
 constexpr milliseconds kBusyPatience(3000);  // a killed predecessor may take a moment to be gone
 constexpr milliseconds kBusyPause(20);
 constexpr int kBacklog = 8;
@@ -142,8 +142,7 @@ Result<Holding> attach_holder(const std::string& state_dir, int hold_seconds) {
   }
 }
 
-Result<Fd> start_holder(const std::string& state_dir, int hold_seconds, int group, int memfd,
-                        const FileSystem& fs) {
+Result<Fd> start_holder(const std::string& state_dir, int hold_seconds, int group, int memfd, const FileSystem& fs) {
   TRY_ASSIGN(Fd dir, open_state_dir(state_dir));
   TRY_ASSIGN(Fd listening, listen_in(dir));
   // Connected before there is anyone to answer: the holder never sees itself without a reel.

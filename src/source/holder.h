@@ -31,8 +31,7 @@ Result<Holding> attach_holder(const std::string& state_dir, int hold_seconds);
 
 // Starts a holder for these descriptors and attaches to it; gives the connection. A socket that lies
 // there is replaced.
-Result<Fd> start_holder(const std::string& state_dir, int hold_seconds, int group, int memfd,
-                        const FileSystem& fs);
+Result<Fd> start_holder(const std::string& state_dir, int hold_seconds, int group, int memfd, const FileSystem& fs);
 
 // Tells the holder to end, and waits until it has (but not for long).
 void dismiss_holder(Fd connection);

@@ -19,8 +19,8 @@
 namespace reel::source {
 namespace {
 
-constexpr int kClients = 8;         // connections at a time; more wait in the backlog
-constexpr int kCheckMs = 1000;      // how often the socket's name is looked for
+constexpr int kClients = 8;     // connections at a time; more wait in the backlog
+constexpr int kCheckMs = 1000;  // how often the socket's name is looked for
 constexpr const char kTitle[] = "reel-holder";
 
 // What `ps` shows is the parent's command line until this. Without effect where it is not allowed.
@@ -47,8 +47,7 @@ void close_others(HolderCharge& charge) {
   std::sort(std::begin(kept), std::end(kept), [](const int* a, const int* b) { return *a < *b; });
   int last = STDERR_FILENO;
   for (const int* fd : kept) {
-    if (*fd > last + 1)
-      (void)::close_range(static_cast<unsigned>(last) + 1, static_cast<unsigned>(*fd) - 1, 0);
+    if (*fd > last + 1) (void)::close_range(static_cast<unsigned>(last) + 1, static_cast<unsigned>(*fd) - 1, 0);
     last = *fd;
   }
   (void)::close_range(static_cast<unsigned>(last) + 1, ~0U, 0);

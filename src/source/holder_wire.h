@@ -34,8 +34,7 @@ inline constexpr int kHolderFds = 2;
 inline bool peer_is_trusted(int socket) {
   struct ucred peer;
   socklen_t size = sizeof peer;
-  return ::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
-         (peer.uid == ::geteuid() || peer.uid == 0);
+  return ::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && (peer.uid == ::geteuid() || peer.uid == 0);
 }
 
 // What the holder's process is given.

@@ -36,11 +36,11 @@ using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
 constexpr milliseconds kNap(1);
-constexpr milliseconds kQuiet(1000);       // without events for this long: block instead of napping
-constexpr milliseconds kLiftEvery(1000);   // how long the writes of a muted file may go unrecorded
-constexpr size_t kLargestEvent = 4096;     // bytes; two entries with names of 255 and the largest handles
-constexpr uint64_t kDrainMax = 50'000;     // events between two looks at everything else
-constexpr int kReadErrorsMax = 10;         // in a row, each a GAP, before the source gives up
+constexpr milliseconds kQuiet(1000);      // without events for this long: block instead of napping
+constexpr milliseconds kLiftEvery(1000);  // how long the writes of a muted file may go unrecorded
+constexpr size_t kLargestEvent = 4096;    // bytes; two entries with names of 255 and the largest handles
+constexpr uint64_t kDrainMax = 50'000;    // events between two looks at everything else
+constexpr int kReadErrorsMax = 10;        // in a row, each a GAP, before the source gives up
 
 uint64_t realtime() {
   struct timespec now;
@@ -373,14 +373,17 @@ Status LocalSource::start() {
   return ok();
 }
 
-bool wants_holder(const LocalOptions& options) { return !options.state_dir.empty() && options.hold_seconds > 0; }
+bool wants_holder(const LocalOptions& options) {
+  return !options.state_dir.empty() && options.hold_seconds > 0;
+}
 
 // Why what the holder keeps does not continue this log; empty when it does.
 Result<std::string> adopt(const std::string& directory, const log::Writer& writer, Holding holding, Watch& watch) {
   watch.holder = std::move(holding.connection);
   watch.group = std::move(holding.group);
   Result<Session> session = Session::adopt(std::move(holding.memfd));
-  if (session.is(Code::conflict)) return std::string("not watched since the last run: its holder was of another version");
+  if (session.is(Code::conflict))
+    return std::string("not watched since the last run: its holder was of another version");
   if (!session) return std::move(session).error();
   watch.session = std::move(*session);
   if (!watches(watch.group.get(), directory.c_str()))
@@ -408,8 +411,8 @@ Status begin(const std::string& directory, const LocalOptions& options, Watch& w
   TRY_ASSIGN(watch.group, make_group(directory, options.queue_events));
   TRY_ASSIGN(watch.session, Session::create());
   if (!wants_holder(options)) return ok();
-  Result<Fd> holder = start_holder(options.state_dir, options.hold_seconds, watch.group.get(),
-                                   watch.session.fd(), watch.fs);
+  Result<Fd> holder =
+      start_holder(options.state_dir, options.hold_seconds, watch.group.get(), watch.session.fd(), watch.fs);
   if (!holder) return std::move(holder).error().with("the holder in " + options.state_dir);
   watch.holder = std::move(*holder);
   return ok();

@@ -26,7 +26,9 @@ char* cut(char*& at) {
   return field;
 }
 
-bool is_octal(char c) { return c >= '0' && c <= '7'; }
+bool is_octal(char c) {
+  return c >= '0' && c <= '7';
+}
 
 void unescape(char* text) {
   char* to = text;

@@ -85,7 +85,8 @@ Result<std::vector<std::string>> recorded_streams(const std::string& dir) {
   return streams;
 }
 
-Result<std::vector<std::string>> take_recording(const std::string& dir, const std::string& stream, log::Writer& writer) {
+Result<std::vector<std::string>> take_recording(const std::string& dir, const std::string& stream,
+                                                log::Writer& writer) {
   std::string file = dir + "/" + stream + std::string(kSuffix);
   TRY_ASSIGN(std::string bytes, read_file(Env::posix(), file, std::numeric_limits<size_t>::max()));
   Taker taker(file, writer);

@@ -35,7 +35,9 @@ constexpr size_t kMapBytes = kHeadBytes + Session::kReadBytes + kPage;
 
 }  // namespace
 
-Session::Session(Session&& other) noexcept { *this = std::move(other); }
+Session::Session(Session&& other) noexcept {
+  *this = std::move(other);
+}
 
 Session& Session::operator=(Session&& other) noexcept {
   fd_ = std::move(other.fd_);
@@ -64,8 +66,7 @@ Result<Session> Session::adopt(Fd memfd) {
   if (::fstat(memfd.get(), &st) != 0) return Error::from_errno(errno, "fstat of a memfd");
   if (st.st_size != static_cast<off_t>(kMapBytes)) return Error(Code::conflict, "a session of another size");
   TRY_ASSIGN(Session session, Session().mapped(std::move(memfd)));
-  if (session.head_->magic != kMagic || session.head_->version != kVersion ||
-      session.head_->muted_count > kMutedMax)
+  if (session.head_->magic != kMagic || session.head_->version != kVersion || session.head_->muted_count > kMutedMax)
     return Error(Code::conflict, "a session of another version");
   return session;
 }
@@ -90,14 +91,28 @@ void Session::clear_buffer(size_t used) {
   std::memset(buffer_, 0, used);
 }
 
-bool Session::established() const { return head_->established != 0; }
-void Session::set_established() { head_->established = 1; }
-uint64_t Session::flushed_index() const { return head_->flushed_index; }
-void Session::set_flushed_index(uint64_t index) { head_->flushed_index = index; }
-bool Session::owes_gap() const { return head_->owes_gap != 0; }
-void Session::set_owes_gap(bool owed) { head_->owes_gap = owed ? 1 : 0; }
+bool Session::established() const {
+  return head_->established != 0;
+}
+void Session::set_established() {
+  head_->established = 1;
+}
+uint64_t Session::flushed_index() const {
+  return head_->flushed_index;
+}
+void Session::set_flushed_index(uint64_t index) {
+  head_->flushed_index = index;
+}
+bool Session::owes_gap() const {
+  return head_->owes_gap != 0;
+}
+void Session::set_owes_gap(bool owed) {
+  head_->owes_gap = owed ? 1 : 0;
+}
 
-std::span<const Fid> Session::muted() const { return {head_->muted, head_->muted_count}; }
+std::span<const Fid> Session::muted() const {
+  return {head_->muted, head_->muted_count};
+}
 
 bool Session::add_muted(const Fid& fid) {
   uint32_t count = head_->muted_count;
@@ -107,6 +122,8 @@ bool Session::add_muted(const Fid& fid) {
   return true;
 }
 
-void Session::clear_muted() { head_->muted_count = 0; }
+void Session::clear_muted() {
+  head_->muted_count = 0;
+}
 
 }  // namespace reel::source

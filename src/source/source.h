@@ -25,10 +25,10 @@ class Source {
 };
 
 struct LocalOptions {
-  int commit_ms = 50;                 // fdatasync of the log at least this often while there is news
-  uint64_t queue_events = 1u << 20;   // fanotify queue: overflow beyond this becomes a GAP
-  std::string state_dir;              // where the holder's socket lies; empty: no holder
-  int hold_seconds = 600;             // the holder keeps the queue this long after reel is gone
+  int commit_ms = 50;                // fdatasync of the log at least this often while there is news
+  uint64_t queue_events = 1u << 20;  // fanotify queue: overflow beyond this becomes a GAP
+  std::string state_dir;             // where the holder's socket lies; empty: no holder
+  int hold_seconds = 600;            // the holder keeps the queue this long after reel is gone
 };
 
 // Watches the whole file system of `directory` (fanotify) and appends to `writer`, which it owns the

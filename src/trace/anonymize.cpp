@@ -35,7 +35,8 @@ class SipHash {
     size_t size = bytes.size(), at = 0;
     for (; at + 8 <= size; at += 8) take(load_le<uint64_t>(bytes.data() + at));
     uint64_t last = static_cast<uint64_t>(size) << 56;
-    for (size_t i = 0; at + i < size; ++i) last |= static_cast<uint64_t>(static_cast<unsigned char>(bytes[at + i])) << (8 * i);
+    for (size_t i = 0; at + i < size; ++i)
+      last |= static_cast<uint64_t>(static_cast<unsigned char>(bytes[at + i])) << (8 * i);
     take(last);
     v2_ ^= 0xff;
     for (int i = 0; i < 4; ++i) round();
@@ -99,7 +100,8 @@ std::string anonymous_string(StringKind kind, const std::string& text, const Ano
       return anonymous_path(text, options);
     case StringKind::xattr_name: {
       size_t dot = text.find('.');  // the namespace decides what the call does
-      return dot == std::string::npos ? word_of(text, options) : text.substr(0, dot + 1) + word_of(text.substr(dot + 1), options);
+      return dot == std::string::npos ? word_of(text, options)
+                                      : text.substr(0, dot + 1) + word_of(text.substr(dot + 1), options);
     }
     case StringKind::arguments:
     case StringKind::thread_name:
@@ -134,7 +136,9 @@ class Copy {
     for (const auto& [key, value] : trace.facts) TRY(writer_.fact(key, anonymous_fact(key, value, options_)));
     numbers_.assign(1, 0);
     for (StringId id = 1; id < trace.strings.size(); ++id) {
-      TRY_ASSIGN(StringId number, writer_.string(trace.string_kinds[id], anonymous_string(trace.string_kinds[id], trace.strings[id], options_)));
+      TRY_ASSIGN(StringId number,
+                 writer_.string(trace.string_kinds[id],
+                                anonymous_string(trace.string_kinds[id], trace.strings[id], options_)));
       numbers_.push_back(number);
     }
     return writer_.fact("anonymized", "yes");

@@ -21,8 +21,8 @@ struct Filter {
   uint64_t min_bytes = 0;                     // reads and writes of fewer are left out
 
   bool active() const {
-    return !include.empty() || !exclude.empty() || types != kMaskAll || !users.empty() ||
-           !programs.empty() || min_bytes != 0;
+    return !include.empty() || !exclude.empty() || types != kMaskAll || !users.empty() || !programs.empty() ||
+           min_bytes != 0;
   }
   // `path`: of the file that the call was about; empty: it has none, or it is not known.
   bool wants(const Event& event, const Thread& thread, const std::string& program, const std::string& path) const;

@@ -107,8 +107,8 @@ constexpr OpInfo kOps[] = {
 
 const OpInfo* info_of(Op op) {
   const OpInfo* end = std::end(kOps);
-  const OpInfo* at = std::lower_bound(
-      std::begin(kOps), end, op, [](const OpInfo& info, Op wanted) { return info.op < wanted; });
+  const OpInfo* at =
+      std::lower_bound(std::begin(kOps), end, op, [](const OpInfo& info, Op wanted) { return info.op < wanted; });
   return at != end && at->op == op ? at : nullptr;
 }
 

@@ -133,8 +133,7 @@ Result<Trace> load(Env& env, const std::string& dir) {
 std::vector<std::string> Trace::incomplete() const {
   std::vector<std::string> reasons;
   auto blind = facts.find("blind");
-  if (blind != facts.end() && !blind->second.empty())
-    reasons.push_back("the recorder does not see: " + blind->second);
+  if (blind != facts.end() && !blind->second.empty()) reasons.push_back("the recorder does not see: " + blind->second);
   if (facts.find("end") == facts.end()) reasons.push_back("the recording was cut off");
   if (damaged) reasons.push_back("the log is damaged");
   for (const Loss& loss : losses) {
@@ -147,9 +146,8 @@ std::vector<std::string> Trace::incomplete() const {
 std::vector<uint32_t> Trace::by_entry() const {
   std::vector<uint32_t> order(events.size());
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [this](uint32_t a, uint32_t b) {
-    return events[a].enter_ns < events[b].enter_ns;
-  });
+  std::stable_sort(order.begin(), order.end(),
+                   [this](uint32_t a, uint32_t b) { return events[a].enter_ns < events[b].enter_ns; });
   return order;
 }
 

@@ -68,8 +68,7 @@ Status write_clock(Writer& writer, const char* key, const Clocks& clocks) {
   return writer.fact(key, std::to_string(clocks.monotonic) + " " + std::to_string(clocks.realtime));
 }
 
-Status write_start(Writer& writer, const RecordOptions& options, const std::string& recorder,
-                   const Clocks& clocks) {
+Status write_start(Writer& writer, const RecordOptions& options, const std::string& recorder, const Clocks& clocks) {
   struct utsname names;
   ::uname(&names);
   mode_t mask = ::umask(0);
@@ -196,8 +195,7 @@ Result<int> run_preload(Session& session) {
   const char* preload = ::getenv("LD_PRELOAD");
   std::string list = options.preload_library + (preload && *preload ? std::string(":") + preload : "");
   Command command;
-  Status started =
-      command.start(options.command, {std::string(wire::kEnvDir) + "=" + rings, "LD_PRELOAD=" + list});
+  Status started = command.start(options.command, {std::string(wire::kEnvDir) + "=" + rings, "LD_PRELOAD=" + list});
   if (!started) {
     forget_rings(session.env, options.log, rings);
     return std::move(started).error();
@@ -217,7 +215,8 @@ Result<int> run_ptrace(Session& session) {
   Tracer tracer(session.assembler);
   TRY_ASSIGN(int exit_code, tracer.run(session.options.command));
   if (tracer.saw_other_machine())
-    TRY(session.writer->loss({session.clocks.realtime, 0, 0, "a program for another machine (32 bit) was not followed"}));
+    TRY(session.writer->loss(
+        {session.clocks.realtime, 0, 0, "a program for another machine (32 bit) was not followed"}));
   return exit_code;
 }
 

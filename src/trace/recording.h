@@ -15,7 +15,7 @@ namespace reel::trace {
 enum class Via { automatic, bpf, preload, ptrace };
 
 struct RecordOptions {
-  std::string log;                   // directory of the trace; must hold none
+  std::string log;  // directory of the trace; must hold none
   Via via = Via::automatic;
   std::vector<std::string> command;  // found by PATH
   Filter filter;
@@ -24,9 +24,9 @@ struct RecordOptions {
 };
 
 struct Recorded {
-  int exit_code = 0;                     // the command's; 128 + N: ended by signal N
+  int exit_code = 0;  // the command's; 128 + N: ended by signal N
   uint64_t events = 0;
-  std::vector<std::string> incomplete;   // what the trace does not have, in words
+  std::vector<std::string> incomplete;  // what the trace does not have, in words
 };
 
 // Errors: not_found, permission (the command cannot be run), exists, invalid, io, no_space, unsupported.

@@ -168,8 +168,8 @@ Record record_of(const Loss& loss) {
 }
 
 Loss loss_of(const Record& record) {
-  return {nanoseconds_of(record.time), static_cast<uint32_t>(io_of(record).thread),
-          io_of(record).length, std::string(record.name)};
+  return {nanoseconds_of(record.time), static_cast<uint32_t>(io_of(record).thread), io_of(record).length,
+          std::string(record.name)};
 }
 
 Record record_of(const Count& count) {

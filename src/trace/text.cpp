@@ -3,7 +3,6 @@
 // A trace's records as lines and as JSON.
 #include "trace/text.h"
 
-
 #include "base/print.h"
 #include "log/text.h"
 
@@ -66,8 +65,8 @@ void TraceText::append_json(const Record& record, std::string& out) const {
   const CallExtension& call = *record.call;
   out.resize(out.size() - 2);  // "}\n"
   out.append(",\"op\":\"").append(call.op != 0 ? op_text(call.op) : "").append("\"");
-  append_format(out, ",\"fd\":%d,\"fd_generation\":%u,\"fd2\":%d,\"fd2_generation\":%u", call.fd,
-                call.fd_generation, call.fd2, call.fd2_generation);
+  append_format(out, ",\"fd\":%d,\"fd_generation\":%u,\"fd2\":%d,\"fd2_generation\":%u", call.fd, call.fd_generation,
+                call.fd2, call.fd2_generation);
   append_format(out, ",\"call_flags\":%llu,\"mode\":%llu,\"arg\":%llu,\"arg2\":%llu,\"relative\":%u,\"relative2\":%u",
                 wide(call.flags), wide(call.mode), wide(call.arg), wide(call.arg2), call.relative, call.relative2);
   if (record.type == RecordType::string) {

@@ -24,7 +24,7 @@ inline constexpr uint64_t kRingMagic = 0x31474e495252454cull;
 inline constexpr uint64_t kControlMagic = 0x3154434c52454552ull;
 inline constexpr uint32_t kVersion = 2;
 
-inline constexpr const char* kEnvDir = "REEL_RECORD_DIR";    // where the rings are
+inline constexpr const char* kEnvDir = "REEL_RECORD_DIR";  // where the rings are
 inline constexpr const char* kControlName = "control";
 inline constexpr uint32_t kFirstRingBytes = 32u << 10;  // of a thread; the next ones are larger
 inline constexpr uint32_t kRingBytes = 256u << 10;
@@ -43,33 +43,33 @@ struct ClockPair {
 struct Control {
   uint64_t magic;
   uint32_t version;
-  uint32_t stopped;        // 1: record nothing more
-  uint64_t limit_bytes;    // all rings together may be this large
-  uint64_t used_bytes;     // and are (atomic)
-  uint64_t rings_made;     // atomic; the collector looks for files when it changes
-  uint64_t lost;           // events that found no room (atomic)
-  uint64_t gap_ticks;      // gaps from this length on get their CPU time measured
-  uint32_t clock;          // Clock
-  uint32_t ns_per_tick_24; // nanoseconds of a tick, times 2^24; near enough for CPU times
-  uint64_t going_index;    // when the log has this record, what was `going` in the rings is in it; ~0: not known yet
-  ClockPair pairs[2];      // the first and the latest that the collector took: a later one can turn ticks into time
+  uint32_t stopped;         // 1: record nothing more
+  uint64_t limit_bytes;     // all rings together may be this large
+  uint64_t used_bytes;      // and are (atomic)
+  uint64_t rings_made;      // atomic; the collector looks for files when it changes
+  uint64_t lost;            // events that found no room (atomic)
+  uint64_t gap_ticks;       // gaps from this length on get their CPU time measured
+  uint32_t clock;           // Clock
+  uint32_t ns_per_tick_24;  // nanoseconds of a tick, times 2^24; near enough for CPU times
+  uint64_t going_index;     // when the log has this record, what was `going` in the rings is in it; ~0: not known yet
+  ClockPair pairs[2];       // the first and the latest that the collector took: a later one can turn ticks into time
 };
 
 struct RingHeader {
   uint64_t magic;
   uint32_t version;
-  uint32_t bytes;       // of the file
+  uint32_t bytes;  // of the file
   int32_t pid, tid, ppid;
-  int32_t parent;       // tid of the thread that made this one, 0: not known
+  int32_t parent;  // tid of the thread that made this one, 0: not known
   uint32_t uid, gid;
-  uint32_t sequence;    // of this thread's rings, from 0
-  uint64_t made;        // ticks
-  uint64_t lost_before; // events of this thread that found no room before this ring
-  uint32_t closed;      // 1: the thread has gone on in another ring, or ended
+  uint32_t sequence;     // of this thread's rings, from 0
+  uint64_t made;         // ticks
+  uint64_t lost_before;  // events of this thread that found no room before this ring
+  uint32_t closed;       // 1: the thread has gone on in another ring, or ended
   // The collector's, offsets: up to where events are in the log; and up to where they will be when the write that
   // is under way has been done. Both 0: none yet. Who goes on after a collector's death begins there.
   uint64_t in_log, going;
-  uint64_t stale;       // the writer's: the address of another ring of its that it cannot close yet
+  uint64_t stale;  // the writer's: the address of another ring of its that it cannot close yet
   char comm[16];
 };
 inline constexpr uint32_t kRingStart = 128;  // where events begin
@@ -84,9 +84,9 @@ inline constexpr uint16_t kOpUnseen = 1002;   // fd was opened where the recorde
 
 // 24 bytes, then the parts that `has` tells of, in the order of its bits, each in whole words of 8 bytes.
 struct Event {
-  uint16_t words;     // of it all; kPending while it is being filled; 0: not there
-  uint16_t op;        // trace::Op
-  uint16_t has;       // Part
+  uint16_t words;  // of it all; kPending while it is being filled; 0: not there
+  uint16_t op;     // trace::Op
+  uint16_t has;    // Part
   uint16_t unused;
   uint64_t enter;     // ticks
   uint32_t duration;  // ticks until the exit, when there is no kDuration
@@ -95,19 +95,19 @@ struct Event {
 static_assert(sizeof(Event) == 24);
 
 enum Part : uint16_t {
-  kLength = 1 << 0,     // u64; not there: 0
-  kResult = 1 << 1,     // i64, or -errno; not there: as the length
-  kOffset = 1 << 2,     // u64; not there: 0
-  kDuration = 1 << 3,   // u64 ticks
-  kFd2 = 1 << 4,        // i32 and 4 bytes of nothing; not there: -1
-  kFlags = 1 << 5,      // u32 flags, u32 mode; not there: 0
-  kArgs = 1 << 6,       // u64 arg, u64 arg2
-  kCpu = 1 << 7,        // u64: CPU nanoseconds of the gap before this call
-  kObject = 1 << 8,     // Object: of fd or path
-  kBefore = 1 << 9,     // Object: what was at path before the call
-  kPath = 1 << 10,      // Text: as the program gave it
-  kPath2 = 1 << 11,     // Text
-  kData = 1 << 12,      // Text: exec's arguments, each with its NUL
+  kLength = 1 << 0,    // u64; not there: 0
+  kResult = 1 << 1,    // i64, or -errno; not there: as the length
+  kOffset = 1 << 2,    // u64; not there: 0
+  kDuration = 1 << 3,  // u64 ticks
+  kFd2 = 1 << 4,       // i32 and 4 bytes of nothing; not there: -1
+  kFlags = 1 << 5,     // u32 flags, u32 mode; not there: 0
+  kArgs = 1 << 6,      // u64 arg, u64 arg2
+  kCpu = 1 << 7,       // u64: CPU nanoseconds of the gap before this call
+  kObject = 1 << 8,    // Object: of fd or path
+  kBefore = 1 << 9,    // Object: what was at path before the call
+  kPath = 1 << 10,     // Text: as the program gave it
+  kPath2 = 1 << 11,    // Text
+  kData = 1 << 12,     // Text: exec's arguments, each with its NUL
 };
 
 // Followed by `bytes` bytes, and padding to whole words.

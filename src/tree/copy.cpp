@@ -16,11 +16,11 @@
 namespace reel::mirror {
 namespace {
 
-constexpr uint64_t kBuffer = 256 << 10;      // bytes read before they are written; in one write of a MiB the
-                                             // page cache looks for large pages, which can take ten times as long
-constexpr uint64_t kCompareStep = 128 << 10; // what differs is written in pieces of this size
-constexpr uint64_t kKernelStep = 16 << 20;   // bytes per copy_file_range
-constexpr uint64_t kCloneMin = 64 << 10;     // up to here writing costs less than sharing blocks
+constexpr uint64_t kBuffer = 256 << 10;       // bytes read before they are written; in one write of a MiB the
+                                              // page cache looks for large pages, which can take ten times as long
+constexpr uint64_t kCompareStep = 128 << 10;  // what differs is written in pieces of this size
+constexpr uint64_t kKernelStep = 16 << 20;    // bytes per copy_file_range
+constexpr uint64_t kCloneMin = 64 << 10;      // up to here writing costs less than sharing blocks
 
 // Grows to what was needed most; one pair for each thread.
 char* buffer(int which, uint64_t size) {
@@ -76,9 +76,7 @@ class Copier {
   bool clone() const { return ::ioctl(to_, FICLONE, from_) == 0; }
 
  private:
-  uint64_t step(uint64_t most) const {
-    return throttle_ ? std::min(most, throttle_->step()) : most;
-  }
+  uint64_t step(uint64_t most) const { return throttle_ ? std::min(most, throttle_->step()) : most; }
   void spend(uint64_t bytes) const {
     if (throttle_) throttle_->spend(bytes);
   }
@@ -205,8 +203,7 @@ Status Copier::punch(uint64_t offset, uint64_t length) {
 Result<CopyResult> Copier::update() {
   struct stat present;
   if (::fstat(to_, &present) != 0) return Error::from_errno(errno, "stat");
-  if (static_cast<uint64_t>(present.st_size) != size_ &&
-      ::ftruncate(to_, static_cast<off_t>(size_)) != 0)
+  if (static_cast<uint64_t>(present.st_size) != size_ && ::ftruncate(to_, static_cast<off_t>(size_)) != 0)
     return Error::from_errno(errno, "set size");
   Extents wanted(from_), there(to_);
   for (uint64_t offset = 0; offset < size_;) {
@@ -283,15 +280,13 @@ Result<CopyResult> copy_contents(int from, int to, uint64_t size, bool fresh, Th
   Copier copier(from, to, size, throttle);
   if (size > kCloneMin && copier.clone()) {
     // The clone has the length the source has now, or the target had if that was longer.
-    if (::ftruncate(to, static_cast<off_t>(size)) != 0)
-      return Error::from_errno(errno, "set size");
+    if (::ftruncate(to, static_cast<off_t>(size)) != 0) return Error::from_errno(errno, "set size");
     return CopyResult{0, size};
   }
   if (!fresh) return copier.update();
   if (size <= kCloneMin) return copier.fresh_small();
   struct stat source, target;
-  if (::fstat(from, &source) != 0 || ::fstat(to, &target) != 0)
-    return Error::from_errno(errno, "stat");
+  if (::fstat(from, &source) != 0 || ::fstat(to, &target) != 0) return Error::from_errno(errno, "stat");
   return copier.fresh(source.st_dev == target.st_dev);
 }
 

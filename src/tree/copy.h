@@ -12,8 +12,8 @@
 #include <cstdint>
 #include <mutex>
 
-#include "tree/tree.h"
 #include "reel/result.h"
+#include "tree/tree.h"
 
 namespace reel::mirror {
 

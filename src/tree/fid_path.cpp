@@ -43,8 +43,7 @@ class Search {
             path += entry.name;
             if (entry.fid == fid_) add(path);
             if (entry.attributes.type == FileType::directory) {
-              if (!source_.by_handle())
-                places_.emplace(entry.fid, std::pair(dir.fid, std::string(entry.name)));
+              if (!source_.by_handle()) places_.emplace(entry.fid, std::pair(dir.fid, std::string(entry.name)));
               waiting.push_back({entry.fid, std::move(path)});
             }
             return ok();
@@ -59,8 +58,7 @@ class Search {
 
   // Spares the question for the FIDs of files that are not it.
   std::optional<Fid> guess(const Attributes& attributes) const {
-    if (attributes.type == FileType::directory || !ino_ || attributes.ino == *ino_)
-      return std::nullopt;
+    if (attributes.type == FileType::directory || !ino_ || attributes.ino == *ino_) return std::nullopt;
     return Fid();
   }
 

@@ -35,14 +35,16 @@ bool is_released(int fd) {
   return size >= static_cast<ssize_t>(kHsmSize) && (load_le<uint32_t>(value + kHsmFlagsAt) & kHsmReleased) != 0;
 }
 
-Result<std::unique_ptr<PosixSource>> open_lustre_tree(const std::string& mount, const std::string& hidden, bool recall) {
+Result<std::unique_ptr<PosixSource>> open_lustre_tree(const std::string& mount, const std::string& hidden,
+                                                      bool recall) {
   struct statfs fs;
   if (::statfs(mount.c_str(), &fs) != 0) return Error::from_errno(errno, "source lustre:" + printable(mount));
   if (static_cast<unsigned long>(fs.f_type) != kLustreMagic) {
     char type[32];
     std::snprintf(type, sizeof type, "0x%lx", static_cast<unsigned long>(fs.f_type));
-    return Error(Code::unsupported, "source lustre:" + printable(mount) + ": there is no Lustre (the file system has the type " +
-                                        type + "); give the mount point of one, or leave out \"lustre:\" to mirror a directory");
+    return Error(Code::unsupported,
+                 "source lustre:" + printable(mount) + ": there is no Lustre (the file system has the type " + type +
+                     "); give the mount point of one, or leave out \"lustre:\" to mirror a directory");
   }
   PosixSource::Options options;
   options.hidden = hidden;

@@ -50,7 +50,9 @@ FileType type_of(uint32_t mode) {
   }
 }
 
-Time time_of(const statx_timestamp& t) { return {t.tv_sec, t.tv_nsec}; }
+Time time_of(const statx_timestamp& t) {
+  return {t.tv_sec, t.tv_nsec};
+}
 
 uint32_t statx_flags(const struct statx& s) {
   uint32_t flags = 0;
@@ -95,8 +97,7 @@ Fd::~Fd() {
 }
 
 bool is_plain_name(std::string_view name) {
-  return !name.empty() && name != "." && name != ".." && name.find('/') == name.npos &&
-         name.find('\0') == name.npos;
+  return !name.empty() && name != "." && name != ".." && name.find('/') == name.npos && name.find('\0') == name.npos;
 }
 
 Status check_name(std::string_view name) {
@@ -175,8 +176,7 @@ Result<uint32_t> get_flags(int fd) {
   int flags = 0;  // the kernel writes an int, whatever the ioctl's number says
   if (::ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0) {
     struct stat s;
-    if ((flags & FS_DIRSYNC_FL) && ::fstat(fd, &s) == 0 && !S_ISDIR(s.st_mode))
-      flags &= ~FS_DIRSYNC_FL;
+    if ((flags & FS_DIRSYNC_FL) && ::fstat(fd, &s) == 0 && !S_ISDIR(s.st_mode)) flags &= ~FS_DIRSYNC_FL;
     return static_cast<uint32_t>(flags) & kMirroredFlags;
   }
   if (errno == ENOTTY || errno == EOPNOTSUPP || errno == EINVAL || errno == ENOSYS) return 0u;
@@ -188,8 +188,7 @@ Status set_flags(int fd, uint32_t flags, uint32_t mask) {
   if (::ioctl(fd, FS_IOC_GETFLAGS, &now) != 0) return Error::from_errno(errno, "read inode flags");
   int wanted = static_cast<int>((static_cast<uint32_t>(now) & ~mask) | (flags & mask));
   if (wanted == now) return ok();
-  if (::ioctl(fd, FS_IOC_SETFLAGS, &wanted) != 0)
-    return Error::from_errno(errno, "set inode flags");
+  if (::ioctl(fd, FS_IOC_SETFLAGS, &wanted) != 0) return Error::from_errno(errno, "set inode flags");
   return ok();
 }
 
@@ -198,21 +197,22 @@ int change_mode(int fd, uint32_t mode) {
   return result != 0 && errno == EBADF ? ::chmod(proc_path(fd).c_str(), mode) : result;
 }
 
-std::string proc_path(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
+std::string proc_path(int fd) {
+  return "/proc/self/fd/" + std::to_string(fd);
+}
 
 bool is_mirrored_xattr(std::string_view name) {
   // security.evm signs inode number and generation, so it is true on one file system only; xfs shows
   // its ACLs a second time in the form it keeps them.
   static constexpr std::array<std::string_view, 12> kInternal = {
-      "security.evm",  "trusted.SGI_ACL_FILE", "trusted.SGI_ACL_DEFAULT", "trusted.lov",
-      "trusted.lma",   "trusted.link",         "trusted.fid",             "trusted.som",
-      "trusted.hsm",   "trusted.dmv",          "trusted.lmv",             "trusted.version"};
+      "security.evm", "trusted.SGI_ACL_FILE", "trusted.SGI_ACL_DEFAULT",
+      "trusted.lov",  "trusted.lma",          "trusted.link",
+      "trusted.fid",  "trusted.som",          "trusted.hsm",
+      "trusted.dmv",  "trusted.lmv",          "trusted.version"};
   if (std::find(kInternal.begin(), kInternal.end(), name) != kInternal.end()) return false;
   if (name.starts_with("trusted.overlay.") || name.starts_with("trusted.lov.")) return false;
-  if (name.starts_with("user.") || name.starts_with("trusted.") || name.starts_with("security."))
-    return true;
-  return name == "system.posix_acl_access" || name == "system.posix_acl_default" ||
-         name == "system.nfs4_acl";
+  if (name.starts_with("user.") || name.starts_with("trusted.") || name.starts_with("security.")) return true;
+  return name == "system.posix_acl_access" || name == "system.posix_acl_default" || name == "system.nfs4_acl";
 }
 
 Result<std::vector<Xattr>> read_xattrs(int fd) {

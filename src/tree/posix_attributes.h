@@ -13,8 +13,8 @@
 #include <utility>
 #include <vector>
 
-#include "tree/tree.h"
 #include "reel/result.h"
+#include "tree/tree.h"
 
 namespace reel::mirror {
 

@@ -2,15 +2,15 @@
 #include "tree/posix_source.h"
 
 #include <fcntl.h>
-#include <sys/utsname.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 #include <csignal>
 #include <cstdio>
-#include <climits>
 
 #include "tree/lustre_tree.h"
 
@@ -26,7 +26,9 @@ constexpr int64_t kQuietSeconds = 120;
 constexpr int64_t kSecondNs = 1000000000;
 constexpr int64_t kTickNs = 20000000;  // two ticks of the slowest clock (100 Hz)
 
-Error gone(const char* what) { return {Code::not_found, what}; }
+Error gone(const char* what) {
+  return {Code::not_found, what};
+}
 
 // True when the kernel (6.5 and later) says that nothing of the file waits to be written.
 bool has_no_dirty_pages(int fd) {
@@ -132,8 +134,7 @@ Result<Fd> PosixSource::open_object(const Fid& fid, int flags) {
 }
 
 // One component down, and only to the object expected there.
-Result<PosixSource::SharedFd> PosixSource::step(const SharedFd& dir, const std::string& name,
-                                                const Fid& wanted) {
+Result<PosixSource::SharedFd> PosixSource::step(const SharedFd& dir, const std::string& name, const Fid& wanted) {
   TRY(check_name(name));
   Fd fd(open_beneath(dir->get(), name.c_str(), O_PATH));
   if (!fd && (errno == EXDEV || errno == ENOTDIR)) return gone("not of the source");
@@ -219,8 +220,7 @@ Result<SourceEntry> PosixSource::entry(int dirfd, const char* name, const FidHin
   TRY_ASSIGN(Found found, find_at(dirfd, name));
   if (!belongs(found)) return gone("not of the source");
   if (hint) {
-    if (std::optional<Fid> known = hint(name, found.attributes))
-      return SourceEntry{name, *known, found.attributes};
+    if (std::optional<Fid> known = hint(name, found.attributes)) return SourceEntry{name, *known, found.attributes};
   }
   TRY_ASSIGN(FidAndMount id, fid_at(dirfd, name));
   if (id.mount_id == mount_id_ && is_inode_of(format_, id.fid, found.attributes.ino))
@@ -247,8 +247,7 @@ Result<SourceEntry> PosixSource::lookup(const Fid& parent, const std::string& na
   return found;
 }
 
-Status PosixSource::list(const Fid& dir, const std::function<Status(const SourceEntry&)>& each,
-                         const FidHint& hint) {
+Status PosixSource::list(const Fid& dir, const std::function<Status(const SourceEntry&)>& each, const FidHint& hint) {
   Result<Fd> opened = open_object(dir, O_RDONLY | O_DIRECTORY);
   if (!opened && opened.error().sys_errno() == ENOTDIR) return gone("not a directory");
   if (!opened) return std::move(opened).error();
@@ -269,8 +268,7 @@ Result<Attributes> PosixSource::stat(const Fid& fid) {
   TRY_ASSIGN(Fd fd, open_object(fid, O_PATH));
   TRY_ASSIGN(Found found, living(fd.get()));
   Attributes& attributes = found.attributes;
-  bool may_have_flags =
-      attributes.type == FileType::regular || attributes.type == FileType::directory;
+  bool may_have_flags = attributes.type == FileType::regular || attributes.type == FileType::directory;
   if (!has_flags_ || !may_have_flags) return attributes;
   // A device or fifo must not be opened to look at it; of the others the flags need an open.
   Result<Fd> readable = open_object(fid, O_RDONLY);
@@ -322,8 +320,9 @@ Result<std::unique_ptr<File>> PosixSource::open(const Fid& fid) {
   if (found.attributes.type != FileType::regular)
     return Error(Code::invalid, "open " + to_string(fid) + ": not a regular file");
   if (options_.is_lustre && !options_.recall && is_released(fd.get()))
-    return Error(Code::unsupported, "its contents are only in the HSM archive, and are not recalled; restore the file, or "
-                                    "mirror with --recall");
+    return Error(Code::unsupported,
+                 "its contents are only in the HSM archive, and are not recalled; restore the file, or "
+                 "mirror with --recall");
   return std::unique_ptr<File>(new PosixFile(std::move(fd), found.attributes));
 }
 

@@ -34,14 +34,12 @@ class PosixSource final : public SourceTree {
     std::string hidden{};     // a directory that is not there for the mirror: its own state
     // Opens an object of the file system that `root` is on, in place of the kernel's handles.
     std::function<Result<Fd>(int root, const Fid& fid, int flags)> opener{};
-    bool is_lustre = false;   // see lustre_tree.h
-    bool recall = false;      // Lustre: read contents that are only in the archive
+    bool is_lustre = false;  // see lustre_tree.h
+    bool recall = false;     // Lustre: read contents that are only in the archive
   };
 
   static Result<std::unique_ptr<PosixSource>> open(const std::string& path, Options options);
-  static Result<std::unique_ptr<PosixSource>> open(const std::string& path) {
-    return open(path, Options());
-  }
+  static Result<std::unique_ptr<PosixSource>> open(const std::string& path) { return open(path, Options()); }
 
   // Objects are opened by handle, and no locator is needed.
   bool by_handle() const { return by_handle_; }

@@ -90,8 +90,7 @@ bool PosixTarget::loosen(const Place& place, std::vector<Lifted>* lifted) {
   bool changed = false;
   uint32_t access = now.type == FileType::directory ? 0700 : 0600;
   if (place.mode_too && !owners_ && (now.mode & access) != access) {
-    Fd fd(*place.name ? open_beneath(place.dirfd, place.name, O_PATH)
-                      : open_at(place.dirfd, ".", O_PATH));
+    Fd fd(*place.name ? open_beneath(place.dirfd, place.name, O_PATH) : open_at(place.dirfd, ".", O_PATH));
     changed = fd && ::chmod(proc_path(fd.get()).c_str(), now.mode | access) == 0;
   }
   if (now.inode_flags & kLockingFlags) {
@@ -99,8 +98,7 @@ bool PosixTarget::loosen(const Place& place, std::vector<Lifted>* lifted) {
     Fd fd(open_at(place.dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
     bool taken = fd && set_flags(fd.get(), 0, kLockingFlags);
     changed |= taken;
-    if (taken && lifted && *place.name)
-      lifted->push_back({std::move(fd), now.inode_flags & kLockingFlags});
+    if (taken && lifted && *place.name) lifted->push_back({std::move(fd), now.inode_flags & kLockingFlags});
   }
   return changed;
 }
@@ -117,13 +115,12 @@ int PosixTarget::insist(std::initializer_list<Place> places, const std::function
   return result;
 }
 
-Status PosixTarget::change_name(std::initializer_list<Place> places, const char* what,
-                                const std::string& name, const std::function<int()>& attempt) {
+Status PosixTarget::change_name(std::initializer_list<Place> places, const char* what, const std::string& name,
+                                const std::function<int()>& attempt) {
   std::vector<Lifted> lifted;
   Status status = ok();
   if (insist(places, attempt, &lifted) != 0) status = failed(what, name);
-  for (const Lifted& object : lifted)
-    keep(status, set_flags(object.fd.get(), object.flags, object.flags));
+  for (const Lifted& object : lifted) keep(status, set_flags(object.fd.get(), object.flags, object.flags));
   return status;
 }
 
@@ -153,8 +150,7 @@ Result<Attributes> PosixTarget::stat(File& file) {
   return found.attributes;
 }
 
-Status PosixTarget::list(const TargetDirPtr& dir,
-                         const std::function<Status(const TargetEntry&)>& each) {
+Status PosixTarget::list(const TargetDirPtr& dir, const std::function<Status(const TargetEntry&)>& each) {
   // The shared descriptor has one position only.
   Fd own(open_at(fd_of(dir), ".", O_RDONLY | O_DIRECTORY));
   if (!own) return Error::from_errno(errno, "open directory");
@@ -183,31 +179,28 @@ Result<Attributes> PosixTarget::make_symlink(const TargetDirPtr& dir, const std:
   return stat(dir, name);
 }
 
-Result<Attributes> PosixTarget::make_node(const TargetDirPtr& dir, const std::string& name,
-                                          FileType type, uint64_t rdev) {
+Result<Attributes> PosixTarget::make_node(const TargetDirPtr& dir, const std::string& name, FileType type,
+                                          uint64_t rdev) {
   TRY(check_name(name));
   mode_t format = format_of(type);
   if (format == 0) return Error(Code::invalid, "make node " + printable(name) + ": not a node");
   int fd = fd_of(dir);
-  if (insist({{fd, "", true}}, [&] { return ::mknodat(fd, name.c_str(), format | 0600, rdev); }) !=
-      0)
+  if (insist({{fd, "", true}}, [&] { return ::mknodat(fd, name.c_str(), format | 0600, rdev); }) != 0)
     return failed("make node", name);
   return stat(dir, name);
 }
 
-Status PosixTarget::link(const TargetDirPtr& from, const std::string& from_name,
-                         const TargetDirPtr& to, const std::string& to_name) {
+Status PosixTarget::link(const TargetDirPtr& from, const std::string& from_name, const TargetDirPtr& to,
+                         const std::string& to_name) {
   TRY(check_name(from_name));
   TRY(check_name(to_name));
   int from_fd = fd_of(from), to_fd = fd_of(to);
-  return change_name({{to_fd, "", true}, {from_fd, from_name.c_str(), false}}, "link",
-                     from_name + " to " + to_name, [&] {
-                       return ::linkat(from_fd, from_name.c_str(), to_fd, to_name.c_str(), 0);
-                     });
+  return change_name({{to_fd, "", true}, {from_fd, from_name.c_str(), false}}, "link", from_name + " to " + to_name,
+                     [&] { return ::linkat(from_fd, from_name.c_str(), to_fd, to_name.c_str(), 0); });
 }
 
-Status PosixTarget::rename(const TargetDirPtr& from, const std::string& from_name,
-                           const TargetDirPtr& to, const std::string& to_name) {
+Status PosixTarget::rename(const TargetDirPtr& from, const std::string& from_name, const TargetDirPtr& to,
+                           const std::string& to_name) {
   TRY(check_name(from_name));
   TRY(check_name(to_name));
   int from_fd = fd_of(from), to_fd = fd_of(to);
@@ -225,15 +218,14 @@ Status PosixTarget::rename(const TargetDirPtr& from, const std::string& from_nam
   };
   // A directory that changes its parent is written to (its "..").
   bool own_mode = from_fd != to_fd;
-  return change_name({{from_fd, "", true}, {to_fd, "", true}, {from_fd, old_name, own_mode}},
-                     "rename", from_name + " to " + to_name, attempt);
+  return change_name({{from_fd, "", true}, {to_fd, "", true}, {from_fd, old_name, own_mode}}, "rename",
+                     from_name + " to " + to_name, attempt);
 }
 
 Status PosixTarget::remove(const TargetDirPtr& dir, const std::string& name, int flags) {
   TRY(check_name(name));
   int fd = fd_of(dir);
-  return change_name({{fd, "", true}, {fd, name.c_str(), false}},
-                     flags ? "remove directory" : "unlink", name,
+  return change_name({{fd, "", true}, {fd, name.c_str(), false}}, flags ? "remove directory" : "unlink", name,
                      [&] { return ::unlinkat(fd, name.c_str(), flags); });
 }
 
@@ -245,19 +237,16 @@ Status PosixTarget::remove_dir(const TargetDirPtr& dir, const std::string& name)
   return remove(dir, name, AT_REMOVEDIR);
 }
 
-Result<std::unique_ptr<File>> PosixTarget::create(const TargetDirPtr& dir, const std::string& name,
-                                                  uint32_t mode) {
+Result<std::unique_ptr<File>> PosixTarget::create(const TargetDirPtr& dir, const std::string& name, uint32_t mode) {
   TRY(check_name(name));
   int dirfd = fd_of(dir);
-  Fd fd(insist({{dirfd, "", true}}, [&] {
-    return open_at(dirfd, name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
-  }));
+  Fd fd(insist({{dirfd, "", true}},
+               [&] { return open_at(dirfd, name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode); }));
   if (!fd) return failed("create", name);
   Result<Found> made = find_at(fd.get(), "");
   if (!made) return std::move(made).error().with(printable(name));
   // The umask or a default ACL of the directory took bits away.
-  if (made->attributes.mode != mode && ::fchmod(fd.get(), mode) != 0)
-    return failed("set mode of", name);
+  if (made->attributes.mode != mode && ::fchmod(fd.get(), mode) != 0) return failed("set mode of", name);
   made->attributes.mode = mode;
   return std::unique_ptr<File>(new PosixFile(std::move(fd), made->attributes));
 }
@@ -297,8 +286,7 @@ Status PosixTarget::set_attributes(File* file, const TargetDirPtr& dir, const st
   if (!file && !name.empty()) {
     TRY(check_name(name));
     int dirfd = fd;
-    object =
-        Fd(insist({{dirfd, "", true}}, [&] { return open_beneath(dirfd, name.c_str(), O_PATH); }));
+    object = Fd(insist({{dirfd, "", true}}, [&] { return open_beneath(dirfd, name.c_str(), O_PATH); }));
     if (!object) return failed("open", name);
     fd = object.get();
     readable = -1;
@@ -315,17 +303,14 @@ Status PosixTarget::set_attributes(File* file, const TargetDirPtr& dir, const st
 }
 
 // `readable`: the same object open for reading, where it may have flags, else -1.
-Status PosixTarget::set_all(int fd, int readable, const Attributes& now,
-                            const AttributeChange& change) {
+Status PosixTarget::set_all(int fd, int readable, const Attributes& now, const AttributeChange& change) {
   const Attributes& wanted = change.attributes;
-  if (readable >= 0 && (now.inode_flags & kLockingFlags))
-    TRY(set_flags(readable, 0, kLockingFlags));
+  if (readable >= 0 && (now.inode_flags & kLockingFlags)) TRY(set_flags(readable, 0, kLockingFlags));
   Status first = ok();
   bool mode_unsure = false;
   keep(first, set_owner(fd, now, wanted, mode_unsure));
   keep(first, set_xattrs(fd, now, change.xattrs, mode_unsure));
-  if (now.type != FileType::symlink && (mode_unsure || now.mode != wanted.mode) &&
-      change_mode(fd, wanted.mode) != 0)
+  if (now.type != FileType::symlink && (mode_unsure || now.mode != wanted.mode) && change_mode(fd, wanted.mode) != 0)
     keep(first, Error::from_errno(errno, "set mode"));
   if (now.mtime != wanted.mtime) {
     struct timespec times[2] = {};
@@ -344,8 +329,7 @@ Status PosixTarget::set_all(int fd, int readable, const Attributes& now,
   return first;
 }
 
-Status PosixTarget::set_owner(int fd, const Attributes& now, const Attributes& wanted,
-                              bool& mode_unsure) {
+Status PosixTarget::set_owner(int fd, const Attributes& now, const Attributes& wanted, bool& mode_unsure) {
   if (now.uid == wanted.uid && now.gid == wanted.gid) return ok();
   if (!owners_ && now.gid == wanted.gid) return ok();
   uid_t uid = owners_ ? wanted.uid : static_cast<uid_t>(-1);
@@ -360,8 +344,7 @@ bool PosixTarget::may_set_xattr(const std::string& name) const {
   return owners_ || !(name.starts_with("trusted.") || name.starts_with("security."));
 }
 
-Status PosixTarget::set_xattrs(int fd, const Attributes& now, const std::vector<Xattr>& wanted,
-                               bool& mode_unsure) {
+Status PosixTarget::set_xattrs(int fd, const Attributes& now, const std::vector<Xattr>& wanted, bool& mode_unsure) {
   TRY_ASSIGN(std::vector<Xattr> present, read_xattrs(fd));
   if (present == wanted) return ok();
   std::string path = proc_path(fd);
@@ -384,9 +367,7 @@ Status PosixTarget::set_xattrs(int fd, const Attributes& now, const std::vector<
       if (may) change(x, "remove xattr ", ::removexattr(path.c_str(), x.name.c_str()));
     } else if (missing || present[p].value != x.value) {
       int flags = 0;
-      if (may)
-        change(x, "set xattr ",
-               ::setxattr(path.c_str(), x.name.c_str(), x.value.data(), x.value.size(), flags));
+      if (may) change(x, "set xattr ", ::setxattr(path.c_str(), x.name.c_str(), x.value.data(), x.value.size(), flags));
     }
     if (!missing) p++;
     if (!extra) w++;
@@ -423,7 +404,9 @@ int PosixTarget::Flusher::wait() {
   return error_;
 }
 
-void PosixTarget::begin_sync(std::function<void()> failed) { flusher_.begin(fd_of(root_), std::move(failed)); }
+void PosixTarget::begin_sync(std::function<void()> failed) {
+  flusher_.begin(fd_of(root_), std::move(failed));
+}
 
 Status PosixTarget::sync() {
   // An error that it saw is an error for good: nobody knows what of the target is on disk.

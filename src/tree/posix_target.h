@@ -32,23 +32,18 @@ class PosixTarget final : public TargetTree {
   };
 
   static Result<std::unique_ptr<PosixTarget>> open(const std::string& path, Options options);
-  static Result<std::unique_ptr<PosixTarget>> open(const std::string& path) {
-    return open(path, Options());
-  }
+  static Result<std::unique_ptr<PosixTarget>> open(const std::string& path) { return open(path, Options()); }
   // The directory that is open.
   static std::unique_ptr<PosixTarget> open(Fd root, Options options);
 
   Result<TargetDirPtr> root() override { return root_; }
   Result<TargetDirPtr> open_dir(const TargetDirPtr& parent, const std::string& name) override;
   Result<Attributes> stat(const TargetDirPtr& dir, const std::string& name) override;
-  Status list(const TargetDirPtr& dir,
-              const std::function<Status(const TargetEntry&)>& each) override;
+  Status list(const TargetDirPtr& dir, const std::function<Status(const TargetEntry&)>& each) override;
 
   Result<Attributes> make_dir(const TargetDirPtr& dir, const std::string& name) override;
-  Result<Attributes> make_symlink(const TargetDirPtr& dir, const std::string& name,
-                                  const std::string& text) override;
-  Result<Attributes> make_node(const TargetDirPtr& dir, const std::string& name, FileType type,
-                               uint64_t rdev) override;
+  Result<Attributes> make_symlink(const TargetDirPtr& dir, const std::string& name, const std::string& text) override;
+  Result<Attributes> make_node(const TargetDirPtr& dir, const std::string& name, FileType type, uint64_t rdev) override;
   std::string mounting() const override { return mounting_; }
   Status link(const TargetDirPtr& from, const std::string& from_name, const TargetDirPtr& to,
               const std::string& to_name) override;
@@ -57,11 +52,9 @@ class PosixTarget final : public TargetTree {
   Status unlink(const TargetDirPtr& dir, const std::string& name) override;
   Status remove_dir(const TargetDirPtr& dir, const std::string& name) override;
 
-  Result<std::unique_ptr<File>> create(const TargetDirPtr& dir, const std::string& name,
-                                       uint32_t mode) override;
+  Result<std::unique_ptr<File>> create(const TargetDirPtr& dir, const std::string& name, uint32_t mode) override;
   Result<std::unique_ptr<File>> open(const TargetDirPtr& dir, const std::string& name) override;
-  Result<CopyResult> copy(SourceTree& source, File& from, File& to, uint64_t size,
-                          bool fresh) override;
+  Result<CopyResult> copy(SourceTree& source, File& from, File& to, uint64_t size, bool fresh) override;
   Status set_attributes(File* file, const TargetDirPtr& dir, const std::string& name,
                         const AttributeChange& change) override;
   Result<Attributes> stat(File& file) override;
@@ -80,7 +73,7 @@ class PosixTarget final : public TargetTree {
    private:
     std::thread thread_;
     std::atomic<unsigned> asked_{0};  // since the thread had nothing left to do
-    int error_ = 0;  // of the thread, until it is joined
+    int error_ = 0;                   // of the thread, until it is joined
   };
 
   // Something that may be in the way of a change: `name` in `dirfd`, or dirfd itself when empty.
@@ -112,8 +105,7 @@ class PosixTarget final : public TargetTree {
   static Result<Attributes> attributes_before(File* file, int fd);
   Status set_all(int fd, int readable, const Attributes& now, const AttributeChange& change);
   Status set_owner(int fd, const Attributes& now, const Attributes& wanted, bool& mode_unsure);
-  Status set_xattrs(int fd, const Attributes& now, const std::vector<Xattr>& wanted,
-                    bool& mode_unsure);
+  Status set_xattrs(int fd, const Attributes& now, const std::vector<Xattr>& wanted, bool& mode_unsure);
   bool may_set_xattr(const std::string& name) const;
 
   TargetDirPtr root_;

@@ -162,8 +162,7 @@ class TargetTree {
   virtual Status remove_dir(const TargetDirPtr& dir, const std::string& name) = 0;
 
   // A new regular file (O_EXCL); created with `mode`, owner of the process.
-  virtual Result<std::unique_ptr<File>> create(const TargetDirPtr& dir, const std::string& name,
-                                               uint32_t mode) = 0;
+  virtual Result<std::unique_ptr<File>> create(const TargetDirPtr& dir, const std::string& name, uint32_t mode) = 0;
   // An existing regular file, for writing.
   virtual Result<std::unique_ptr<File>> open(const TargetDirPtr& dir, const std::string& name) = 0;
   // Makes the contents of `to` equal to those of `from`, holes too.

@@ -32,9 +32,9 @@ Result<uint64_t> read_all(int fd, char* to, uint64_t size, uint64_t offset) {
 }
 
 struct Allocation {
-  bool known = false;      // the file system can tell
-  bool any = false;        // some of the range has blocks
-  bool written = false;    // and some of these were written
+  bool known = false;    // the file system can tell
+  bool any = false;      // some of the range has blocks
+  bool written = false;  // and some of these were written
 };
 
 // What a file has on disk in a range. SEEK_DATA also counts pages in memory.
@@ -105,8 +105,8 @@ class HoleMap {
 };
 
 // Looks for the first difference in [from, to). A hole reads as zeros, but is not read.
-Status compare_stretch(int source, int target, uint64_t from, uint64_t to, bool source_data,
-                       bool target_data, Comparison& result) {
+Status compare_stretch(int source, int target, uint64_t from, uint64_t to, bool source_data, bool target_data,
+                       Comparison& result) {
   static thread_local std::vector<char> left(kPiece), right(kPiece);
   while (from < to && !result.first_difference) {
     uint64_t piece = std::min(kPiece, to - from), here = piece, there = piece;
@@ -123,8 +123,7 @@ Status compare_stretch(int source, int target, uint64_t from, uint64_t to, bool 
     uint64_t both = std::min(here, there);
     result.bytes += both;
     if (std::memcmp(left.data(), right.data(), both) != 0) {
-      auto at = std::mismatch(left.begin(), left.begin() + static_cast<ptrdiff_t>(both),
-                              right.begin());
+      auto at = std::mismatch(left.begin(), left.begin() + static_cast<ptrdiff_t>(both), right.begin());
       result.first_difference = from + static_cast<uint64_t>(at.first - left.begin());
     } else if (both < piece) {
       result.first_difference = from + both;  // one of them was cut off under our hands
@@ -145,8 +144,7 @@ Result<Comparison> compare_contents(int source, int target, uint64_t size, uint6
     TRY_ASSIGN(Extents::Extent there, right.at(offset));
     uint64_t end = std::min({here.end, there.end, size});
     holes.add(offset, end, here.data, there.data);
-    if (here.data || there.data)
-      TRY(compare_stretch(source, target, offset, end, here.data, there.data, result));
+    if (here.data || there.data) TRY(compare_stretch(source, target, offset, end, here.data, there.data, result));
     offset = end;
   }
   if (size > 0) holes.finish(0);

@@ -11,8 +11,8 @@
 #include <mutex>
 #include <unordered_map>
 
-#include "verify/compare.h"
 #include "tree/posix_attributes.h"
+#include "verify/compare.h"
 #include "verify/verify_text.h"
 #include "verify/verify_walk.h"
 
@@ -20,7 +20,7 @@ namespace reel::mirror {
 namespace {
 
 constexpr std::string_view kPrivateDir = ".reel";  // a mirror's own, at the root of a target
-constexpr uint64_t kHoleUnit = 64 << 10;  // at least; else the larger block size of the two
+constexpr uint64_t kHoleUnit = 64 << 10;           // at least; else the larger block size of the two
 
 struct Side {
   Fd mount;
@@ -48,8 +48,7 @@ class HardLinks {
  public:
   // Tells of a pair of objects with several names. True when just this pair was met before: then
   // everything but the name was compared already. Otherwise `conflict` may be filled.
-  bool met(uint64_t source_ino, uint64_t target_ino, const std::string& path,
-           std::optional<Difference>& conflict) {
+  bool met(uint64_t source_ino, uint64_t target_ino, const std::string& path, std::optional<Difference>& conflict) {
     std::lock_guard lock(mutex_);
     auto [source, new_source] = by_source_.try_emplace(source_ino, Known{target_ino, path});
     auto [target, new_target] = by_target_.try_emplace(target_ino, Known{source_ino, path});
@@ -74,8 +73,7 @@ class HardLinks {
 
 class Verifier {
  public:
-  Verifier(const VerifyOptions& options, const VerifyEvents& events)
-      : options_(options), events_(events) {}
+  Verifier(const VerifyOptions& options, const VerifyEvents& events) : options_(options), events_(events) {}
 
   Status open(const std::string& source, const std::string& target);
   VerifySummary run();
@@ -84,8 +82,7 @@ class Verifier {
   Result<Side> open_side(const std::string& path, bool clone);
   Result<std::optional<Found>> find(const Side& side, int dirfd, const Place& place);
   void list(const std::string& path, std::vector<std::string>& names);
-  void visit(const std::string& path, const std::vector<std::string>& names,
-             std::vector<std::string>& below);
+  void visit(const std::string& path, const std::vector<std::string>& names, std::vector<std::string>& below);
   bool examine(const Place& place);
   bool is_own_state(const Place& place, const Found& source) const;
   void compare(const Place& place, const Attributes& source, const Attributes& target);
@@ -181,13 +178,11 @@ void Verifier::list(const std::string& path, std::vector<std::string>& names) {
   names.erase(std::unique(names.begin(), names.end()), names.end());
 }
 
-void Verifier::visit(const std::string& path, const std::vector<std::string>& names,
-                     std::vector<std::string>& below) {
+void Verifier::visit(const std::string& path, const std::vector<std::string>& names, std::vector<std::string>& below) {
   Fd source(open_below(source_.root.get(), path, O_PATH | O_DIRECTORY));
   int source_error = errno;
   Fd target(open_below(target_.root.get(), path, O_PATH | O_DIRECTORY));
-  if (!source || !target)
-    return failed(path, Error::from_errno(source ? errno : source_error, "open directory"));
+  if (!source || !target) return failed(path, Error::from_errno(source ? errno : source_error, "open directory"));
   for (const std::string& name : names) {
     std::string whole = path.empty() ? name : path + "/" + name;
     if (examine({whole, source.get(), target.get(), name.c_str()})) below.push_back(whole);
@@ -226,26 +221,21 @@ void Verifier::compare(const Place& place, const Attributes& source, const Attri
     std::lock_guard lock(mutex_);
     summary_.objects++;
   }
-  if (source.type != target.type)
-    return differs(place, "type", text_of_type(source.type), text_of_type(target.type));
+  if (source.type != target.type) return differs(place, "type", text_of_type(source.type), text_of_type(target.type));
   if (source.type != FileType::directory && (source.nlink > 1 || target.nlink > 1)) {
     std::optional<Difference> conflict;
     if (links_.met(source.ino, target.ino, place.path, conflict)) return;
     if (conflict) tell(*conflict);
   }
   bool sized = source.type == FileType::regular || source.type == FileType::symlink;
-  bool device =
-      source.type == FileType::char_device || source.type == FileType::block_device;
+  bool device = source.type == FileType::char_device || source.type == FileType::block_device;
   if (source.mode != target.mode && source.type != FileType::symlink)
     differs(place, "mode", text_of_mode(source.mode), text_of_mode(target.mode));
-  if (source.uid != target.uid)
-    differs(place, "uid", std::to_string(source.uid), std::to_string(target.uid));
-  if (source.gid != target.gid)
-    differs(place, "gid", std::to_string(source.gid), std::to_string(target.gid));
+  if (source.uid != target.uid) differs(place, "uid", std::to_string(source.uid), std::to_string(target.uid));
+  if (source.gid != target.gid) differs(place, "gid", std::to_string(source.gid), std::to_string(target.gid));
   if (sized && source.size != target.size)
     differs(place, "size", std::to_string(source.size), std::to_string(target.size));
-  if (source.mtime != target.mtime)
-    differs(place, "mtime", text_of_time(source.mtime), text_of_time(target.mtime));
+  if (source.mtime != target.mtime) differs(place, "mtime", text_of_time(source.mtime), text_of_time(target.mtime));
   if (device && source.rdev != target.rdev)
     differs(place, "device", text_of_device(source.rdev), text_of_device(target.rdev));
   if (source.type == FileType::symlink) {
@@ -277,8 +267,7 @@ Status Verifier::compare_meta(const Place& place, FileType type) {
   if (!mask) return ok();
   TRY_ASSIGN(uint32_t here, get_flags(source.get()));
   TRY_ASSIGN(uint32_t there, get_flags(target.get()));
-  if ((here ^ there) & mask)
-    differs(place, "flags", text_of_flags(here & mask), text_of_flags(there & mask));
+  if ((here ^ there) & mask) differs(place, "flags", text_of_flags(here & mask), text_of_flags(there & mask));
   return ok();
 }
 
@@ -292,8 +281,7 @@ Status Verifier::compare_xattrs(const Place& place, int source, int target) {
     const Xattr* l = in_source ? &*left++ : nullptr;
     const Xattr* r = in_target ? &*right++ : nullptr;
     if (l && r && l->value == r->value) continue;
-    differs(place, "xattr " + printable(l ? l->name : r->name), text_of_value(l),
-            text_of_value(r));
+    differs(place, "xattr " + printable(l ? l->name : r->name), text_of_value(l), text_of_value(r));
   }
   return ok();
 }
@@ -305,16 +293,14 @@ Status Verifier::compare_data(const Place& place, uint64_t size) {
   Fd there(open_beneath(place.target_dir, place.name, O_RDONLY | O_NONBLOCK));
   if (!there) return Error::from_errno(errno, "open on the target");
   struct stat source, target;
-  if (::fstat(here.get(), &source) != 0 || ::fstat(there.get(), &target) != 0)
-    return Error::from_errno(errno, "stat");
-  uint64_t unit = std::max({kHoleUnit, static_cast<uint64_t>(source.st_blksize),
-                            static_cast<uint64_t>(target.st_blksize)});
+  if (::fstat(here.get(), &source) != 0 || ::fstat(there.get(), &target) != 0) return Error::from_errno(errno, "stat");
+  uint64_t unit =
+      std::max({kHoleUnit, static_cast<uint64_t>(source.st_blksize), static_cast<uint64_t>(target.st_blksize)});
   TRY_ASSIGN(Comparison found, compare_contents(here.get(), there.get(), size, unit));
-  if (found.first_difference)
-    differs(place, "contents at byte " + std::to_string(*found.first_difference));
+  if (found.first_difference) differs(place, "contents at byte " + std::to_string(*found.first_difference));
   if (found.hole_difference)
-    differs(place, "holes at byte " + std::to_string(*found.hole_difference),
-            found.source_has_data ? "data" : "hole", found.source_has_data ? "hole" : "data");
+    differs(place, "holes at byte " + std::to_string(*found.hole_difference), found.source_has_data ? "data" : "hole",
+            found.source_has_data ? "hole" : "data");
   std::lock_guard lock(mutex_);
   summary_.bytes += found.bytes;
   return ok();
@@ -328,17 +314,18 @@ VerifySummary Verifier::run() {
     failed(root, (source ? std::move(target) : std::move(source)).error());
   else
     compare(place, source->attributes, target->attributes);
-  walk_pairs(options_.jobs,
-             [&](const std::string& path, std::vector<std::string>& names) { list(path, names); },
-             [&](const std::string& path, const std::vector<std::string>& names,
-                 std::vector<std::string>& below) { visit(path, names, below); });
+  walk_pairs(
+      options_.jobs, [&](const std::string& path, std::vector<std::string>& names) { list(path, names); },
+      [&](const std::string& path, const std::vector<std::string>& names, std::vector<std::string>& below) {
+        visit(path, names, below);
+      });
   return summary_;
 }
 
 }  // namespace
 
-Result<VerifySummary> verify(const std::string& source, const std::string& target,
-                             const VerifyOptions& options, const VerifyEvents& events) {
+Result<VerifySummary> verify(const std::string& source, const std::string& target, const VerifyOptions& options,
+                             const VerifyEvents& events) {
   Verifier verifier(options, events);
   TRY(verifier.open(source, target));
   return verifier.run();

@@ -37,10 +37,10 @@ struct Difference {
 };
 
 struct VerifySummary {
-  uint64_t objects = 0;      // names on both sides that were compared
-  uint64_t bytes = 0;        // of contents
+  uint64_t objects = 0;  // names on both sides that were compared
+  uint64_t bytes = 0;    // of contents
   uint64_t differences = 0;
-  uint64_t errors = 0;       // objects that could not be compared
+  uint64_t errors = 0;  // objects that could not be compared
 };
 
 struct VerifyEvents {
@@ -50,8 +50,8 @@ struct VerifyEvents {
 };
 
 // Fails only when there is nothing to compare: a root that cannot be opened.
-Result<VerifySummary> verify(const std::string& source, const std::string& target,
-                             const VerifyOptions& options, const VerifyEvents& events);
+Result<VerifySummary> verify(const std::string& source, const std::string& target, const VerifyOptions& options,
+                             const VerifyEvents& events);
 
 // "differs PATH: mode 0644 != 0600", "missing PATH", "extra PATH"
 std::string to_line(const Difference& difference);

@@ -34,9 +34,9 @@ std::string text_of_device(uint64_t rdev) {
 
 // The letters of chattr(1).
 std::string text_of_flags(uint32_t flags) {
-  static constexpr std::pair<uint32_t, char> kLetters[] = {
-      {FS_SYNC_FL, 'S'},   {FS_DIRSYNC_FL, 'D'}, {FS_IMMUTABLE_FL, 'i'},
-      {FS_APPEND_FL, 'a'}, {FS_NODUMP_FL, 'd'},  {FS_NOATIME_FL, 'A'}};
+  static constexpr std::pair<uint32_t, char> kLetters[] = {{FS_SYNC_FL, 'S'},      {FS_DIRSYNC_FL, 'D'},
+                                                           {FS_IMMUTABLE_FL, 'i'}, {FS_APPEND_FL, 'a'},
+                                                           {FS_NODUMP_FL, 'd'},    {FS_NOATIME_FL, 'A'}};
   std::string text;
   for (const auto& [flag, letter] : kLetters) {
     if (flags & flag) text += letter;
@@ -68,8 +68,7 @@ std::string text_of_value(const Xattr* xattr) {
   constexpr size_t kShown = 64;
   if (!xattr) return "absent";
   std::string text = "\"" + printable(std::string_view(xattr->value).substr(0, kShown)) + "\"";
-  if (xattr->value.size() > kShown)
-    text += "... of " + std::to_string(xattr->value.size()) + " bytes";
+  if (xattr->value.size() > kShown) text += "... of " + std::to_string(xattr->value.size()) + " bytes";
   return text;
 }
 

@@ -15,11 +15,8 @@ constexpr unsigned kJobsMax = 64;
 class Walk {
  public:
   using List = std::function<void(const std::string&, std::vector<std::string>&)>;
-  using Visit = std::function<void(const std::string&, const std::vector<std::string>&,
-                                   std::vector<std::string>&)>;
-  Walk(const List& list, const Visit& visit) : list_(list), visit_(visit) {
-    waiting_.push_back({"", {}, false});
-  }
+  using Visit = std::function<void(const std::string&, const std::vector<std::string>&, std::vector<std::string>&)>;
+  Walk(const List& list, const Visit& visit) : list_(list), visit_(visit) { waiting_.push_back({"", {}, false}); }
 
   void work() {
     std::unique_lock lock(mutex_);

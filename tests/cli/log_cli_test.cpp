@@ -62,8 +62,7 @@ class LogCli : public ::testing::Test {
   Outcome finish(pid_t child) {
     int status = 0;
     ::waitpid(child, &status, 0);
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), slurp(dir_ / "out"),
-            slurp(dir_ / "err")};
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), slurp(dir_ / "out"), slurp(dir_ / "err")};
   }
   Outcome reel(const std::vector<std::string>& arguments) { return finish(start(arguments)); }
 
@@ -71,8 +70,7 @@ class LogCli : public ::testing::Test {
   // Imports the recording and gives its path without the suffix.
   std::string import() {
     std::string stem = (kCorpus / "full_2mdt/a_tour/mdt1").string();
-    Outcome done = reel(
-        {"import", stem + ".nidbe.raw", log(), "--format", "lustre", "--stream", "lustre-MDT0001"});
+    Outcome done = reel({"import", stem + ".nidbe.raw", log(), "--format", "lustre", "--stream", "lustre-MDT0001"});
     EXPECT_EQ(done.code, 0) << done.err;
     return stem;
   }
@@ -159,8 +157,7 @@ TEST_F(LogCli, UsersRegisterClearAndGo) {
   EXPECT_EQ(reel({"clear", log(), "cl1-backup", "3"}).code, 11);
   EXPECT_EQ(reel({"clear", log(), "cl1-backup", "105"}).code, 0);
   EXPECT_EQ(reel({"clear", log(), "cl7", "105"}).code, 11);
-  EXPECT_EQ(reel({"deregister", log(), "backup"}).out,
-            "lustre-MDT0001: Deregistered changelog user #1\n");
+  EXPECT_EQ(reel({"deregister", log(), "backup"}).out, "lustre-MDT0001: Deregistered changelog user #1\n");
   EXPECT_EQ(reel({"deregister", log(), "backup"}).code, 11);
   auto json = nlohmann::json::parse(reel({"users", log(), "--json"}).out);
   EXPECT_EQ(json["current_index"], 105);
@@ -184,8 +181,7 @@ TEST_F(LogCli, MistakesAreToldOnStderrWithTheirExitCode) {
   import();
   EXPECT_EQ(reel({"log", log(), "--stream", "nosuch"}).code, 11);
   std::string stem = (kCorpus / "full_2mdt/a_tour/mdt1").string();
-  EXPECT_EQ(reel({"import", stem + ".raw", log(), "--format", "lustre", "--stream", "second"}).code,
-            0);
+  EXPECT_EQ(reel({"import", stem + ".raw", log(), "--format", "lustre", "--stream", "second"}).code, 0);
   Outcome several = reel({"log", log()});
   EXPECT_EQ(several.code, 1);
   EXPECT_NE(several.err.find("lustre-MDT0001, second"), std::string::npos) << several.err;

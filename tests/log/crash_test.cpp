@@ -28,9 +28,8 @@ void check(FaultEnv& env, Model& model, uint64_t purged = 0) {
     Result<bool> got = reader->next(record);
     if (got.is(Code::corrupt)) continue;  // what it took must not have been promised: asked below
     if (!must(std::move(got))) break;
-    auto expected =
-        std::find_if(model.records.begin(), model.records.end(),
-                     [&](const OwnedRecord& o) { return o.record.index == record.index; });
+    auto expected = std::find_if(model.records.begin(), model.records.end(),
+                                 [&](const OwnedRecord& o) { return o.record.index == record.index; });
     ASSERT_NE(expected, model.records.end()) << "record " << record.index << " was never written";
     ASSERT_TRUE(same(record, expected->view())) << "record " << record.index;
     ASSERT_GT(record.index, last);
@@ -81,8 +80,7 @@ TEST(Crash, CommittedRecordsSurviveLossOfPower) {
     for (int life = 0; life < 6; ++life) {
       auto writer = must(Writer::open(env, kDir, kStream, small_options(random)));
       ASSERT_GE(writer->last_index(), model.durable);
-      model.durable =
-          std::max(model.durable, model.records.empty() ? 0 : model.records.back().record.index);
+      model.durable = std::max(model.durable, model.records.empty() ? 0 : model.records.back().record.index);
       work(*writer, random, model);
       bool crash = random.below(4) != 0;
       if (crash) {
@@ -106,8 +104,7 @@ TEST(Crash, FailingCallsLoseNothingThatWasPromisedAndInventNothing) {
     FaultEnv env(seed + round);
     Model model;
     for (int life = 0; life < 6; ++life) {
-      Result<std::unique_ptr<Writer>> writer =
-          Writer::open(env, kDir, kStream, small_options(random));
+      Result<std::unique_ptr<Writer>> writer = Writer::open(env, kDir, kStream, small_options(random));
       if (!writer) {
         EXPECT_FALSE(writer.is(Code::corrupt)) << writer.error().text();
         continue;

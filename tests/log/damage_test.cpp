@@ -87,8 +87,7 @@ Outcome read_damaged(const Small& log) {
       ADD_FAILURE() << "invented index " << record.index;
       continue;
     }
-    EXPECT_TRUE(same(record, log.records[record.index - 1].view()))
-        << "wrong record " << record.index;
+    EXPECT_TRUE(same(record, log.records[record.index - 1].view())) << "wrong record " << record.index;
     covered[record.index] = true;
     ++outcome.read;
   }
@@ -175,8 +174,7 @@ TEST(Damage, SealedRecordsAreNeverCutSilently) {
   Small log;
   fill(log, true);
   std::string newest = segments_of(log.dir).back(), good = slurp(newest);
-  size_t last_block =
-      good.size() - kBlockHeaderSize - 1;  // a byte of the last payload, the seal behind it
+  size_t last_block = good.size() - kBlockHeaderSize - 1;  // a byte of the last payload, the seal behind it
   std::string bad = good;
   bad[last_block] = static_cast<char>(bad[last_block] ^ 1);
   spill(newest, bad);
@@ -201,8 +199,8 @@ TEST(Damage, ABlockOfAnotherSegmentIsNotTakenForOneOfThis) {
   fill(log, true);
   std::vector<std::string> segments = segments_of(log.dir);
   std::string first = slurp(segments[0]), second = slurp(segments[1]);
-  spill(segments[1], second.substr(0, kSegmentHeaderSize) + first.substr(kSegmentHeaderSize) +
-                         second.substr(kSegmentHeaderSize));
+  spill(segments[1],
+        second.substr(0, kSegmentHeaderSize) + first.substr(kSegmentHeaderSize) + second.substr(kSegmentHeaderSize));
   Outcome outcome = read_damaged(log);
   EXPECT_EQ(outcome.read, log.last);
 }
@@ -220,10 +218,14 @@ Code refusal_of_version(char version) {
   return reader ? Code::invalid : reader.error().code();
 }
 
-TEST(Damage, ANewerVersionIsRefusedAsSuch) { EXPECT_EQ(refusal_of_version(9), Code::newer); }
+TEST(Damage, ANewerVersionIsRefusedAsSuch) {
+  EXPECT_EQ(refusal_of_version(9), Code::newer);
+}
 
 // Its times are told otherwise: read as ours they would be wrong, and nothing would say so.
-TEST(Damage, ATraceOfAnOlderReelIsRefused) { EXPECT_EQ(refusal_of_version(2), Code::unsupported); }
+TEST(Damage, ATraceOfAnOlderReelIsRefused) {
+  EXPECT_EQ(refusal_of_version(2), Code::unsupported);
+}
 
 TEST(Damage, RandomPayloadsNeverBreakTheDecoder) {
   Random random(test_seed());
@@ -231,13 +233,12 @@ TEST(Damage, RandomPayloadsNeverBreakTheDecoder) {
     std::string bytes = random_bytes(random, random.below(200), random.below(2) == 0);
     std::vector<uint8_t> exact(bytes.begin(), bytes.end());
     BlockDecoder decoder;
-    decoder.start(random.below(5), static_cast<uint32_t>(random.below(20)), exact.data(),
-                  exact.size());
+    decoder.start(random.below(5), static_cast<uint32_t>(random.below(20)), exact.data(), exact.size());
     Record record;
     uint64_t sum = 0;
     while (decoder.next(record) == BlockDecoder::Step::record) {
-      for (std::string_view view : {record.name, record.source_name, record.jobid_field,
-                                    record.nid_field, record.xattr_field})
+      for (std::string_view view :
+           {record.name, record.source_name, record.jobid_field, record.nid_field, record.xattr_field})
         for (char c : view) sum += static_cast<uint64_t>(c);
     }
     ASSERT_LE(sum, UINT64_MAX);

@@ -121,15 +121,12 @@ class FaultEnv : public Env {
     static constexpr size_t kPage = 512;
     std::string result = node.durable;
     if (node.bytes != node.durable && random_.below(3) != 0) {
-      result.resize(
-          random_.below(2) == 0 ? node.bytes.size() : random_.below(node.bytes.size() + 1), '\0');
+      result.resize(random_.below(2) == 0 ? node.bytes.size() : random_.below(node.bytes.size() + 1), '\0');
       for (size_t page = 0; page < result.size(); page += kPage) {
         if (random_.below(2) == 0 && page + kPage > node.durable.size()) continue;
-        size_t size = std::min(
-            {kPage, result.size() - page, node.bytes.size() - std::min(page, node.bytes.size())});
-        std::copy_n(
-            node.bytes.begin() + static_cast<std::ptrdiff_t>(std::min(page, node.bytes.size())),
-            size, result.begin() + static_cast<std::ptrdiff_t>(page));
+        size_t size = std::min({kPage, result.size() - page, node.bytes.size() - std::min(page, node.bytes.size())});
+        std::copy_n(node.bytes.begin() + static_cast<std::ptrdiff_t>(std::min(page, node.bytes.size())), size,
+                    result.begin() + static_cast<std::ptrdiff_t>(page));
       }
       // Whatever else happened, what was durable is.
       if (node.bytes.starts_with(node.durable))
@@ -159,10 +156,9 @@ class FaultFile : public File {
   }
   Status append(const void* data, size_t size) override {
     Status allowed = env_.change("append");
-    node_->bytes.append(static_cast<const char*>(data), allowed ? size
-                                                        : allowed.error().text().ends_with("dead")
-                                                            ? 0
-                                                            : size / 2);
+    node_->bytes.append(static_cast<const char*>(data), allowed                                    ? size
+                                                        : allowed.error().text().ends_with("dead") ? 0
+                                                                                                   : size / 2);
     return allowed;
   }
   Result<uint64_t> size() override { return static_cast<uint64_t>(node_->bytes.size()); }

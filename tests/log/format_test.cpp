@@ -34,8 +34,7 @@ std::string bytes_of_document() {
   std::string bytes;
   for (const std::string& line : lines_of_document("hex")) {
     std::istringstream words(line.substr(0, line.find('#')));
-    for (std::string word; words >> word;)
-      bytes.push_back(static_cast<char>(std::stoul(word, nullptr, 16)));
+    for (std::string word; words >> word;) bytes.push_back(static_cast<char>(std::stoul(word, nullptr, 16)));
   }
   return bytes;
 }
@@ -117,8 +116,7 @@ std::string hex_dump(const std::string& bytes) {
   std::string text;
   for (size_t i = 0; i < bytes.size(); ++i) {
     char byte[8];
-    std::snprintf(byte, sizeof byte, "%02x%c", static_cast<unsigned char>(bytes[i]),
-                  i % 16 == 15 ? '\n' : ' ');
+    std::snprintf(byte, sizeof byte, "%02x%c", static_cast<unsigned char>(bytes[i]), i % 16 == 15 ? '\n' : ' ');
     text += byte;
   }
   return text;
@@ -131,8 +129,7 @@ TEST(Format, TheDocumentsExampleIsWhatTheCodeWrites) {
 TEST(Format, TheDocumentsExampleReadsAsItSays) {
   TempDir dir;
   std::filesystem::create_directories(stream_dir(dir.path(), kStream));
-  std::ofstream(stream_dir(dir.path(), kStream) + "/" + segment_name(1), std::ios::binary)
-      << bytes_of_document();
+  std::ofstream(stream_dir(dir.path(), kStream) + "/" + segment_name(1), std::ios::binary) << bytes_of_document();
   expect_log(dir, example_records());
 }
 
@@ -158,12 +155,11 @@ TEST(Format, TheDocumentsUsersFileIsUnderstood) {
 TEST(Format, NamesOfStreamsAndSegments) {
   EXPECT_EQ(segment_name(42), "00000000000000000042.seg");
   EXPECT_EQ(segment_of_name("00000000000000000042.seg"), 42u);
-  for (const char* bad : {"42.seg", "0000000000000000004x.seg", "00000000000000000042.tmp",
-                          "99999999999999999999.seg", ""})
+  for (const char* bad :
+       {"42.seg", "0000000000000000004x.seg", "00000000000000000042.tmp", "99999999999999999999.seg", ""})
     EXPECT_EQ(segment_of_name(bad), std::nullopt) << bad;
   EXPECT_EQ(stream_of_dir("lustre-MDT0000.stream"), "lustre-MDT0000");
-  for (const char* bad : {".stream", "a b.stream", "x", "..stream"})
-    EXPECT_EQ(stream_of_dir(bad), std::nullopt) << bad;
+  for (const char* bad : {".stream", "a b.stream", "x", "..stream"}) EXPECT_EQ(stream_of_dir(bad), std::nullopt) << bad;
 }
 
 }  // namespace

@@ -62,8 +62,7 @@ TEST(Log, RandomRecordsSurviveCommitsReopeningAndRotation) {
     for (const OwnedRecord& expected : written) {
       if (expected.record.index < start) continue;
       ASSERT_TRUE(must(reader->next(record))) << "round " << round;
-      ASSERT_TRUE(same(record, expected.view()))
-          << "round " << round << " index " << expected.record.index;
+      ASSERT_TRUE(same(record, expected.view())) << "round " << round << " index " << expected.record.index;
     }
     EXPECT_FALSE(must(reader->next(record)));
   }
@@ -180,8 +179,7 @@ TEST(Log, SeekTimeFindsTheFirstRecordThatIsLateEnough) {
   std::vector<uint64_t> times;
   for (uint64_t i = 0; i < 3000; ++i) {
     Record record;
-    record.time = pack_time(1000 + i / 10, 0) + random.below(1u << 29) -
-                  (random.below(50) == 0 ? 1ULL << 32 : 0);
+    record.time = pack_time(1000 + i / 10, 0) + random.below(1u << 29) - (random.below(50) == 0 ? 1ULL << 32 : 0);
     times.push_back(record.time);
     must(writer->append(record));
   }

@@ -94,8 +94,7 @@ inline Fid random_fid(Random& random) {
     case 0:
       return {};
     case 1:
-      return {random.next(), static_cast<uint32_t>(random.next()),
-              static_cast<uint32_t>(random.next())};
+      return {random.next(), static_cast<uint32_t>(random.next()), static_cast<uint32_t>(random.next())};
     case 2:
       return {random.below(3), static_cast<uint32_t>(random.next()), 0};
     default:
@@ -109,14 +108,12 @@ inline OwnedRecord random_record(Random& random) {
   Record& r = o.record;
   r.type = static_cast<RecordType>(random.below(10) == 0 ? random.next() : random.below(46));
   r.flags = static_cast<uint16_t>(random.next());
-  r.time = random.below(10) == 0
-               ? random.next()
-               : pack_time(1'700'000'000, static_cast<uint32_t>(random.below(1'000'000'000)));
+  r.time = random.below(10) == 0 ? random.next()
+                                 : pack_time(1'700'000'000, static_cast<uint32_t>(random.below(1'000'000'000)));
   r.prev = random.below(10) == 0 ? random.next() : 0;
   r.target = random_fid(random);
   r.parent = random_fid(random);
-  if (random.below(3) != 0)
-    o.name = random_bytes(random, random.below(random.below(20) == 0 ? 3000 : 40), false);
+  if (random.below(3) != 0) o.name = random_bytes(random, random.below(random.below(20) == 0 ? 3000 : 40), false);
   if (r.flags & kFlagRename) {
     r.source = random_fid(random);
     r.source_parent = random_fid(random);
@@ -137,8 +134,7 @@ inline OwnedRecord random_record(Random& random) {
     IoExtension io;
     io.offset = random.below(4) == 0 ? random.next() : random.below(1 << 20);
     io.length = random.below(3) == 0 ? 4096 : random.next();
-    io.result = random.below(2) == 0 ? static_cast<int64_t>(io.length)
-                                     : -static_cast<int64_t>(random.below(100));
+    io.result = random.below(2) == 0 ? static_cast<int64_t>(io.length) : -static_cast<int64_t>(random.below(100));
     io.duration_ns = random.below(1'000'000);
     io.thread = random.below(4);
     r.io = io;
@@ -147,37 +143,32 @@ inline OwnedRecord random_record(Random& random) {
 }
 
 inline bool same(const Record& a, const Record& b) {
-  return a.index == b.index && a.prev == b.prev && a.time == b.time && a.type == b.type &&
-         a.flags == b.flags && a.target == b.target && a.parent == b.parent && a.name == b.name &&
-         a.source == b.source && a.source_parent == b.source_parent &&
-         a.source_name == b.source_name && a.jobid_field == b.jobid_field &&
-         a.extra_flags == b.extra_flags && a.uid == b.uid && a.gid == b.gid &&
-         a.nid_field == b.nid_field && a.open_mode == b.open_mode &&
-         a.xattr_field == b.xattr_field && a.io == b.io;
+  return a.index == b.index && a.prev == b.prev && a.time == b.time && a.type == b.type && a.flags == b.flags &&
+         a.target == b.target && a.parent == b.parent && a.name == b.name && a.source == b.source &&
+         a.source_parent == b.source_parent && a.source_name == b.source_name && a.jobid_field == b.jobid_field &&
+         a.extra_flags == b.extra_flags && a.uid == b.uid && a.gid == b.gid && a.nid_field == b.nid_field &&
+         a.open_mode == b.open_mode && a.xattr_field == b.xattr_field && a.io == b.io;
 }
 
 inline std::unique_ptr<Writer> open_writer(const TempDir& dir, const WriterOptions& options = {},
                                            Env& env = Env::posix()) {
   return must(Writer::open(env, dir.path(), kStream, options));
 }
-inline std::unique_ptr<Reader> open_reader(const TempDir& dir, uint64_t start = 1,
-                                           Env& env = Env::posix()) {
+inline std::unique_ptr<Reader> open_reader(const TempDir& dir, uint64_t start = 1, Env& env = Env::posix()) {
   return must(Reader::open(env, dir.path(), kStream, start));
 }
 
 // The segment files, oldest first.
 inline std::vector<std::string> segments_of(const TempDir& dir) {
   std::vector<std::string> paths;
-  for (const auto& entry :
-       std::filesystem::directory_iterator(dir.path() + "/" + kStream + ".stream"))
+  for (const auto& entry : std::filesystem::directory_iterator(dir.path() + "/" + kStream + ".stream"))
     if (entry.path().extension() == ".seg") paths.push_back(entry.path().string());
   std::sort(paths.begin(), paths.end());
   return paths;
 }
 
 // The log holds exactly these records.
-inline void expect_log(const TempDir& dir, const std::vector<OwnedRecord>& expected,
-                       Env& env = Env::posix()) {
+inline void expect_log(const TempDir& dir, const std::vector<OwnedRecord>& expected, Env& env = Env::posix()) {
   auto reader = open_reader(dir, 1, env);
   Record record;
   for (const OwnedRecord& e : expected) {

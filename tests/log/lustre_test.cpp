@@ -63,9 +63,7 @@ TEST(Lustre, EveryRecordingPrintsAsLfsPrintedIt) {
       if (!fs::exists(stem + ".changelog.txt")) continue;
       SCOPED_TRACE(path.string());
       std::string text;
-      for_each_record(slurp(path), [&](const Record& record, std::string_view) {
-        append_lfs_line(record, text);
-      });
+      for_each_record(slurp(path), [&](const Record& record, std::string_view) { append_lfs_line(record, text); });
       ASSERT_EQ(text, slurp(stem + ".changelog.txt"));
       ++compared;
     }
@@ -75,26 +73,22 @@ TEST(Lustre, EveryRecordingPrintsAsLfsPrintedIt) {
 
 TEST(Lustre, FullSetOfRecordingsIsInstalled) {
   if (recordings::full_set().empty())
-    GTEST_SKIP()
-        << "only the corpus was tested; set REEL_FIXTURES to the folder with lustre/ in it";
+    GTEST_SKIP() << "only the corpus was tested; set REEL_FIXTURES to the folder with lustre/ in it";
 }
 
 TEST(Lustre, EveryTruncationIsToldAndNothingIsReadBeyondTheEnd) {
-  std::string raw =
-      slurp(fs::path(REEL_SOURCE_DIR) / "tests/corpora/lustre/full_2mdt/a_tour/mdt1.nidbe.raw");
+  std::string raw = slurp(fs::path(REEL_SOURCE_DIR) / "tests/corpora/lustre/full_2mdt/a_tour/mdt1.nidbe.raw");
   for_each_record(raw, [](const Record&, std::string_view bytes) {
     for (size_t size = 0; size < bytes.size(); ++size) {
       std::vector<char> exact(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size));
       Record record;
-      ASSERT_TRUE(decode_lustre(exact.data(), exact.size(), record).is(Code::corrupt))
-          << "cut to " << size;
+      ASSERT_TRUE(decode_lustre(exact.data(), exact.size(), record).is(Code::corrupt)) << "cut to " << size;
     }
   });
 }
 
 TEST(Lustre, AnyAlignmentAndRandomDamageAreSafe) {
-  std::string raw =
-      slurp(fs::path(REEL_SOURCE_DIR) / "tests/corpora/lustre/default_1mdt/h_misc/mdt0.raw");
+  std::string raw = slurp(fs::path(REEL_SOURCE_DIR) / "tests/corpora/lustre/default_1mdt/h_misc/mdt0.raw");
   Random random(test_seed());
   for (int round = 0; round < 20'000; ++round) {
     size_t at = random.below(raw.size());
@@ -107,8 +101,7 @@ TEST(Lustre, AnyAlignmentAndRandomDamageAreSafe) {
     ASSERT_LE(*size, bytes.size());
     std::string again;
     must(encode_lustre(record, again));
-    ASSERT_EQ(again,
-              std::string(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(*size)));
+    ASSERT_EQ(again, std::string(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(*size)));
   }
 }
 

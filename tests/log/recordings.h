@@ -30,7 +30,9 @@ inline std::vector<std::filesystem::path> files_under(const std::filesystem::pat
   return found;
 }
 
-inline std::filesystem::path corpus() { return std::filesystem::path(REEL_SOURCE_DIR) / "tests/corpora/lustre"; }
+inline std::filesystem::path corpus() {
+  return std::filesystem::path(REEL_SOURCE_DIR) / "tests/corpora/lustre";
+}
 
 // Empty when it is not installed.
 inline std::filesystem::path full_set() {

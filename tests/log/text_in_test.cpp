@@ -21,19 +21,25 @@ namespace fs = std::filesystem;
 
 std::vector<std::string> problems_of(RecordFormat format, std::string_view bytes) {
   std::vector<std::string> problems;
-  must(each_record(format, bytes, [](const Record&) { return ok(); }, problems));
+  must(each_record(
+      format, bytes, [](const Record&) { return ok(); }, problems));
   return problems;
 }
 
 // What the bytes say, printed again in the same format.
 std::string again(RecordFormat format, std::string_view bytes, std::vector<std::string>& problems) {
   std::string out;
-  must(each_record(format, bytes, [&](const Record& record) -> Status {
-    if (format == RecordFormat::lustre) return encode_lustre(record, out);
-    if (format == RecordFormat::lfs) append_lfs_line(record, out);
-    else append_json_line(record, out);
-    return ok();
-  }, problems));
+  must(each_record(
+      format, bytes,
+      [&](const Record& record) -> Status {
+        if (format == RecordFormat::lustre) return encode_lustre(record, out);
+        if (format == RecordFormat::lfs)
+          append_lfs_line(record, out);
+        else
+          append_json_line(record, out);
+        return ok();
+      },
+      problems));
   return out;
 }
 
@@ -47,16 +53,19 @@ TEST(TextIn, WhatLfsPrintedOfEveryRecordingReadsBack) {
       std::set<std::string> continued, of_split;  // "line 7": second and later, and all, of a split record
       std::string text;
       size_t line = 1;
-      must(each_record(RecordFormat::lustre, raw, [&](const Record& record) {
-        std::string one;
-        append_lfs_line(record, one);
-        size_t lines = static_cast<size_t>(std::count(one.begin(), one.end(), '\n'));
-        for (size_t i = 1; i < lines; ++i) continued.insert("line " + std::to_string(line + i));
-        for (size_t i = 0; i < lines && lines > 1; ++i) of_split.insert("line " + std::to_string(line + i));
-        line += lines;
-        text += one;
-        return ok();
-      }, problems));
+      must(each_record(
+          RecordFormat::lustre, raw,
+          [&](const Record& record) {
+            std::string one;
+            append_lfs_line(record, one);
+            size_t lines = static_cast<size_t>(std::count(one.begin(), one.end(), '\n'));
+            for (size_t i = 1; i < lines; ++i) continued.insert("line " + std::to_string(line + i));
+            for (size_t i = 0; i < lines && lines > 1; ++i) of_split.insert("line " + std::to_string(line + i));
+            line += lines;
+            text += one;
+            return ok();
+          },
+          problems));
       ASSERT_EQ(problems.size(), 0u);
       std::string back = again(RecordFormat::lfs, text, problems);
       for (const std::string& problem : problems) {
@@ -79,15 +88,21 @@ TEST(TextIn, EveryRecordingGoesThroughJson) {
       SCOPED_TRACE(path.string());
       std::string json, lines_before, lines_after;
       std::vector<std::string> problems;
-      must(each_record(RecordFormat::lustre, recordings::slurp(path), [&](const Record& record) {
-        append_json_line(record, json);
-        append_lfs_line(record, lines_before);
-        return ok();
-      }, problems));
-      must(each_record(RecordFormat::json, json, [&](const Record& record) {
-        append_lfs_line(record, lines_after);
-        return ok();
-      }, problems));
+      must(each_record(
+          RecordFormat::lustre, recordings::slurp(path),
+          [&](const Record& record) {
+            append_json_line(record, json);
+            append_lfs_line(record, lines_before);
+            return ok();
+          },
+          problems));
+      must(each_record(
+          RecordFormat::json, json,
+          [&](const Record& record) {
+            append_lfs_line(record, lines_after);
+            return ok();
+          },
+          problems));
       ASSERT_EQ(problems, std::vector<std::string>());
       ASSERT_EQ(lines_after, lines_before);
       ASSERT_EQ(again(RecordFormat::json, json, problems), json);
@@ -102,7 +117,8 @@ constexpr const char* kRename =
 TEST(TextIn, FieldsOfALine) {
   TextFields fields;
   Record record;
-  must(parse_lfs_line(std::string(kHead) + " j=my prog.0 ef=0x13 u=5:6 nid=10.0.0.1@tcp1 p=[0x2:0x2:0x0]  a name ", fields, record));
+  must(parse_lfs_line(std::string(kHead) + " j=my prog.0 ef=0x13 u=5:6 nid=10.0.0.1@tcp1 p=[0x2:0x2:0x0]  a name ",
+                      fields, record));
   EXPECT_EQ(record.index, 7u);
   EXPECT_EQ(record.type, RecordType::creat);
   EXPECT_EQ(record.target, (Fid{0x200000401, 3, 0}));
@@ -142,7 +158,8 @@ TEST(TextIn, AmbiguousLinesAreNotTaken) {
 
 TEST(TextIn, ANameThatForgesARecordIsTold) {
   std::string first = std::string(kHead) + " p=[0x2:0x2:0x0] x\n";
-  std::string text = first + "999 06UNLNK 10:28:47.000000000 2026.08.22 0x1 t=[0x200000401:0x3:0x0] p=[0x2:0x2:0x0] y\n" +
+  std::string text = first +
+                     "999 06UNLNK 10:28:47.000000000 2026.08.22 0x1 t=[0x200000401:0x3:0x0] p=[0x2:0x2:0x0] y\n" +
                      std::string(kRename) + " a s=[0x2:0x7:0x0] sp=[0x2:0x3:0x0] b\n";
   std::vector<std::string> problems = problems_of(RecordFormat::lfs, text);
   ASSERT_EQ(problems.size(), 1u);
@@ -153,7 +170,8 @@ TEST(TextIn, ANameThatForgesARecordIsTold) {
 }
 
 TEST(TextIn, NetworkAddresses) {
-  for (const char* text : {"0@lo", "10.0.0.1@tcp", "192.168.1.7@tcp12", "172.16.0.2@o2ib1", "25@gni", "0@<0:0>", "a01@<77:3>"}) {
+  for (const char* text :
+       {"0@lo", "10.0.0.1@tcp", "192.168.1.7@tcp12", "172.16.0.2@o2ib1", "25@gni", "0@<0:0>", "a01@<77:3>"}) {
     std::array<char, 24> field;
     for (bool big_endian : {false, true}) {
       ASSERT_TRUE(parse_nid(text, big_endian, field)) << text;
@@ -175,7 +193,8 @@ TEST(TextIn, JsonKeepsEveryByte) {
   append_json_string(bytes, text);
   EXPECT_EQ(must(parse_json(text)).text, bytes);
   EXPECT_EQ(must(parse_json("\"\\ud83d\\ude00\\u20ac\\n\"")).text, "\xf0\x9f\x98\x80\xe2\x82\xac\n");
-  for (const char* bad : {"", "{", "[1,", "\"", "\"\\u12", "\"\\ud800\"", "nul", "1 2", "{\"a\":}", "{1:2}", "\"\n\"", "--1"})
+  for (const char* bad :
+       {"", "{", "[1,", "\"", "\"\\u12", "\"\\ud800\"", "nul", "1 2", "{\"a\":}", "{1:2}", "\"\n\"", "--1"})
     EXPECT_TRUE(parse_json(bad).is(Code::invalid)) << bad;
   EXPECT_TRUE(parse_json(std::string(100000, '[')).is(Code::invalid));
   EXPECT_EQ(must(parse_json(" {\"a\" : [1, -2, true, null]} ")).find("a")->items[1].as_signed(), -2);
@@ -189,10 +208,13 @@ TEST(TextIn, MutatedInputIsTakenWholeOrTold) {
   std::string text = recordings::slurp(stem.string() + ".changelog.txt");
   std::string json;
   std::vector<std::string> none;
-  must(each_record(RecordFormat::lustre, raw, [&](const Record& record) {
-    append_json_line(record, json);
-    return ok();
-  }, none));
+  must(each_record(
+      RecordFormat::lustre, raw,
+      [&](const Record& record) {
+        append_json_line(record, json);
+        return ok();
+      },
+      none));
   for (int round = 0; round < 6000; ++round) {
     RecordFormat format = static_cast<RecordFormat>(random.below(3));
     std::string bytes = format == RecordFormat::lustre ? raw : format == RecordFormat::lfs ? text : json;
@@ -201,10 +223,17 @@ TEST(TextIn, MutatedInputIsTakenWholeOrTold) {
     for (uint64_t i = 1 + random.below(6); i > 0; --i) {
       size_t at = random.below(bytes.size() + 1);
       switch (random.below(4)) {
-        case 0: bytes.insert(at, 1, static_cast<char>(random.next())); break;
-        case 1: bytes.erase(at, 1 + random.below(4)); break;
-        case 2: bytes.insert(at, bytes.substr(random.below(bytes.size() + 1), random.below(60))); break;
-        default: if (at < bytes.size()) bytes[at] = static_cast<char>(random.next());
+        case 0:
+          bytes.insert(at, 1, static_cast<char>(random.next()));
+          break;
+        case 1:
+          bytes.erase(at, 1 + random.below(4));
+          break;
+        case 2:
+          bytes.insert(at, bytes.substr(random.below(bytes.size() + 1), random.below(60)));
+          break;
+        default:
+          if (at < bytes.size()) bytes[at] = static_cast<char>(random.next());
       }
       if (bytes.empty()) bytes = "x";
     }

@@ -18,8 +18,8 @@ TEST(Text, FidsPrintAsLustreDoesAndParseBack) {
   EXPECT_EQ(parse_fid("[0x200000401:0x3:0x0]"), (Fid{0x200000401, 3, 0}));
   EXPECT_EQ(parse_fid("0x200000401:0x3:0x0"), (Fid{0x200000401, 3, 0}));
   EXPECT_EQ(parse_fid("[0:0x0:0x0]"), Fid{});
-  for (const char* bad : {"", "[", "[]", "1:2", "[0x1:0x2:0x3", "[0x1:0x2:0x3:0x4]",
-                          "[0x1:0x2:0x100000000]", "[0x:0x1:0x1]", "x:y:z"})
+  for (const char* bad :
+       {"", "[", "[]", "1:2", "[0x1:0x2:0x3", "[0x1:0x2:0x3:0x4]", "[0x1:0x2:0x100000000]", "[0x:0x1:0x1]", "x:y:z"})
     EXPECT_EQ(parse_fid(bad), std::nullopt) << bad;
   Random random(test_seed());
   for (int i = 0; i < 1000; ++i) {
@@ -73,15 +73,13 @@ TEST(Text, ReelsOwnRecordsHaveTheSameShape) {
   record.type = RecordType::write;
   record.target = {0x1c, 2, 0};
   record.io = IoExtension{4096, 100, -5, 900, 3};
-  EXPECT_EQ(
-      line_of(record),
-      "7 34WRITE 22:13:20.000000005 2023.11.14 0x0 t=[0x1c:0x2:0x0] io=4096+100 r=-5 d=900 th=3\n");
+  EXPECT_EQ(line_of(record),
+            "7 34WRITE 22:13:20.000000005 2023.11.14 0x0 t=[0x1c:0x2:0x0] io=4096+100 r=-5 d=900 th=3\n");
   Record gap;
   gap.index = 8;
   gap.type = RecordType::gap;
   gap.name = "queue overflow";
-  EXPECT_EQ(line_of(gap),
-            "8 32GAP   00:00:00.000000000 1970.01.01 0x0 t=[0:0x0:0x0] queue overflow\n");
+  EXPECT_EQ(line_of(gap), "8 32GAP   00:00:00.000000000 1970.01.01 0x0 t=[0:0x0:0x0] queue overflow\n");
 }
 
 TEST(Text, Nids) {

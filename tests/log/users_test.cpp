@@ -46,8 +46,7 @@ TEST(Users, AreFoundByIdAndByName) {
   Place place;
   must(place.users->register_user("", 0));
   must(place.users->register_user("backup", 6));
-  for (const char* text : {"cl2", "cl2-backup", "2", "backup"})
-    EXPECT_EQ(must(place.users->find(text)).id, 2u) << text;
+  for (const char* text : {"cl2", "cl2-backup", "2", "backup"}) EXPECT_EQ(must(place.users->find(text)).id, 2u) << text;
   EXPECT_EQ(must(place.users->find("cl1")).id, 1u);
   for (const char* text : {"", "cl", "cl3", "cl2-other", "2-other", "cl1-backup", "back", "cl2 "})
     EXPECT_TRUE(place.users->find(text).is(Code::not_found)) << text;
@@ -84,8 +83,7 @@ TEST(Users, SegmentsGoWhenAllHaveClearedThem) {
   ASSERT_GT(all, 3u);
   must(place.writer->purge());
   EXPECT_EQ(segments_of(place.dir).size(), all) << "without users nothing is deleted";
-  User slow = must(place.users->register_user("slow", 0)),
-       fast = must(place.users->register_user("fast", 0));
+  User slow = must(place.users->register_user("slow", 0)), fast = must(place.users->register_user("fast", 0));
   place.append(200);
   all = segments_of(place.dir).size();
   must(place.users->clear("fast", 400));

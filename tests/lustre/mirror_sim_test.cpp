@@ -28,7 +28,8 @@ TEST(LustreMirrorSim, EndsEqualWhateverHappens) {
     plan.bad_bytes = false;  // sim_test
     MirrorWorld world(seed, plan, random_mirror_plan(random));
     std::string wrong = world.run(150);
-    ASSERT_EQ(wrong, "") << "again: REEL_SIM_SEED=" << seed << " REEL_SIM_TRACE=1 lustre_mirror_sim_test --gtest_filter=*EndsEqual*";
+    ASSERT_EQ(wrong, "") << "again: REEL_SIM_SEED=" << seed
+                         << " REEL_SIM_TRACE=1 lustre_mirror_sim_test --gtest_filter=*EndsEqual*";
     records += world.records();
     gaps += world.gaps();
     batches += world.batches();

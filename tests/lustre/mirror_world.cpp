@@ -56,7 +56,9 @@ MirrorWorld::MirrorWorld(uint64_t seed, SimPlan plan, MirrorPlan mirror_plan)
 }
 
 // The real one ends when a stream does, and all of it is started anew.
-void MirrorWorld::started() { engine_.reset(); }
+void MirrorWorld::started() {
+  engine_.reset();
+}
 
 void MirrorWorld::died(bool machine) {
   engine_.reset();
@@ -139,7 +141,8 @@ Result<bool> MirrorWorld::step_engine() {
   if (!engine_) return true;
   remember();
   Result<bool> worked = engine_->step();
-  trace(std::string("engine: ") + (worked ? *worked ? "worked" : "idle" : worked.error().text()) + ", cursor " + engine_->progress().cursor.text());
+  trace(std::string("engine: ") + (worked ? *worked ? "worked" : "idle" : worked.error().text()) + ", cursor " +
+        engine_->progress().cursor.text());
   for (const std::string& text : engine_->progress().trouble_texts) trace("  trouble " + text);
   if (!worked) engine_.reset();
   return worked;
@@ -173,7 +176,8 @@ std::string MirrorWorld::settle_engine() {
     mirror::Progress progress = engine_->progress();
     if (!progress.settled || progress.parked > 0) continue;
     difference = compare_with(fs_, world_.target, progress.troubles > 0);
-    bool left = std::any_of(fs_.inodes().begin(), fs_.inodes().end(), [](const auto& each) { return each.second.released; });
+    bool left =
+        std::any_of(fs_.inodes().begin(), fs_.inodes().end(), [](const auto& each) { return each.second.released; });
     if (progress.troubles > 0 && !left) {
       difference = "trouble: " + progress.trouble_texts.front();
       continue;

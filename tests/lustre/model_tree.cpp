@@ -14,10 +14,14 @@ constexpr uint64_t kQuietNs = 120'000'000'000;  // as lustre_tree.h: before that
 
 FileType type_of(const Inode& inode) {
   switch (inode.kind) {
-    case Kind::file: return FileType::regular;
-    case Kind::dir: return FileType::directory;
-    case Kind::symlink: return FileType::symlink;
-    case Kind::node: return FileType::fifo;
+    case Kind::file:
+      return FileType::regular;
+    case Kind::dir:
+      return FileType::directory;
+    case Kind::symlink:
+      return FileType::symlink;
+    case Kind::node:
+      return FileType::fifo;
   }
   return FileType::regular;
 }
@@ -27,7 +31,9 @@ std::string contents(const Inode& inode) {
   bool has = inode.kind == Kind::file || inode.kind == Kind::symlink;
   return has && inode.data != 0 ? "version " + std::to_string(inode.data) : "";
 }
-Time time_of(uint64_t version) { return {static_cast<int64_t>(version), 0}; }
+Time time_of(uint64_t version) {
+  return {static_cast<int64_t>(version), 0};
+}
 std::vector<Xattr> xattrs_of(const Inode& inode) {
   if (inode.xattrs == 0) return {};
   return {{"user.version", std::to_string(inode.xattrs)}};
@@ -133,7 +139,8 @@ class Comparison {
     Attributes wanted = attributes_of(a);
     if (wanted.mode != b.mode || wanted.uid != b.uid) return at + "mode or owner";
     if (contents(a) != b.data) return at + "contents: \"" + b.data + "\" and not \"" + contents(a) + "\"";
-    if (wanted.mtime != b.mtime) return at + "mtime " + std::to_string(b.mtime.seconds) + " and not " + std::to_string(wanted.mtime.seconds);
+    if (wanted.mtime != b.mtime)
+      return at + "mtime " + std::to_string(b.mtime.seconds) + " and not " + std::to_string(wanted.mtime.seconds);
     std::vector<Xattr> xattrs;
     for (const auto& [name, value] : b.xattrs) xattrs.push_back({name, value});
     if (xattrs != xattrs_of(a)) return at + "xattrs";

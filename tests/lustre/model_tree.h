@@ -7,9 +7,9 @@
 #include <memory>
 #include <string>
 
-#include "tree/tree.h"
 #include "model_mdt/model_fs.h"
 #include "sim/sim_fs.h"
+#include "tree/tree.h"
 
 namespace reel::model {
 

@@ -45,8 +45,10 @@ TEST(LustreView, UnderstandsWhatLctlPrints) {
 }
 
 TEST(LustreView, UsersOfWhichSomeAreNotUnderstoodAreNoUsers) {
-  EXPECT_FALSE(parse_view("mdd.x-MDT0000.changelog_users=\ncurrent_index: 1\nID index\nwhat is this\n", "x-MDT0000").users);
-  EXPECT_FALSE(parse_view("mdd.x-MDT0000.changelog_users=\ncurrent_index: 1\ncl1 2 (3) mask=NOSUCH\n", "x-MDT0000").users);
+  EXPECT_FALSE(
+      parse_view("mdd.x-MDT0000.changelog_users=\ncurrent_index: 1\nID index\nwhat is this\n", "x-MDT0000").users);
+  EXPECT_FALSE(
+      parse_view("mdd.x-MDT0000.changelog_users=\ncurrent_index: 1\ncl1 2 (3) mask=NOSUCH\n", "x-MDT0000").users);
 }
 
 TEST(LustreView, AUserIsMeantByNumberOrNameAndPerMdt) {
@@ -59,14 +61,16 @@ TEST(LustreView, AUserIsMeantByNumberOrNameAndPerMdt) {
   EXPECT_EQ(user_for("reel", mdt, view)->id, 2u);
   EXPECT_EQ(user_for("MDT0000:cl9,MDT0001:cl5", mdt, view)->id, 5u);
   EXPECT_TRUE(user_for("nobody", mdt, view).is(Code::not_found));
-  for (const char* bad : {"", "cl0", "clx", "MDT0000:cl9", "reel"}) EXPECT_TRUE(user_for(bad, mdt, MdtView()).is(Code::invalid)) << bad;
+  for (const char* bad : {"", "cl0", "clx", "MDT0000:cl9", "reel"})
+    EXPECT_TRUE(user_for(bad, mdt, MdtView()).is(Code::invalid)) << bad;
 }
 
 TEST(LustreNames, OfMountsAndDevices) {
   EXPECT_EQ(fsname_of("10.0.0.1@tcp:10.0.0.2@tcp:/lustre"), "lustre");
   EXPECT_EQ(fsname_of("10.0.0.1@tcp:/scratch/sub/dir"), "scratch");
   EXPECT_EQ(fsname_of("/dev/sda1"), "");
-  auto mdts = mdts_of("fs", {"changelog-fs-MDT000a", "changelog-fs-MDT0000", "changelog-fs2-MDT0001", "changelog-fs-MDT00", "null"});
+  auto mdts = mdts_of(
+      "fs", {"changelog-fs-MDT000a", "changelog-fs-MDT0000", "changelog-fs2-MDT0001", "changelog-fs-MDT00", "null"});
   EXPECT_EQ(mdts, (std::map<unsigned, std::string>{{0, "fs-MDT0000"}, {10, "fs-MDT000a"}}));
 }
 
@@ -116,7 +120,8 @@ TEST(ModelDevice, ProtocolIsTheRecordedOne) {
   EXPECT_TRUE(fresh->poll(0)->end);
   auto follower = *mdt.open_device();
   ASSERT_TRUE(follower->set_flags(kFollow));
-  while (*follower->poll(0), follower->read(buffer, sizeof buffer)) {}
+  while (*follower->poll(0), follower->read(buffer, sizeof buffer)) {
+  }
   fs.mkdir("followed");
   EXPECT_TRUE(follower->poll(0)->readable);
   EXPECT_TRUE(mdt.clear(1, 2));
@@ -170,7 +175,9 @@ TEST(LustreStream, AnErrorAtEachCallLosesNothing) {
     user.name = "reel";
     for (int i = 0; i < 20; ++i) fs.mkdir("d" + std::to_string(i));
     int calls = 0;
-    mdt.set_hook([&](const std::string& call) -> Status { return ++calls == fail_at ? Status(Error::from_errno(EIO, call)) : ok(); });
+    mdt.set_hook([&](const std::string& call) -> Status {
+      return ++calls == fail_at ? Status(Error::from_errno(EIO, call)) : ok();
+    });
     log::FaultEnv env(1);
     LustreOptions options;
     options.log_dir = "/log";

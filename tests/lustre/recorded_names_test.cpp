@@ -65,9 +65,11 @@ class Replay {
     // Entries of one directory that were made on several MDTs: it is striped.
     std::map<Fid, std::set<unsigned>> used;
     for (const Recorded& r : records_) {
-      bool made = r.record.type == RecordType::creat || r.record.type == RecordType::slink || r.record.type == RecordType::mknod;
+      bool made = r.record.type == RecordType::creat || r.record.type == RecordType::slink ||
+                  r.record.type == RecordType::mknod;
       if (!made && r.record.type != RecordType::hlink && r.record.type != RecordType::renme) continue;
-      if (r.record.type == RecordType::renme && !r.record.target.is_zero()) continue;  // goes where the overwritten one is
+      if (r.record.type == RecordType::renme && !r.record.target.is_zero())
+        continue;  // goes where the overwritten one is
       used[r.record.parent].insert(r.mdt);
       placed_[{r.record.parent, std::string(r.record.name)}] = r.mdt;
     }
@@ -84,7 +86,8 @@ class Replay {
           if (records_[i].record.type == RecordType::migrt && records_[i].record.source_name == name &&
               records_[i].record.source == back_[fs_.find(dir)->children.at(name)])
             order[name] = i;
-      std::sort(names.begin(), names.end(), [&](const std::string& a, const std::string& b) { return order[a] < order[b]; });
+      std::sort(names.begin(), names.end(),
+                [&](const std::string& a, const std::string& b) { return order[a] < order[b]; });
     };
   }
 
@@ -108,8 +111,8 @@ class Replay {
  private:
   static std::string describe(const Record& r) {
     std::string text = std::to_string(r.index) + " " + std::string(type_name(r.type).value_or("?")) + " flags " +
-                       std::to_string(r.flags & kFlagPayload) + " t=" + to_string(r.target) + " p=" + to_string(r.parent) + " " +
-                       std::string(r.name);
+                       std::to_string(r.flags & kFlagPayload) + " t=" + to_string(r.target) +
+                       " p=" + to_string(r.parent) + " " + std::string(r.name);
     if (r.flags & kFlagRename)
       text += " s=" + to_string(r.source) + " sp=" + to_string(r.source_parent) + " " + std::string(r.source_name);
     return text;
@@ -123,7 +126,8 @@ class Replay {
   }
   std::string path_of(const Fid& model) {
     std::string path;
-    for (const Inode* at = fs_.find(model); at && at->fid != fs_.root() && !at->links.empty(); at = fs_.find(at->links.begin()->first))
+    for (const Inode* at = fs_.find(model); at && at->fid != fs_.root() && !at->links.empty();
+         at = fs_.find(at->links.begin()->first))
       path = at->links.begin()->second + (path.empty() ? "" : "/" + path);
     return path;
   }
@@ -146,19 +150,36 @@ class Replay {
     if (!at) return "the parent is not known";
     int error = 0;
     switch (record.type) {
-      case RecordType::mkdir: error = fs_.mkdir(*at, static_cast<int>(r.mdt), striped_.count(record.target) ? fs_.mdts() : 1); break;
-      case RecordType::creat: error = fs_.mknod(*at, true); break;
-      case RecordType::mknod: error = fs_.mknod(*at, false); break;
-      case RecordType::slink: error = fs_.symlink(*at); break;
-      case RecordType::hlink: error = known == there_.end() ? ENOENT : fs_.link(path_of(known->second), *at); break;
-      case RecordType::unlnk: error = fs_.unlink(*at); break;
-      case RecordType::rmdir: error = fs_.rmdir(*at); break;
-      case RecordType::renme: error = rename(record, *at); break;
-      default: return migrate(r);
+      case RecordType::mkdir:
+        error = fs_.mkdir(*at, static_cast<int>(r.mdt), striped_.count(record.target) ? fs_.mdts() : 1);
+        break;
+      case RecordType::creat:
+        error = fs_.mknod(*at, true);
+        break;
+      case RecordType::mknod:
+        error = fs_.mknod(*at, false);
+        break;
+      case RecordType::slink:
+        error = fs_.symlink(*at);
+        break;
+      case RecordType::hlink:
+        error = known == there_.end() ? ENOENT : fs_.link(path_of(known->second), *at);
+        break;
+      case RecordType::unlnk:
+        error = fs_.unlink(*at);
+        break;
+      case RecordType::rmdir:
+        error = fs_.rmdir(*at);
+        break;
+      case RecordType::renme:
+        error = rename(record, *at);
+        break;
+      default:
+        return migrate(r);
     }
     if (error != 0) return "errno " + std::to_string(error);
-    bool makes = record.type == RecordType::mkdir || record.type == RecordType::creat || record.type == RecordType::mknod ||
-                 record.type == RecordType::slink;
+    bool makes = record.type == RecordType::mkdir || record.type == RecordType::creat ||
+                 record.type == RecordType::mknod || record.type == RecordType::slink;
     if (makes && !pair(record.target, fs_.lookup(*at))) return "another object";
     return "";
   }
@@ -170,7 +191,8 @@ class Replay {
   std::string migrate(const Recorded& r) {
     const Record& record = r.record;
     auto known = there_.find(record.source);
-    std::optional<std::string> from = path(record.parent, record.source_name), to = path(record.source_parent, record.name);
+    std::optional<std::string> from = path(record.parent, record.source_name),
+                               to = path(record.source_parent, record.name);
     if (known == there_.end() || !from || !to) return "an object or parent is not known";
     const Inode* inode = fs_.find(known->second);
     bool is_there = inode && !inode->links.empty();
@@ -196,8 +218,9 @@ class Replay {
       if (!is_of_names(made.type)) continue;
       if (next == wanted.size()) return "more than was recorded: " + describe(made);
       const Record& record = *wanted[next++];
-      bool same = made.type == record.type && (made.flags & kFlagPayload) == (record.flags & kFlagPayload) && made.name == record.name &&
-                  made.source_name == record.source_name && pair(record.target, made.target) && pair(record.parent, made.parent) &&
+      bool same = made.type == record.type && (made.flags & kFlagPayload) == (record.flags & kFlagPayload) &&
+                  made.name == record.name && made.source_name == record.source_name &&
+                  pair(record.target, made.target) && pair(record.parent, made.parent) &&
                   pair(record.source, made.source) && pair(record.source_parent, made.source_parent);
       if (!same) return "recorded " + describe(record) + "\n  model    " + describe(made);
       ++compared_;
@@ -220,7 +243,8 @@ TEST(ModelRecorded, EveryWorkloadsNames) {
   for (const auto& root : recordings::roots())
     for (const auto& first : recordings::files_under(root, "mdt0.raw")) {
       std::vector<std::string> raws;
-      for (unsigned mdt = 0; std::filesystem::exists(first.parent_path() / ("mdt" + std::to_string(mdt) + ".raw")); ++mdt)
+      for (unsigned mdt = 0; std::filesystem::exists(first.parent_path() / ("mdt" + std::to_string(mdt) + ".raw"));
+           ++mdt)
         raws.push_back(recordings::slurp(first.parent_path() / ("mdt" + std::to_string(mdt) + ".raw")));
       Replay replay(raws, std::max<unsigned>(2, static_cast<unsigned>(raws.size())));
       std::string wrong = replay.run();

@@ -4,8 +4,8 @@
 // other) and must leave the same types and flags of records at MDT0000, step by step.
 //
 // When a client gives up a cached handle is its own affair: "hold" and "give" say it as it was. Not repeated, with
-// the reason: cp, sed, install, dd onto files with layouts (which calls they make is theirs); lfs setstripe, migrate -c,
-// mirror, swap_layouts (the model has LYOUT and FLRW, not layouts); what is done on MDT0001 (recorded_names_test);
+// the reason: cp, sed, install, dd onto files with layouts (which calls they make is theirs); lfs setstripe, migrate
+// -c, mirror, swap_layouts (the model has LYOUT and FLRW, not layouts); what is done on MDT0001 (recorded_names_test);
 // what changes nothing.
 #include <gtest/gtest.h>
 
@@ -90,7 +90,8 @@ const std::pair<const char*, const char*> kSteps[] = {
     {"rename r1 -> R1 (same dir)", "quiet; regular r1; loud; rename r1 R1"},
     {"rename R1 -> d1/R1 (cross dir)", "rename R1 d1/R1"},
     {"rename r2 -> r3 (overwrite, last link of r3)", "quiet; regular r2; regular r3; loud; rename r2 r3"},
-    {"rename r5 -> r4 (overwrite, r4 inode still linked as r4b)", "quiet; regular r5; regular r4; link r4 r4b; loud; rename r5 r4"},
+    {"rename r5 -> r4 (overwrite, r4 inode still linked as r4b)",
+     "quiet; regular r5; regular r4; link r4 r4b; loud; rename r5 r4"},
     {"rename same name r4->r4", "rename r4 r4"},
     {"rename dir e1 -> e2 (overwrite empty dir)", "quiet; mkdir e1; mkdir e2; loud; rename e1 e2"},
     {"rename dir e2 -> d2/e2 (cross dir)", "rename e2 d2/e2"},
@@ -166,8 +167,10 @@ class Tour {
     Handle handle;
     if (int error = fs.open(path, number, handle)) return error;
     if (verb == "write") fs.write(handle);
-    if (verb == "hold") held_ = handle;
-    else fs.close(handle);
+    if (verb == "hold")
+      held_ = handle;
+    else
+      fs.close(handle);
     return 0;
   }
 

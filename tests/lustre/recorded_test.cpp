@@ -31,7 +31,9 @@ Op opened(const std::string& name, uint32_t flags, bool writes) {
 Op set(const std::string& name, uint16_t valid) {
   return [=](ModelFs& fs) { ASSERT_EQ(fs.setattr(name, valid), 0) << name; };
 }
-void clear(ModelFs& fs) { ASSERT_EQ(fs.log(0).clear(1, fs.log(0).current_index()), 0); }
+void clear(ModelFs& fs) {
+  ASSERT_EQ(fs.log(0).clear(1, fs.log(0).current_index()), 0);
+}
 
 // In the order of the recording; the same words may come several times.
 std::vector<std::pair<std::string, Op>> steps() {
@@ -98,7 +100,8 @@ std::string modelled(const ModelLog& log, uint64_t after) {
     if (entry->index <= after) continue;
     Record record;
     if (!log::decode_lustre(entry->raw.data(), entry->raw.size(), record)) std::abort();
-    text << (text.tellp() > 0 ? " ; " : "") << *type_name(record.type) << " 0x" << std::hex << (record.flags & kFlagPayload);
+    text << (text.tellp() > 0 ? " ; " : "") << *type_name(record.type) << " 0x" << std::hex
+         << (record.flags & kFlagPayload);
   }
   return text.str().empty() ? "-" : text.str();
 }

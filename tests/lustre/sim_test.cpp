@@ -30,7 +30,8 @@ TEST(LustreSim, EveryRecordOnceOrAGapAndTheMirrorEndsEqual) {
     gaps += world.gaps();
     seen.insert(world.seen.begin(), world.seen.end());
   }
-  std::printf("%llu records, %llu gaps\n", static_cast<unsigned long long>(records), static_cast<unsigned long long>(gaps));
+  std::printf("%llu records, %llu gaps\n", static_cast<unsigned long long>(records),
+              static_cast<unsigned long long>(gaps));
   if (only) return;
   // The simulation has come by all of it.
   for (int kind = 0; kind < static_cast<int>(EventKind::failed); ++kind)
@@ -51,7 +52,8 @@ uint64_t first_found(SimPlan plan, uint64_t seeds) {
 
 SimPlan calm() {
   SimPlan plan;
-  plan.admin = plan.bad_bytes = plan.open_logged = plan.mds_crashes = plan.call_faults = plan.holes = plan.other_users = false;
+  plan.admin = plan.bad_bytes = plan.open_logged = plan.mds_crashes = plan.call_faults = plan.holes = plan.other_users =
+      false;
   return plan;
 }
 

@@ -85,14 +85,18 @@ SimWorld::SimWorld(uint64_t seed, SimPlan plan)
       follow.mdt->tamper = [this](std::string& bytes) {
         if (quiet_ || bytes.empty() || random_.below(30) != 0) return;
         size_t at = random_.below(bytes.size());
-        if (random_.below(2) == 0) bytes.resize(bytes.size() - 1 - random_.below(60));  // within the last record
-        else bytes[at] = static_cast<char>(bytes[at] ^ (1 << random_.below(8)));
+        if (random_.below(2) == 0)
+          bytes.resize(bytes.size() - 1 - random_.below(60));  // within the last record
+        else
+          bytes[at] = static_cast<char>(bytes[at] ^ (1 << random_.below(8)));
       };
   }
   fs_.commit();
 }
 
-SimWorld::~SimWorld() { close_streams(); }
+SimWorld::~SimWorld() {
+  close_streams();
+}
 
 void SimWorld::trace(const std::string& text) const {
   static const bool on = std::getenv("REEL_SIM_TRACE") != nullptr;
@@ -133,7 +137,8 @@ Status SimWorld::on_call(Follow& follow, const std::string& call) {
     if (undo) workload_.forget();
   }
   if (plan_.clears_late && call == "clear" && random_.below(2) == 0) return Error::from_errno(EINPROGRESS, call);
-  if (plan_.call_faults && random_.below(60) == 0) return Error::from_errno(kErrors[random_.below(std::size(kErrors))], call);
+  if (plan_.call_faults && random_.below(60) == 0)
+    return Error::from_errno(kErrors[random_.below(std::size(kErrors))], call);
   return ok();
 }
 
@@ -171,9 +176,10 @@ void SimWorld::step(size_t which) {
   if (!follow.stream) return;
   Step step = follow.stream->step(ticket_);
   source::lustre::StreamState now = follow.stream->state();
-  trace("step " + now.stream + ": " + std::to_string(static_cast<int>(step)) + ", served " + std::to_string(follow.stream->served()) +
-        " of " + std::to_string(ticket_) + ", released " + std::to_string(now.released) + " of " + std::to_string(now.last) +
-        ", MDT " + std::to_string(now.mdt_index) + " of " + std::to_string(fs_.log(follow.mdt->index()).current_index()));
+  trace("step " + now.stream + ": " + std::to_string(static_cast<int>(step)) + ", served " +
+        std::to_string(follow.stream->served()) + " of " + std::to_string(ticket_) + ", released " +
+        std::to_string(now.released) + " of " + std::to_string(now.last) + ", MDT " + std::to_string(now.mdt_index) +
+        " of " + std::to_string(fs_.log(follow.mdt->index()).current_index()));
   if (env_.dead()) return restart(random_.below(2) == 0);
   if (follow.stream->served() >= ticket_ && follow.asked_for) {
     EntryPtr wanted = follow.asked_for;
@@ -189,7 +195,9 @@ void SimWorld::step(size_t which) {
   if (step != Step::ended) return;
   Error error = *follow.stream->error();
   trace("ended: " + error.text());
-  bool expected = error.code() == Code::gap ? plan_.admin : error.code() == Code::unsupported ? plan_.bad_bytes : plan_.kills;
+  bool expected = error.code() == Code::gap           ? plan_.admin
+                  : error.code() == Code::unsupported ? plan_.bad_bytes
+                                                      : plan_.kills;
   if (!expected) complain("ended: " + error.text());
   // The admin makes it right, and starts again.
   ModelLog& log = fs_.log(follow.mdt->index());
@@ -211,8 +219,10 @@ bool SimWorld::is_hidden(const Inode& inode) const {
 void SimWorld::look(const Fid& fid) {
   if (fid.is_zero()) return;
   const Inode* inode = fs_.find(fid);
-  if (!inode || is_hidden(*inode)) mirror_.erase(fid);
-  else mirror_[fid] = {inode->links, inode->data, inode->attrs, inode->times, inode->xattrs};
+  if (!inode || is_hidden(*inode))
+    mirror_.erase(fid);
+  else
+    mirror_[fid] = {inode->links, inode->data, inode->attrs, inode->times, inode->xattrs};
 }
 
 void SimWorld::scan() {
@@ -224,7 +234,8 @@ void SimWorld::scan() {
 void SimWorld::consume(Follow& follow) {
   if (!follow.stream) return;
   source::lustre::StreamState state = follow.stream->state();
-  if (plan_.acts_before_clear) state.released = log::current_index(env_, kLog, state.stream) ? *log::current_index(env_, kLog, state.stream) : 0;
+  if (plan_.acts_before_clear)
+    state.released = log::current_index(env_, kLog, state.stream) ? *log::current_index(env_, kLog, state.stream) : 0;
   if (state.released <= follow.cursor) return;
   auto reader = log::Reader::open(env_, kLog, state.stream, follow.cursor + 1);
   if (!reader) return complain("reader: " + reader.error().text());
@@ -257,8 +268,10 @@ void SimWorld::disturb_admin(Follow& follow) {
     case 1:
       if (!plan_.has_view) break;
       trace("audit off, or CLOSE not logged, at " + log.name());
-      if (random_.below(2) == 0) log.set_audit(false);
-      else log.forget_types(mask_bit(RecordType::close));
+      if (random_.below(2) == 0)
+        log.set_audit(false);
+      else
+        log.forget_types(mask_bit(RecordType::close));
       break;
     case 2:
       trace("somebody clears for us at " + log.name());
@@ -288,21 +301,39 @@ void SimWorld::disturb() {
   Follow& follow = follows_[random_.below(follows_.size())];
   ModelLog& log = fs_.log(follow.mdt->index());
   switch (random_.below(9)) {
-    case 0: if (plan_.kills) restart(random_.below(2) == 0); break;
-    case 1: if (plan_.kills) kill_in_ = 1 + random_.below(40); break;
-    case 2: if (plan_.kills) env_.fail_after(1 + random_.below(20), ENOSPC); break;
-    case 3: if (plan_.holes) log.hold_next(); break;
-    case 4: if (plan_.holes && random_.below(5) == 0) log.lose_next(); break;
-    case 5: log.write_held(); break;
-    case 6: fs_.forget_inodes(log.name().back() - '0'); break;
+    case 0:
+      if (plan_.kills) restart(random_.below(2) == 0);
+      break;
+    case 1:
+      if (plan_.kills) kill_in_ = 1 + random_.below(40);
+      break;
+    case 2:
+      if (plan_.kills) env_.fail_after(1 + random_.below(20), ENOSPC);
+      break;
+    case 3:
+      if (plan_.holes) log.hold_next();
+      break;
+    case 4:
+      if (plan_.holes && random_.below(5) == 0) log.lose_next();
+      break;
+    case 5:
+      log.write_held();
+      break;
+    case 6:
+      fs_.forget_inodes(log.name().back() - '0');
+      break;
     case 7:
       if (plan_.other_users && !log.users().empty()) {
         uint64_t to = random_.below(log.current_index() + 1);
-        if (random_.below(4) == 0) log.register_user("u" + std::to_string(random_.below(1000)), std::nullopt);
-        else if (to > 0 && log.users().back().id != follow.user.id) log.clear(log.users().back().id, to);
+        if (random_.below(4) == 0)
+          log.register_user("u" + std::to_string(random_.below(1000)), std::nullopt);
+        else if (to > 0 && log.users().back().id != follow.user.id)
+          log.clear(log.users().back().id, to);
       }
       break;
-    default: if (plan_.admin && random_.below(3) == 0) disturb_admin(follow); break;
+    default:
+      if (plan_.admin && random_.below(3) == 0) disturb_admin(follow);
+      break;
   }
 }
 
@@ -356,15 +387,19 @@ std::string SimWorld::settle() {
     if (all) break;
     // A new user without fence and view waits for a record that he can clear.
     if (tries % 500 == 499)
-      for (unsigned i = 0; i < fs_.mdts(); ++i) fs_.mkdir("again" + std::to_string(tries) + "-" + std::to_string(i), static_cast<int>(i));
+      for (unsigned i = 0; i < fs_.mdts(); ++i)
+        fs_.mkdir("again" + std::to_string(tries) + "-" + std::to_string(i), static_cast<int>(i));
     if (tries < 2999) continue;
     std::string state = "does not settle:";
     for (Follow& f : follows_)
-      state += " [served " + std::to_string(f.stream ? f.stream->served() : 0) + " of " + std::to_string(ticket_) + ", released " +
-               (f.stream ? std::to_string(f.stream->state().released) + " of " + std::to_string(f.stream->state().last) + ", MDT " +
-                               std::to_string(f.stream->state().mdt_index) + " of " +
-                               std::to_string(fs_.log(f.mdt->index()).current_index()) + " " + f.stream->state().problem
-                         : "closed") + "]";
+      state +=
+          " [served " + std::to_string(f.stream ? f.stream->served() : 0) + " of " + std::to_string(ticket_) +
+          ", released " +
+          (f.stream ? std::to_string(f.stream->state().released) + " of " + std::to_string(f.stream->state().last) +
+                          ", MDT " + std::to_string(f.stream->state().mdt_index) + " of " +
+                          std::to_string(fs_.log(f.mdt->index()).current_index()) + " " + f.stream->state().problem
+                    : "closed") +
+          "]";
     return state;
   }
   if (!wrong_.empty()) return wrong_;
@@ -384,10 +419,12 @@ std::string SimWorld::check_mirror() {
     auto found = mirror.find(fid);
     if (found == mirror.end()) return "the mirror lacks " + to_string(fid);
     if (found->second != snap)
-      return "the mirror has another " + to_string(fid) + ": data " + std::to_string(found->second.data) + " not " + std::to_string(snap.data) +
-             ", attributes " + std::to_string(found->second.attrs) + "/" + std::to_string(snap.attrs) + ", times " +
-             std::to_string(found->second.times) + "/" + std::to_string(snap.times) + ", xattrs " + std::to_string(found->second.xattrs) +
-             "/" + std::to_string(snap.xattrs) + ", links " + std::to_string(found->second.links.size()) + "/" + std::to_string(snap.links.size());
+      return "the mirror has another " + to_string(fid) + ": data " + std::to_string(found->second.data) + " not " +
+             std::to_string(snap.data) + ", attributes " + std::to_string(found->second.attrs) + "/" +
+             std::to_string(snap.attrs) + ", times " + std::to_string(found->second.times) + "/" +
+             std::to_string(snap.times) + ", xattrs " + std::to_string(found->second.xattrs) + "/" +
+             std::to_string(snap.xattrs) + ", links " + std::to_string(found->second.links.size()) + "/" +
+             std::to_string(snap.links.size());
     mirror.erase(found);
   }
   for (const auto& [fid, snap] : mirror) return "the mirror has " + to_string(fid) + ", which is gone";
@@ -420,15 +457,18 @@ std::string SimWorld::check_log(Follow& follow) {
     }
     if (place->second < next && !gap) return "index " + std::to_string(record.index) + " of our log is there twice";
     if (place->second > next && !gap)
-      return "between " + std::to_string(next) + " and " + std::to_string(place->second) + " of the MDT's history records are missing without a GAP";
+      return "between " + std::to_string(next) + " and " + std::to_string(place->second) +
+             " of the MDT's history records are missing without a GAP";
     next = place->second + 1;
     gap = false;
   }
   const Fid own = follow.mdt->fence_object();
   for (; next < history.size() && !gap; ++next) {
-    if (record_of(*history[next]).target != own) return "the end is missing, from index " + std::to_string(history[next]->index) + ", " +
-                                                          std::string(*type_name(record_of(*history[next]).type)) + " " +
-                                                          to_string(record_of(*history[next]).target) + " (own " + to_string(own) + ") " + std::string(record_of(*history[next]).name) + (history[next]->lost ? ", lost" : "");
+    if (record_of(*history[next]).target != own)
+      return "the end is missing, from index " + std::to_string(history[next]->index) + ", " +
+             std::string(*type_name(record_of(*history[next]).type)) + " " +
+             to_string(record_of(*history[next]).target) + " (own " + to_string(own) + ") " +
+             std::string(record_of(*history[next]).name) + (history[next]->lost ? ", lost" : "");
   }
   return "";
 }

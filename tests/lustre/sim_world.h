@@ -24,10 +24,10 @@ using source::lustre::Step;
 
 struct SimPlan {
   unsigned mdts = 1;
-  bool kills = true;         // of reel; also of its machine
+  bool kills = true;  // of reel; also of its machine
   bool mds_crashes = true;
   bool call_faults = true;
-  bool admin = true;         // users evicted and registered anew, masks changed, the log wiped
+  bool admin = true;  // users evicted and registered anew, masks changed, the log wiped
   bool holes = true;
   bool other_users = true;
   bool bad_bytes = false;
@@ -58,12 +58,12 @@ class SimWorld {
     std::unique_ptr<ModelMdt> mdt;
     MdtUser user;
     std::unique_ptr<MdtStream> stream;
-    uint64_t cursor = 0;              // of the mirror, in the stream
-    std::set<std::string> consumed;   // raw records the mirror has seen
+    uint64_t cursor = 0;             // of the mirror, in the stream
+    std::set<std::string> consumed;  // raw records the mirror has seen
     uint64_t gaps = 0;
-    EntryPtr asked_for;               // the newest record when the ticket was drawn
+    EntryPtr asked_for;  // the newest record when the ticket was drawn
     uint64_t gaps_when_asked = 0;
-    bool wiped = false;               // since the mirror last had a GAP of this stream
+    bool wiped = false;  // since the mirror last had a GAP of this stream
   };
   struct Snap {
     std::set<std::pair<Fid, std::string>> links;
@@ -93,7 +93,9 @@ class SimWorld {
   std::string check_mirror();
   std::string check_log(Follow& follow);
   void trace(const std::string& text) const;
-  void complain(const std::string& what) { if (wrong_.empty()) wrong_ = what; }
+  void complain(const std::string& what) {
+    if (wrong_.empty()) wrong_ = what;
+  }
   Fid hidden() const { return fs_.lookup(".reel"); }
   bool is_hidden(const Inode& inode) const;
 

@@ -21,17 +21,14 @@ class ByHand {
 
  private:
   Status copy_dir(const Fid& fid, const TargetDirPtr& dir) {
-    return source_.list(fid, [&](const SourceEntry& entry) -> Status {
-      return copy_entry(entry, dir, std::string(entry.name));
-    });
+    return source_.list(
+        fid, [&](const SourceEntry& entry) -> Status { return copy_entry(entry, dir, std::string(entry.name)); });
   }
 
   Status copy_entry(const SourceEntry& entry, const TargetDirPtr& dir, const std::string& name) {
     auto known = links_.find(entry.fid);
-    if (known != links_.end())
-      return target_.link(known->second.first, known->second.second, dir, name);
-    if (entry.attributes.nlink > 1 && entry.attributes.type != FileType::directory)
-      links_[entry.fid] = {dir, name};
+    if (known != links_.end()) return target_.link(known->second.first, known->second.second, dir, name);
+    if (entry.attributes.nlink > 1 && entry.attributes.type != FileType::directory) links_[entry.fid] = {dir, name};
     const Fid fid = entry.fid;
     switch (entry.attributes.type) {
       case FileType::regular: {

@@ -9,9 +9,9 @@
 #include <atomic>
 #include <thread>
 
-#include "verify/compare.h"
-#include "tree/posix_attributes.h"
 #include "scratch.h"
+#include "tree/posix_attributes.h"
+#include "verify/compare.h"
 
 namespace reel::mirror::test {
 namespace {
@@ -45,13 +45,12 @@ void random_change(const Fd& file, std::mt19937_64& random) {
       break;
     case 1:
       if (size > 0)
-        ::fallocate(file.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                    static_cast<off_t>(random() % size), static_cast<off_t>(1 + random() % 300000));
+        ::fallocate(file.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(random() % size),
+                    static_cast<off_t>(1 + random() % 300000));
       break;
     default: {
       std::string data(random() % 100000, static_cast<char>(random()));
-      ASSERT_EQ(::pwrite(file.get(), data.data(), data.size(),
-                         static_cast<off_t>(random() % (size + 1))),
+      ASSERT_EQ(::pwrite(file.get(), data.data(), data.size(), static_cast<off_t>(random() % (size + 1))),
                 static_cast<ssize_t>(data.size()));
     }
   }
@@ -131,13 +130,10 @@ TEST_P(Copy, AFileThatChangesMeanwhileIsEqualInTheEnd) {
 }
 
 INSTANTIATE_TEST_SUITE_P(FileSystems, Copy,
-                         testing::Values(std::pair("dir", "dir"), std::pair("ext4", "xfs"),
-                                         std::pair("xfs", "xfs"), std::pair("btrfs", "btrfs"),
-                                         std::pair("btrfs", "ext4"), std::pair("ext4", "tmpfs"),
-                                         std::pair("tmpfs", "btrfs")),
-                         [](const auto& pair) {
-                           return std::string(pair.param.first) + "_to_" + pair.param.second;
-                         });
+                         testing::Values(std::pair("dir", "dir"), std::pair("ext4", "xfs"), std::pair("xfs", "xfs"),
+                                         std::pair("btrfs", "btrfs"), std::pair("btrfs", "ext4"),
+                                         std::pair("ext4", "tmpfs"), std::pair("tmpfs", "btrfs")),
+                         [](const auto& pair) { return std::string(pair.param.first) + "_to_" + pair.param.second; });
 
 TEST(CopySharing, BlocksAreSharedWhereTheFileSystemCan) {
   for (const char* kind : {"xfs", "btrfs"}) {
@@ -172,8 +168,7 @@ TEST(Throttle, HoldsTheRateOfAllThreadsTogether) {
   spend();
   other.join();
   // 4 MiB at 10 MiB/s, but for what a tenth of a second earned.
-  double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   EXPECT_GE(seconds, 0.29);
 }
 

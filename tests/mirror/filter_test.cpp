@@ -83,8 +83,8 @@ TEST(Filter, WhatItDoesNotKnowItRefuses) {
   Scratch scratch;
   write_file(scratch / "circle", ". " + scratch / "circle\n");
   for (const std::string& rule :
-       {std::string(""), std::string("-"), std::string("- "), std::string(": .rsync-filter"),
-        std::string("P x"), std::string("-x y"), std::string("! x"), ". " + scratch / "circle"})
+       {std::string(""), std::string("-"), std::string("- "), std::string(": .rsync-filter"), std::string("P x"),
+        std::string("-x y"), std::string("! x"), ". " + scratch / "circle"})
     EXPECT_TRUE(Filter().rule(rule).is(Code::invalid)) << rule;
   EXPECT_TRUE(Filter().rule(". " + scratch / "nothing here").is(Code::not_found));
 }
@@ -100,9 +100,9 @@ class Names {
     return text;
   }
   std::string pattern() {
-    static const char* const kParts[] = {"a", "b", "c", "ab", "*", "**", "***", "?", "/", "/", "*/",
-                                         "[ab]", "[!a]", "[a-b]", "[]a]", "[[:alpha:]]", "\\a",
-                                         "-", "[", "**/", "/**", "\\*", "]"};
+    static const char* const kParts[] = {"a",   "b", "c",  "ab",   "*",    "**",    "***",  "?",
+                                         "/",   "/", "*/", "[ab]", "[!a]", "[a-b]", "[]a]", "[[:alpha:]]",
+                                         "\\a", "-", "[",  "**/",  "/**",  "\\*",   "]"};
     std::string text;
     for (uint64_t n = 1 + random_() % 5; n > 0; n--) text += kParts[random_() % std::size(kParts)];
     if (random_() % 4 == 0) text = "/" + text;
@@ -159,8 +159,7 @@ TEST(Filter, DecidesAsRsyncDoes) {
     Scratch aside;
     write_file(aside / "rules", rules);
     std::string output;
-    ASSERT_EQ(shell("rsync -n -r -8 --out-format=%n --filter='. " + aside / "rules' " +
-                        scratch / " " + aside / "out/",
+    ASSERT_EQ(shell("rsync -n -r -8 --out-format=%n --filter='. " + aside / "rules' " + scratch / " " + aside / "out/",
                     &output),
               0)
         << output;

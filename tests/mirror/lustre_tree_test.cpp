@@ -16,9 +16,9 @@
 
 #include "base/codec.h"
 #include "mirror/engine.h"
-#include "tree/posix_target.h"
 #include "mirror/scratch.h"
 #include "mirror/survey.h"
+#include "tree/posix_target.h"
 #include "verify/verify.h"
 
 namespace reel::mirror {
@@ -90,8 +90,10 @@ class MemoryStore final : public Store {
   }
   Status write(const StoreBatch& batch, Durable) override {
     for (const auto& item : batch.items) {
-      if (item.value) rows_[item.key] = *item.value;
-      else rows_.erase(item.key);
+      if (item.value)
+        rows_[item.key] = *item.value;
+      else
+        rows_.erase(item.key);
     }
     return ok();
   }

@@ -11,10 +11,10 @@
 #include <thread>
 
 #include "by_hand.h"
+#include "scratch.h"
 #include "tree/fid_path.h"
 #include "tree/posix_target.h"
 #include "verify/verify.h"
-#include "scratch.h"
 
 namespace reel::mirror::test {
 namespace {
@@ -47,8 +47,11 @@ TEST_P(PosixTrees, WhatIsCopiedIsEqual) {
   Status copied = ByHand(**source, **target).copy();
   ASSERT_TRUE(copied) << copied.error().text();
   std::string differences;
-  shell("rsync -naHAXS --checksum --delete -i --filter='-x trusted.link' "
-        "--filter='-x trusted.SGI_ACL_*' " + from / "tree/ " + to / "tree/", &differences);
+  shell(
+      "rsync -naHAXS --checksum --delete -i --filter='-x trusted.link' "
+      "--filter='-x trusted.SGI_ACL_*' " +
+          from / "tree/ " + to / "tree/",
+      &differences);
   EXPECT_EQ(differences, "");
   EXPECT_EQ(verified(from / "tree", to / "tree"), "");
   // Once more changes nothing, not even a ctime.
@@ -61,15 +64,11 @@ TEST_P(PosixTrees, WhatIsCopiedIsEqual) {
   EXPECT_EQ((*target)->stat(before, "large")->ctime, file->ctime);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    FileSystems, PosixTrees,
-    testing::Values(std::pair("dir", "dir"), std::pair("ext4", "xfs"), std::pair("xfs", "btrfs"),
-                    std::pair("btrfs", "ext4"), std::pair("tmpfs", "ext4"),
-                    std::pair("ext4", "tmpfs"), std::pair("xfs", "xfs")),
-    [](const auto& pair) {
-      return std::string(pair.param.first) + "_to_" + pair.param.second;
-    });
-
+INSTANTIATE_TEST_SUITE_P(FileSystems, PosixTrees,
+                         testing::Values(std::pair("dir", "dir"), std::pair("ext4", "xfs"), std::pair("xfs", "btrfs"),
+                                         std::pair("btrfs", "ext4"), std::pair("tmpfs", "ext4"),
+                                         std::pair("ext4", "tmpfs"), std::pair("xfs", "xfs")),
+                         [](const auto& pair) { return std::string(pair.param.first) + "_to_" + pair.param.second; });
 
 std::unique_ptr<PosixSource> open_source(const std::string& path, PosixSource::Options options = {}) {
   auto source = PosixSource::open(path, options);
@@ -119,9 +118,8 @@ TEST(PosixSource, OnlyPlainNamesAreLookedUp) {
   make_dir(scratch / "dir");
   write_file(scratch / "dir/file", "");
   auto source = open_source(scratch / "dir");
-  for (const std::string& name :
-       {std::string(""), std::string("."), std::string(".."), std::string("../dir"),
-        std::string("/etc"), std::string("file\0", 5)})
+  for (const std::string& name : {std::string(""), std::string("."), std::string(".."), std::string("../dir"),
+                                  std::string("/etc"), std::string("file\0", 5)})
     EXPECT_TRUE(source->lookup(source->root(), name).is(Code::invalid)) << name;
 }
 
@@ -138,9 +136,7 @@ TEST(PosixSource, AHintSparesTheQuestionForTheFid) {
         found[std::string(entry.name)] = entry.fid;
         return ok();
       },
-      [&](std::string_view name, const Attributes&) {
-        return name == "known" ? std::optional(known) : std::nullopt;
-      }));
+      [&](std::string_view name, const Attributes&) { return name == "known" ? std::optional(known) : std::nullopt; }));
   EXPECT_EQ(found["known"], known);
   EXPECT_EQ(found["unknown"], source->lookup(source->root(), "unknown")->fid);
 }
@@ -290,8 +286,7 @@ TEST_P(Attack, NothingOutsideIsEverRead) {
     for (const char* name : {"door", "trap"}) {
       auto found = source->lookup(source->root(), name);
       if (!found) continue;
-      ASSERT_TRUE(found->attributes.type == FileType::symlink ||
-                  found->attributes.type == FileType::directory);
+      ASSERT_TRUE(found->attributes.type == FileType::symlink || found->attributes.type == FileType::directory);
       const Fid fid = found->fid;
       places.known[fid] = {source->root(), name};
       EXPECT_FALSE(source->lookup(fid, "secret"));
@@ -328,9 +323,7 @@ TEST(PosixSource, APathIsFoundForAFid) {
   using Paths = std::vector<std::string>;
   for (bool by_handle : {true, false}) {
     auto source = open_source(scratch.path(), {.by_handle = by_handle, .clone_mount = by_handle});
-    auto fid = [&](const std::string& path) {
-      return fid_at(AT_FDCWD, (scratch / path).c_str())->fid;
-    };
+    auto fid = [&](const std::string& path) { return fid_at(AT_FDCWD, (scratch / path).c_str())->fid; };
     EXPECT_EQ(*find_paths(*source, source->root()), Paths{""});
     EXPECT_EQ(*find_paths(*source, fid("a/b")), Paths{"a/b"});
     EXPECT_EQ(*find_paths(*source, fid("other")), (Paths{"a/b/file", "other"}));

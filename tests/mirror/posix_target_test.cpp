@@ -12,8 +12,8 @@
 #include <set>
 
 #include "by_hand.h"
-#include "tree/posix_source.h"
 #include "scratch.h"
+#include "tree/posix_source.h"
 
 namespace reel::mirror::test {
 namespace {
@@ -54,8 +54,7 @@ TEST_F(Target, NewObjectsAreWhatWasAskedFor) {
   EXPECT_EQ(target_->make_node(root_, "fifo", FileType::fifo, 0)->type, FileType::fifo);
   EXPECT_TRUE(target_->make_node(root_, "x", FileType::regular, 0).is(Code::invalid));
   if (is_root()) {
-    EXPECT_EQ(target_->make_node(root_, "null", FileType::char_device, makedev(1, 3))->rdev,
-              makedev(1, 3));
+    EXPECT_EQ(target_->make_node(root_, "null", FileType::char_device, makedev(1, 3))->rdev, makedev(1, 3));
   }
 }
 
@@ -97,17 +96,14 @@ TEST_F(Target, ListTellsAllAndCanBeNested) {
 
 TEST_F(Target, AttributesThatAreNotWantedGo) {
   write_file(scratch_ / "file", "");
-  ASSERT_EQ(shell("setfattr -n user.old -v x " + scratch_ / "file && setfacl -m u:5:rwx " +
-                  scratch_ / "file"),
-            0);
+  ASSERT_EQ(shell("setfattr -n user.old -v x " + scratch_ / "file && setfacl -m u:5:rwx " + scratch_ / "file"), 0);
   AttributeChange change = as_is("file");
   change.attributes.mode = 0640;
   change.attributes.mtime = {-77, 5};
   change.xattrs = {{"user.new", std::string("\0\1", 2)}};
   ASSERT_TRUE(target_->set_attributes(nullptr, root_, "file", change));
   std::string listed;
-  shell("getfattr -d -m - " + scratch_ / "file --absolute-names | grep -v '^#' | grep -v '^$'",
-        &listed);
+  shell("getfattr -d -m - " + scratch_ / "file --absolute-names | grep -v '^#' | grep -v '^$'", &listed);
   EXPECT_EQ(listed, "user.new=0sAAE=\n");
   EXPECT_EQ(target_->stat(root_, "file")->mode, 0640u);
   EXPECT_EQ(target_->stat(root_, "file")->mtime, (Time{-77, 5}));
@@ -211,8 +207,7 @@ TEST_F(Target, EveryFileSystemTakesTheFlagsItIsSaidToTake) {
     Status set = target_->set_attributes(nullptr, root_, "file", change);
     ASSERT_TRUE(set) << kind << ": " << set.error().text();
     Fd file(::open((scratch / "file").c_str(), O_RDONLY | O_CLOEXEC));
-    EXPECT_EQ(*get_flags(file.get()) | FS_DIRSYNC_FL, settable_flags(file.get()) | FS_DIRSYNC_FL)
-        << kind;
+    EXPECT_EQ(*get_flags(file.get()) | FS_DIRSYNC_FL, settable_flags(file.get()) | FS_DIRSYNC_FL) << kind;
     change.attributes.inode_flags = 0;
     ASSERT_TRUE(target_->set_attributes(nullptr, root_, "file", change)) << kind;
     EXPECT_EQ(*get_flags(file.get()), 0u) << kind;

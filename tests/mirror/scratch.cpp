@@ -30,7 +30,9 @@ int shell(const std::string& command, std::string* output) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-bool is_root() { return ::geteuid() == 0; }
+bool is_root() {
+  return ::geteuid() == 0;
+}
 
 uint64_t seed() {
   static const uint64_t value = [] {
@@ -52,9 +54,8 @@ Scratch::Scratch(const std::string& kind) {
   ::mkdir(path_.c_str(), 0755);
   if (kind == "dir") return;
   std::string output, image = base_ + "/image";
-  std::string make = "truncate -s 400M " + image + " && mkfs." + kind +
-                     (kind == "ext4" ? " -q -F " : " -q -f ") + image + " && mount -o loop " +
-                     image + " " + path_;
+  std::string make = "truncate -s 400M " + image + " && mkfs." + kind + (kind == "ext4" ? " -q -F " : " -q -f ") +
+                     image + " && mount -o loop " + image + " " + path_;
   if (kind == "tmpfs" || kind == "ramfs") make = "mount -t " + kind + " none " + path_;
   if (!is_root()) {
     missing_ = "needs root to mount " + kind;
@@ -89,8 +90,7 @@ std::string read_file(const std::string& path) {
   int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   EXPECT_GE(fd, 0) << path;
   char buffer[65536];
-  for (ssize_t n; (n = ::read(fd, buffer, sizeof buffer)) > 0;)
-    text.append(buffer, static_cast<size_t>(n));
+  for (ssize_t n; (n = ::read(fd, buffer, sizeof buffer)) > 0;) text.append(buffer, static_cast<size_t>(n));
   ::close(fd);
   return text;
 }
@@ -106,8 +106,7 @@ void write_sparse(const std::string& path, uint64_t size, std::mt19937_64& rando
     if (random() % 4) {
       for (char& c : data) c = static_cast<char>(random());
     }
-    ASSERT_EQ(::pwrite(fd, data.data(), data.size(), static_cast<off_t>(offset)),
-              static_cast<ssize_t>(data.size()));
+    ASSERT_EQ(::pwrite(fd, data.data(), data.size(), static_cast<off_t>(offset)), static_cast<ssize_t>(data.size()));
   }
   ::close(fd);
 }
@@ -141,9 +140,8 @@ void make_nodes(const std::string& root) {
 void make_names(const std::string& root) {
   make_dir(root + "/names");
   for (const std::string& name :
-       {std::string(255, 'n'), std::string("line\nbreak\t"), std::string("\xff\xfe invalid"),
-        std::string("-rf"), std::string(" "), std::string("..."), std::string("*?[a]"),
-        std::string("\\040"), std::string("\xc3\xa9")}) {
+       {std::string(255, 'n'), std::string("line\nbreak\t"), std::string("\xff\xfe invalid"), std::string("-rf"),
+        std::string(" "), std::string("..."), std::string("*?[a]"), std::string("\\040"), std::string("\xc3\xa9")}) {
     write_file(root + "/names/" + name, "named");
   }
 }

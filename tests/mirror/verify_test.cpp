@@ -6,8 +6,8 @@
 
 #include <algorithm>
 
-#include "tree/posix_attributes.h"
 #include "scratch.h"
+#include "tree/posix_attributes.h"
 
 namespace reel::mirror::test {
 namespace {
@@ -53,11 +53,11 @@ class Verify : public testing::Test {
   }
   // The change, but with the times as they were.
   void change(const std::string& command) {
-    ASSERT_EQ(shell("cp -a --attributes-only " + scratch_ / "b " + scratch_ / "times && cd " +
-                    scratch_ / "b && " + command +
-                    "; cd ../times && find . -depth -exec touch -c -h -r '{}' '../b/{}' ';' 2>/dev/null; "
-                    "cd .. && rm -rf times"),
-              0)
+    ASSERT_EQ(
+        shell("cp -a --attributes-only " + scratch_ / "b " + scratch_ / "times && cd " + scratch_ / "b && " + command +
+              "; cd ../times && find . -depth -exec touch -c -h -r '{}' '../b/{}' ';' 2>/dev/null; "
+              "cd .. && rm -rf times"),
+        0)
         << command;
   }
 
@@ -84,27 +84,25 @@ TEST_F(Verify, TypesModesAndSymlinks) {
   change("rm dir/other && printf other > dir/other && chmod 0604 dir/other && ln -sfn txet link");
   set_mtime(b("dir/other"), 1, 0);
   set_mtime(a("dir/other"), 1, 0);
-  EXPECT_EQ(lines(VerifyLevel::stat), (Lines{"differs dir/other: mode 0644 != 0604",
-                                             "differs link: symlink text != txet"}));
+  EXPECT_EQ(lines(VerifyLevel::stat),
+            (Lines{"differs dir/other: mode 0644 != 0604", "differs link: symlink text != txet"}));
 }
 
 TEST_F(Verify, TimesToTheNanosecond) {
   set_mtime(a("dir"), -1, 1);
   set_mtime(b("dir"), -1, 2);
-  EXPECT_EQ(lines(VerifyLevel::stat),
-            Lines{"differs dir: mtime 1969-12-31T23:59:59.000000001Z != "
-                  "1969-12-31T23:59:59.000000002Z"});
+  EXPECT_EQ(lines(VerifyLevel::stat), Lines{"differs dir: mtime 1969-12-31T23:59:59.000000001Z != "
+                                            "1969-12-31T23:59:59.000000002Z"});
 }
 
 TEST_F(Verify, OwnersAndDevices) {
   if (!is_root()) GTEST_SKIP() << "needs root to change owners";
   change("chown 7:8 dir/other && mknod dir/node c 1 3");
-  ASSERT_EQ(shell("mknod " + a("dir/node") + " c 1 5 && touch -r " + b("dir/node") + " " +
-                  a("dir/node") + " && touch -r " + b("dir") + " " + a("dir")),
+  ASSERT_EQ(shell("mknod " + a("dir/node") + " c 1 5 && touch -r " + b("dir/node") + " " + a("dir/node") +
+                  " && touch -r " + b("dir") + " " + a("dir")),
             0);
-  EXPECT_EQ(lines(VerifyLevel::stat),
-            (Lines{"differs dir/node: device 1:5 != 1:3", "differs dir/other: gid 0 != 8",
-                   "differs dir/other: uid 0 != 7"}));
+  EXPECT_EQ(lines(VerifyLevel::stat), (Lines{"differs dir/node: device 1:5 != 1:3", "differs dir/other: gid 0 != 8",
+                                             "differs dir/other: uid 0 != 7"}));
 }
 
 TEST_F(Verify, HardLinksBothWays) {
@@ -114,9 +112,8 @@ TEST_F(Verify, HardLinksBothWays) {
   EXPECT_NE(apart[0].find("hard links"), std::string::npos) << apart[0];
   change("rm second && ln dir/file second && ln -f dir/file dir/other");
   Lines together = lines(VerifyLevel::stat);
-  EXPECT_TRUE(std::any_of(together.begin(), together.end(), [](const std::string& line) {
-    return line.find("hard links") != std::string::npos;
-  }));
+  EXPECT_TRUE(std::any_of(together.begin(), together.end(),
+                          [](const std::string& line) { return line.find("hard links") != std::string::npos; }));
 }
 
 TEST_F(Verify, MetaSeesAttributesThatStatDoesNot) {
@@ -155,9 +152,7 @@ TEST_F(Verify, SmallHolesDependOnBlockSizeAndAreNoDifference) {
   std::string text(1 << 20, 'x');
   std::fill(text.begin() + 8192, text.begin() + 40000, '\0');
   write_file(a("big"), text);
-  ASSERT_EQ(shell("cp --sparse=always -p " + a("big") + " " + b("big") + " && touch -r " + a("") +
-                  " " + b("")),
-            0);
+  ASSERT_EQ(shell("cp --sparse=always -p " + a("big") + " " + b("big") + " && touch -r " + a("") + " " + b("")), 0);
   set_mtime(a("big"), 5, 5);
   set_mtime(b("big"), 5, 5);
   EXPECT_EQ(lines(), Lines());
@@ -186,8 +181,7 @@ TEST_F(Verify, WhatIsExcludedIsOnNeitherSide) {
 TEST_F(Verify, ManyThreadsSeeEachObjectOnce) {
   for (int dir = 0; dir < 10; dir++) {
     make_dir(a("d" + std::to_string(dir)));
-    for (int file = 0; file < 100; file++)
-      write_file(a("d" + std::to_string(dir) + "/" + std::to_string(file)), "x");
+    for (int file = 0; file < 100; file++) write_file(a("d" + std::to_string(dir) + "/" + std::to_string(file)), "x");
   }
   ASSERT_EQ(shell("rm -rf " + b("") + " && cp -a " + scratch_ / "a " + scratch_ / "b"), 0);
   write_file(b("d7/77"), "y");

@@ -10,7 +10,8 @@
 namespace reel::model {
 namespace {
 
-constexpr uint32_t kRead = 0x1, kWrite = 0x2, kCreated = 0x8, kCreat = 0x40, kExcl = 0x80, kTrunc = 0x200, kAppend = 0x400;
+constexpr uint32_t kRead = 0x1, kWrite = 0x2, kCreated = 0x8, kCreat = 0x40, kExcl = 0x80, kTrunc = 0x200,
+                   kAppend = 0x400;
 constexpr uint32_t kModeBits = 0x7;
 constexpr uint16_t kAtime = 0x1, kMtime = 0x2, kCtime = 0x4, kSize = 0x8, kTimes = kAtime | kMtime | kCtime;
 constexpr uint16_t kHsmRelease = 0x180, kHsmRestore = 0x80;
@@ -112,8 +113,10 @@ uint16_t ModelFs::last_flags(const Inode& gone, bool open_counts) const {
 void ModelFs::drop_if_gone(Fid fid) {
   Inode& inode = inodes_[fid];
   if (!inode.links.empty()) return;
-  if (inode.open_handles > 0) inode.silly = true;
-  else inodes_.erase(fid);
+  if (inode.open_handles > 0)
+    inode.silly = true;
+  else
+    inodes_.erase(fid);
 }
 
 // --- records ---
@@ -147,7 +150,8 @@ void ModelFs::emit(unsigned mdt, Record record, const Who& by) {
   if (!record.parent.is_zero()) stale_parent_ = record.parent;
 }
 
-void ModelFs::names(unsigned mdt, RecordType type, uint16_t flags, const Fid& target, const Fid& parent, const std::string& name) {
+void ModelFs::names(unsigned mdt, RecordType type, uint16_t flags, const Fid& target, const Fid& parent,
+                    const std::string& name) {
   Record record = base(type, flags, who);
   record.target = target;
   record.parent = parent;
@@ -155,8 +159,9 @@ void ModelFs::names(unsigned mdt, RecordType type, uint16_t flags, const Fid& ta
   emit(mdt, record, who);
 }
 
-void ModelFs::moved(unsigned mdt, RecordType type, uint16_t flags, const Fid& target, const Fid& parent, const std::string& name,
-                    const Fid& source, const Fid& source_parent, const std::string& source_name) {
+void ModelFs::moved(unsigned mdt, RecordType type, uint16_t flags, const Fid& target, const Fid& parent,
+                    const std::string& name, const Fid& source, const Fid& source_parent,
+                    const std::string& source_name) {
   Record record = base(type, static_cast<uint16_t>(flags | kFlagRename), who);
   record.target = target;
   record.parent = parent;
@@ -168,16 +173,20 @@ void ModelFs::moved(unsigned mdt, RecordType type, uint16_t flags, const Fid& ta
 }
 
 // A record about an object, not a name.
-void ModelFs::data(Inode& inode, RecordType type, uint16_t flags, const Who& by, const std::string& xattr, uint32_t mode) {
+void ModelFs::data(Inode& inode, RecordType type, uint16_t flags, const Who& by, const std::string& xattr,
+                   uint32_t mode) {
   if (inode.is_volatile) return;
   ModelLog& log = logs_[inode.mdt];
   bool time = type >= RecordType::mtime && type <= RecordType::atime;
   if (time && log.epoch() < inode.recorded_ns) return;
   Record record = base(type, flags, by);
   record.target = inode.fid;
-  bool knows_parent = (type == RecordType::trunc || type == RecordType::mtime) && inode.kind == Kind::file && !inode.links.empty();
-  if (knows_parent) record.parent = inode.links.begin()->first;
-  else if (type != RecordType::sattr && ++random_ % 3 == 0) record.parent = stale_parent_;
+  bool knows_parent =
+      (type == RecordType::trunc || type == RecordType::mtime) && inode.kind == Kind::file && !inode.links.empty();
+  if (knows_parent)
+    record.parent = inode.links.begin()->first;
+  else if (type != RecordType::sattr && ++random_ % 3 == 0)
+    record.parent = stale_parent_;
   if (!xattr.empty()) {
     record.extra_flags |= kExtraXattr;
     xattr_field_.resize(256, 'x');
@@ -288,7 +297,8 @@ int ModelFs::rename(const std::string& from, const std::string& to) {
   if (at.inode && !dir && at.inode->kind == Kind::dir) return EISDIR;
   if (at.inode && !at.inode->children.empty()) return ENOTEMPTY;
   unsigned to_mdt = stripe_of(*at.parent, at.name);
-  bool migrates = source.inode->kind == Kind::symlink && source.inode->links.size() == 1 && !at.inode && to_mdt != source.inode->mdt;
+  bool migrates = source.inode->kind == Kind::symlink && source.inode->links.size() == 1 && !at.inode &&
+                  to_mdt != source.inode->mdt;
   if (migrates) return rename_across(source, at);
   Fid over;
   uint16_t flags = 0;
@@ -300,7 +310,8 @@ int ModelFs::rename(const std::string& from, const std::string& to) {
   }
   leave(*source.parent, source.name, *source.inode);
   enter(*at.parent, at.name, *source.inode);
-  moved(to_mdt, RecordType::renme, flags, over, at.parent->fid, at.name, source.inode->fid, source.parent->fid, source.name);
+  moved(to_mdt, RecordType::renme, flags, over, at.parent->fid, at.name, source.inode->fid, source.parent->fid,
+        source.name);
   if (at.inode) drop_if_gone(over);
   return 0;
 }
@@ -337,7 +348,9 @@ int ModelFs::open(const std::string& path, uint32_t flags, Handle& handle) {
   if (inode.released) restore(inode);  // what is opened is recalled
   if (logs_[inode.mdt].logs(RecordType::open)) {
     int& known = inode.opens[{who.uid, flags & kModeBits}];
-    if (known++ == 0) data(inode, RecordType::open, static_cast<uint16_t>((flags | (creates ? kCreated : 0)) & kFlagPayload), who, "", flags & kModeBits);
+    if (known++ == 0)
+      data(inode, RecordType::open, static_cast<uint16_t>((flags | (creates ? kCreated : 0)) & kFlagPayload), who, "",
+           flags & kModeBits);
   }
   if (!creates && (flags & kTrunc)) {
     changed(inode, inode.data), inode.times = inode.ctime;

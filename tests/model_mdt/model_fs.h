@@ -21,7 +21,7 @@ enum class Kind { file, dir, symlink, node };
 
 struct Handle {
   Fid fid;
-  uint32_t flags = 0;   // MDS_FMODE_* and MDS_OPEN_*, as in OPEN and CLOSE records
+  uint32_t flags = 0;  // MDS_FMODE_* and MDS_OPEN_*, as in OPEN and CLOSE records
   bool written = false;
   uint64_t uid = 0, gid = 0;
 };
@@ -30,18 +30,18 @@ struct Inode {
   Fid fid;
   Kind kind = Kind::file;
   unsigned mdt = 0;
-  std::vector<unsigned> stripes;        // of a striped directory: the MDTs of its entries
+  std::vector<unsigned> stripes;  // of a striped directory: the MDTs of its entries
   std::map<std::string, Fid> children;
-  std::set<std::pair<Fid, std::string>> links;  // (parent, name): where it is
-  bool is_volatile = false;             // a temporary: leaves no records
-  bool archived = false, released = false;  // HSM
+  std::set<std::pair<Fid, std::string>> links;          // (parent, name): where it is
+  bool is_volatile = false;                             // a temporary: leaves no records
+  bool archived = false, released = false;              // HSM
   uint64_t data = 0, attrs = 0, times = 0, xattrs = 0;  // versions; 0: as made
-  uint64_t ctime = 0;                   // of the last change of anything; never comes again
-  uint64_t changed_ns = 0;              // when that was
-  uint64_t recorded_ns = 0;             // when it last had a record; forgotten by its MDT now and then
-  std::map<std::pair<uint64_t, uint32_t>, int> opens;  // (uid, access mode) -> handles that OPEN knows
+  uint64_t ctime = 0;                                   // of the last change of anything; never comes again
+  uint64_t changed_ns = 0;                              // when that was
+  uint64_t recorded_ns = 0;                             // when it last had a record; forgotten by its MDT now and then
+  std::map<std::pair<uint64_t, uint32_t>, int> opens;   // (uid, access mode) -> handles that OPEN knows
   int open_handles = 0;
-  bool silly = false;                   // unlinked, still open
+  bool silly = false;  // unlinked, still open
 };
 
 // Who does it: what a record says of its client.
@@ -86,12 +86,12 @@ class ModelFs {
   int setattr(const std::string& path, uint16_t valid);
   int setxattr(const std::string& path, const std::string& name);
   int getxattr(const std::string& path, const std::string& name);
-  int set_acl(const std::string& path);      // the access ACL: no record of its own
-  int layout(const std::string& path);       // LYOUT
+  int set_acl(const std::string& path);  // the access ACL: no record of its own
+  int layout(const std::string& path);   // LYOUT
   int hsm(const std::string& path, uint16_t flags);
-  void restore_all();                        // the archive gives back all that was released
-  int flr(const std::string& path, RecordType type);  // FLRW or RESYNC
-  int access(const std::string& path);       // a read that moves atime
+  void restore_all();                                     // the archive gives back all that was released
+  int flr(const std::string& path, RecordType type);      // FLRW or RESYNC
+  int access(const std::string& path);                    // a read that moves atime
   int migrate(const std::string& path, unsigned to_mdt);  // a directory and its entries, new FIDs
   void open_volatile(unsigned mdt, Handle& handle);
 
@@ -120,10 +120,12 @@ class ModelFs {
 
   Record base(RecordType type, uint16_t flags, const Who& by);
   void emit(unsigned mdt, Record record, const Who& by);
-  void names(unsigned mdt, RecordType type, uint16_t flags, const Fid& target, const Fid& parent, const std::string& name);
-  void moved(unsigned mdt, RecordType type, uint16_t flags, const Fid& target, const Fid& parent, const std::string& name,
-             const Fid& source, const Fid& source_parent, const std::string& source_name);
-  void data(Inode& inode, RecordType type, uint16_t flags, const Who& by, const std::string& xattr = "", uint32_t mode = 0);
+  void names(unsigned mdt, RecordType type, uint16_t flags, const Fid& target, const Fid& parent,
+             const std::string& name);
+  void moved(unsigned mdt, RecordType type, uint16_t flags, const Fid& target, const Fid& parent,
+             const std::string& name, const Fid& source, const Fid& source_parent, const std::string& source_name);
+  void data(Inode& inode, RecordType type, uint16_t flags, const Who& by, const std::string& xattr = "",
+            uint32_t mode = 0);
   void attr_record(Inode& inode, uint16_t valid, const Who& by);
   int migrate_entry(Inode& from, Inode& to, const std::string& name);
   int rename_across(Place& from, Place& to);
@@ -133,7 +135,7 @@ class ModelFs {
   std::deque<ModelLog> logs_;
   std::map<Fid, Inode> inodes_, committed_;
   std::vector<uint32_t> next_oid_;
-  Fid stale_parent_;       // what the server's buffer held last: garbage in records that set no parent
+  Fid stale_parent_;  // what the server's buffer held last: garbage in records that set no parent
   std::string jobid_field_, xattr_field_, nid_field_;
   uint64_t random_, version_ = 0;
 };

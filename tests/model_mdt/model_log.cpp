@@ -57,8 +57,10 @@ int ModelLog::clear(uint32_t id, uint64_t index) {
   LogUser* mine = nullptr;
   uint64_t lowest = index;
   for (LogUser& u : state_.users) {
-    if (u.id == id) mine = &u;
-    else lowest = std::min(lowest, u.endrec);
+    if (u.id == id)
+      mine = &u;
+    else
+      lowest = std::min(lowest, u.endrec);
   }
   if (!mine || mine->endrec > index) return ENOENT;
   mine->endrec = index;

@@ -26,9 +26,9 @@ struct ModelClock {
 
 struct Entry {
   uint64_t index = 0;
-  std::string raw;       // as the device gives it with NID_BE
-  bool written = true;   // false: its place is taken, its bytes are still to come
-  bool lost = false;     // the write failed: never to come
+  std::string raw;      // as the device gives it with NID_BE
+  bool written = true;  // false: its place is taken, its bytes are still to come
+  bool lost = false;    // the write failed: never to come
 };
 using EntryPtr = std::shared_ptr<const Entry>;
 
@@ -71,7 +71,10 @@ class ModelLog {
   void write_held();  // what was held is there now
 
   // --- the disk ---
-  void commit() { committed_ = state_; committed_.epoch = 0; }
+  void commit() {
+    committed_ = state_;
+    committed_.epoch = 0;
+  }
   // Back to what was committed; the operations since then that clients repeat are appended anew by them.
   // Returns the records that are gone.
   // `undo`: because a client did not come back.

@@ -62,7 +62,8 @@ class ModelDevice final : public ChangelogDevice {
   void prefetch() {
     if (!started_ || end_ || failed_ != 0) return;
     const std::deque<EntryPtr>& entries = log_.entries();
-    auto at = std::upper_bound(entries.begin(), entries.end(), seen_, [](uint64_t i, const EntryPtr& e) { return i < e->index; });
+    auto at = std::upper_bound(entries.begin(), entries.end(), seen_,
+                               [](uint64_t i, const EntryPtr& e) { return i < e->index; });
     for (; at != entries.end() && queue_.size() < mdt_.prefetch(); ++at) {
       seen_ = (*at)->index;
       if ((*at)->written && !(*at)->lost && (*at)->index >= next_) queue_.push_back(*at);
@@ -90,7 +91,9 @@ Status ModelMdt::clear(uint32_t user_id, uint64_t index) {
   TRY(call("clear"));
   if (index == 0) ++clears_of_zero;
   int error = fs_.log(index_).clear(user_id, index);
-  return error == 0 ? ok() : Status(Error::from_errno(error, "clear:cl" + std::to_string(user_id) + ":" + std::to_string(index)));
+  return error == 0
+             ? ok()
+             : Status(Error::from_errno(error, "clear:cl" + std::to_string(user_id) + ":" + std::to_string(index)));
 }
 
 Status ModelMdt::check_user(const MdtUser& user) {

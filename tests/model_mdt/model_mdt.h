@@ -13,9 +13,9 @@ namespace reel::model {
 
 struct ModelOptions {
   bool can_fence = true;
-  bool has_view = true;         // lctl on the MDS can be asked
+  bool has_view = true;  // lctl on the MDS can be asked
   bool knows_incarnation = true;
-  size_t prefetch = 1024;       // records read ahead by a descriptor
+  size_t prefetch = 1024;  // records read ahead by a descriptor
 };
 
 // What every call goes through: may fail, may change the world.

@@ -25,34 +25,68 @@ std::string Workload::dir() {
   for (uint64_t depth = below(3); depth > 0; --depth) path += "d" + std::to_string(below(3)) + "/";
   return path;
 }
-std::string Workload::any() { return dir() + (below(3) == 0 ? "d" : "f") + std::to_string(below(4)); }
+std::string Workload::any() {
+  return dir() + (below(3) == 0 ? "d" : "f") + std::to_string(below(4));
+}
 
 void Workload::names() {
   switch (below(10)) {
     case 0:
       fs_.mkdir(dir() + "d" + std::to_string(below(3)), static_cast<int>(below(fs_.mdts())), below(4) == 0 ? 2 : 1);
       break;
-    case 1: fs_.mkdir(dir() + "d" + std::to_string(below(3))); break;
-    case 2: fs_.symlink(any()); break;
-    case 3: fs_.mknod(any(), below(2) == 0); break;
-    case 4: fs_.link(any(), any()); break;
-    case 5: fs_.unlink(any()); break;
-    case 6: fs_.rmdir(any()); break;
-    case 7: if (below(3) == 0) fs_.migrate(dir() + "d" + std::to_string(below(3)), static_cast<unsigned>(below(fs_.mdts()))); break;
-    default: fs_.rename(any(), any()); break;
+    case 1:
+      fs_.mkdir(dir() + "d" + std::to_string(below(3)));
+      break;
+    case 2:
+      fs_.symlink(any());
+      break;
+    case 3:
+      fs_.mknod(any(), below(2) == 0);
+      break;
+    case 4:
+      fs_.link(any(), any());
+      break;
+    case 5:
+      fs_.unlink(any());
+      break;
+    case 6:
+      fs_.rmdir(any());
+      break;
+    case 7:
+      if (below(3) == 0) fs_.migrate(dir() + "d" + std::to_string(below(3)), static_cast<unsigned>(below(fs_.mdts())));
+      break;
+    default:
+      fs_.rename(any(), any());
+      break;
   }
 }
 
 void Workload::objects() {
   switch (below(8)) {
-    case 0: fs_.setxattr(any(), "user.k" + std::to_string(below(3))); break;
-    case 1: fs_.set_acl(any()); break;
-    case 2: fs_.layout(any()); break;
-    case 3: fs_.hsm(any(), kHsm[below(std::size(kHsm))]); break;
-    case 4: fs_.flr(any(), below(2) == 0 ? RecordType::flrw : RecordType::resync); break;
-    case 5: fs_.getxattr(any(), "user.k"); break;
-    case 6: fs_.access(any()); break;
-    default: fs_.setattr(any(), kSets[below(std::size(kSets))]); break;
+    case 0:
+      fs_.setxattr(any(), "user.k" + std::to_string(below(3)));
+      break;
+    case 1:
+      fs_.set_acl(any());
+      break;
+    case 2:
+      fs_.layout(any());
+      break;
+    case 3:
+      fs_.hsm(any(), kHsm[below(std::size(kHsm))]);
+      break;
+    case 4:
+      fs_.flr(any(), below(2) == 0 ? RecordType::flrw : RecordType::resync);
+      break;
+    case 5:
+      fs_.getxattr(any(), "user.k");
+      break;
+    case 6:
+      fs_.access(any());
+      break;
+    default:
+      fs_.setattr(any(), kSets[below(std::size(kSets))]);
+      break;
   }
 }
 
@@ -79,9 +113,12 @@ void Workload::handles() {
 void Workload::step() {
   fs_.who.uid = below(3) * 500;
   switch (below(4)) {
-    case 0: return objects();
-    case 1: return names();
-    default: return handles();
+    case 0:
+      return objects();
+    case 1:
+      return names();
+    default:
+      return handles();
   }
 }
 

@@ -15,8 +15,8 @@ class Workload {
  public:
   Workload(ModelFs& fs, uint64_t seed) : fs_(fs), random_(seed * 2 + 1) {}
 
-  void step();      // one operation, which may fail
-  void close_all(); // everything open is closed, and what clients kept back is told
+  void step();                      // one operation, which may fail
+  void close_all();                 // everything open is closed, and what clients kept back is told
   void forget() { open_.clear(); }  // the client is gone, and its handles with it
 
  private:

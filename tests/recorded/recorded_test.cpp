@@ -25,7 +25,8 @@ class Recorded : public ::testing::Test {
 
   // A mirror that has settled on the empty top directory, and then sees the final tree.
   std::unique_ptr<Mirror> settled_before(const Recording& recording) {
-    auto mirror = std::make_unique<Mirror>(recording, scratch_ / fs::path(recording.name).stem().string() + recording.name.substr(0, 6));
+    auto mirror = std::make_unique<Mirror>(
+        recording, scratch_ / fs::path(recording.name).stem().string() + recording.name.substr(0, 6));
     EXPECT_EQ(mirror->settle(), "");
     mirror->show_final();
     return mirror;
@@ -47,9 +48,10 @@ TEST_F(Recorded, RecordsAloneMakeTheFinalTree) {
     std::unique_ptr<Mirror> mirror = settled_before(recording);
     show_all(*mirror, recording);
     expect_equal(*mirror);
-    std::printf("%-22s %6zu records, %4zu paths: %llu lookups, %llu stats, %llu new directories read\n", recording.name.c_str(),
-                recording.record_count(), recording.entries.size(), static_cast<unsigned long long>(mirror->lookups),
-                static_cast<unsigned long long>(mirror->stats), static_cast<unsigned long long>(mirror->directories_scanned));
+    std::printf("%-22s %6zu records, %4zu paths: %llu lookups, %llu stats, %llu new directories read\n",
+                recording.name.c_str(), recording.record_count(), recording.entries.size(),
+                static_cast<unsigned long long>(mirror->lookups), static_cast<unsigned long long>(mirror->stats),
+                static_cast<unsigned long long>(mirror->directories_scanned));
   }
 }
 
@@ -70,7 +72,8 @@ TEST_F(Recorded, AnyOrderBetweenTheMdtsEndsEqual) {
       }
       while (mirror->feed.last() != RecordedFeed(recording).last()) {
         for (size_t i = 0; i < recording.streams.size(); ++i)
-          mirror->feed.visible[i] = std::min(recording.streams[i].records.size(), mirror->feed.visible[i] + random() % 500);
+          mirror->feed.visible[i] =
+              std::min(recording.streams[i].records.size(), mirror->feed.visible[i] + random() % 500);
         ASSERT_EQ(mirror->settle(), "");
       }
       expect_equal(*mirror);
@@ -99,7 +102,8 @@ TEST_F(Recorded, CutAtEveryRecordAndResumedEndsEqual) {
     SCOPED_TRACE(recording.name);
     std::unique_ptr<Mirror> mirror = settled_before(recording);
     std::vector<size_t> ends;
-    for (size_t i = 0; i < recording.streams.size(); ++i) ends.insert(ends.end(), recording.streams[i].records.size(), i);
+    for (size_t i = 0; i < recording.streams.size(); ++i)
+      ends.insert(ends.end(), recording.streams[i].records.size(), i);
     std::shuffle(ends.begin(), ends.end(), random);
     for (size_t stream : ends) {
       ++mirror->feed.visible[stream];
@@ -175,7 +179,8 @@ TEST_F(Recorded, FollowingTheSourceAsItMovesOnEndsEqual) {
 }
 
 TEST_F(Recorded, FullSetIsInstalled) {
-  if (recordings().size() < 5) GTEST_SKIP() << "only the corpus was tested; set REEL_FIXTURES to the folder with lustre/ in it";
+  if (recordings().size() < 5)
+    GTEST_SKIP() << "only the corpus was tested; set REEL_FIXTURES to the folder with lustre/ in it";
 }
 
 // The comparison must be able to see: without some record the end is another.

@@ -108,8 +108,10 @@ class MemoryStore final : public Store {
   }
   Status write(const StoreBatch& batch, Durable) override {
     for (const auto& item : batch.items) {
-      if (item.value) rows_[item.key] = *item.value;
-      else rows_.erase(item.key);
+      if (item.value)
+        rows_[item.key] = *item.value;
+      else
+        rows_.erase(item.key);
     }
     return ok();
   }
@@ -131,7 +133,8 @@ const std::vector<Recording>& recordings() {
     std::vector<Recording> found;
     fs::path root = ::reel::recordings::full_set();
     if (root.empty()) root = ::reel::recordings::corpus();
-    for (const fs::path& path : ::reel::recordings::files_under(root, "after.jsonl")) found.push_back(load(path.parent_path()));
+    for (const fs::path& path : ::reel::recordings::files_under(root, "after.jsonl"))
+      found.push_back(load(path.parent_path()));
     return found;
   }();
   return all;
@@ -140,7 +143,8 @@ const std::vector<Recording>& recordings() {
 void lay_out(const Recording& recording, const std::string& dir) {
   fs::create_directories(dir + "/tree");
   std::ofstream(dir + "/after.jsonl") << recording.manifest;
-  for (const Stream& stream : recording.streams) std::ofstream(dir + "/" + stream.name + ".raw", std::ios::binary) << stream.raw;
+  for (const Stream& stream : recording.streams)
+    std::ofstream(dir + "/" + stream.name + ".raw", std::ios::binary) << stream.raw;
   if (recording.has_contents) {
     std::string command = "tar -xzf '" + recording.dir + "/final.tar.gz' -C '" + dir + "/tree' 2>/dev/null";
     if (test::shell(command) != 0) throw std::runtime_error("tar failed: " + command);
@@ -196,7 +200,9 @@ std::vector<std::string> compare_fids(const Recording& recording, const Index& i
   return differences;
 }
 
-std::unique_ptr<Store> memory_store(std::map<std::string, std::string>& rows) { return std::make_unique<MemoryStore>(rows); }
+std::unique_ptr<Store> memory_store(std::map<std::string, std::string>& rows) {
+  return std::make_unique<MemoryStore>(rows);
+}
 
 RecordedFeed::RecordedFeed(const Recording& recording)
     : visible(recording.streams.size()), recording_(recording), next_(recording.streams.size()) {

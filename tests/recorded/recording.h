@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "mirror/engine.h"
+#include "mirror/scratch.h"
 #include "tree/posix_target.h"
 #include "tree/recorded/recorded_tree.h"
-#include "mirror/scratch.h"
 
 namespace reel::recorded {
 
@@ -24,8 +24,8 @@ struct Stream {
 };
 
 struct Recording {
-  std::string name;      // "full_2mdt/a_tour"
-  std::string dir;       // of the fixture
+  std::string name;  // "full_2mdt/a_tour"
+  std::string dir;   // of the fixture
   std::vector<Stream> streams;
   std::string manifest;  // its text
   std::vector<mirror::ManifestEntry> entries;
@@ -58,10 +58,10 @@ class RecordedFeed final : public mirror::Feed {
   Status start_after(const log::Position& position) override;
   log::Position last() override;
 
-  std::vector<size_t> visible;         // records of each stream that are there
-  std::mt19937_64* order = nullptr;    // set: any order between the streams; else by turns
-  bool twice = false;                  // each record comes two times
-  bool from_the_start = false;         // start_after() is not listened to
+  std::vector<size_t> visible;       // records of each stream that are there
+  std::mt19937_64* order = nullptr;  // set: any order between the streams; else by turns
+  bool twice = false;                // each record comes two times
+  bool from_the_start = false;       // start_after() is not listened to
 
  private:
   const Recording& recording_;

@@ -232,11 +232,14 @@ Result<std::unique_ptr<File>> ReplayedTree::open(const Fid& fid) {
     size = now.size;
   } else {
     fd = Fd(::memfd_create("replayed", MFD_CLOEXEC));
-    if (::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) return Error(Code::io, "memfd");
+    if (::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
+      return Error(Code::io, "memfd");
   }
   return std::unique_ptr<File>(std::make_unique<ReplayedFile>(std::move(fd), fid, size));
 }
 
-Result<Attributes> ReplayedTree::stat(File& file) { return stat(static_cast<ReplayedFile&>(file).fid); }
+Result<Attributes> ReplayedTree::stat(File& file) {
+  return stat(static_cast<ReplayedFile&>(file).fid);
+}
 
 }  // namespace reel::recorded

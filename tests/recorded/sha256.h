@@ -57,7 +57,8 @@ class Sha256 {
   void block(const uint8_t* bytes) {
     std::array<uint32_t, 64> w;
     for (size_t i = 0; i < 16; ++i)
-      w[i] = uint32_t{bytes[i * 4]} << 24 | uint32_t{bytes[i * 4 + 1]} << 16 | uint32_t{bytes[i * 4 + 2]} << 8 | bytes[i * 4 + 3];
+      w[i] = uint32_t{bytes[i * 4]} << 24 | uint32_t{bytes[i * 4 + 1]} << 16 | uint32_t{bytes[i * 4 + 2]} << 8 |
+             bytes[i * 4 + 3];
     for (size_t i = 16; i < 64; ++i) {
       uint32_t a = rotate(w[i - 15], 7) ^ rotate(w[i - 15], 18) ^ w[i - 15] >> 3;
       uint32_t b = rotate(w[i - 2], 17) ^ rotate(w[i - 2], 19) ^ w[i - 2] >> 10;
@@ -67,7 +68,8 @@ class Sha256 {
     for (size_t i = 0; i < 64; ++i) {
       uint32_t big = rotate(s[4], 6) ^ rotate(s[4], 11) ^ rotate(s[4], 25);
       uint32_t t1 = s[7] + big + ((s[4] & s[5]) ^ (~s[4] & s[6])) + constants().cube[i] + w[i];
-      uint32_t t2 = (rotate(s[0], 2) ^ rotate(s[0], 13) ^ rotate(s[0], 22)) + ((s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]));
+      uint32_t t2 =
+          (rotate(s[0], 2) ^ rotate(s[0], 13) ^ rotate(s[0], 22)) + ((s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]));
       s = {t1 + t2, s[0], s[1], s[2], s[3] + t1, s[4], s[5], s[6]};
     }
     for (size_t i = 0; i < 8; ++i) state_[i] += s[i];

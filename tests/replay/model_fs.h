@@ -43,8 +43,7 @@ class ModelFs {
     std::vector<std::string> parts;
     for (size_t begin = 0; begin < path.size();) {
       size_t end = std::min(path.find('/', begin), path.size());
-      if (end > begin && path.substr(begin, end - begin) != ".")
-        parts.push_back(path.substr(begin, end - begin));
+      if (end > begin && path.substr(begin, end - begin) != ".") parts.push_back(path.substr(begin, end - begin));
       begin = end + 1;
     }
     if (!path.empty() && path[0] == '/') at = 1;
@@ -160,8 +159,8 @@ class ModelFs {
   void tree(std::vector<std::string>& lines, const std::string& prefix = "", int64_t at = 1) {
     for (auto& [name, number] : inode(at).entries) {
       Inode& there = inode(number);
-      lines.push_back(prefix + "/" + name + " " + std::to_string(static_cast<int>(there.kind)) +
-                      " " + std::to_string(there.size) + " " + there.text);
+      lines.push_back(prefix + "/" + name + " " + std::to_string(static_cast<int>(there.kind)) + " " +
+                      std::to_string(there.size) + " " + there.text);
       if (there.kind == Kind::directory) tree(lines, prefix + "/" + name, number);
     }
   }

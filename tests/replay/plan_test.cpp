@@ -105,8 +105,7 @@ class Recording {
   // A call that takes effect at its exit, `now`; it may have begun before others ended.
   void put(uint32_t thread, Event event, bool at_entry = false) {
     time_ += 100;
-    uint64_t begin =
-        std::max(free_at_[thread - 1] + 1, time_ - std::min<uint64_t>(time_, pick(1000)));
+    uint64_t begin = std::max(free_at_[thread - 1] + 1, time_ - std::min<uint64_t>(time_, pick(1000)));
     event.thread = thread;
     event.enter_ns = at_entry ? time_ : begin;
     event.duration_ns = at_entry ? 1 : time_ - event.enter_ns;
@@ -134,9 +133,7 @@ class Recording {
     if (forks) processes_[trace.threads.back().process] = processes_[process];
   }
 
-  Fid object_of(int64_t inode) {
-    return inode > 0 ? Fid{static_cast<uint64_t>(inode), 1, 0} : Fid{};
-  }
+  Fid object_of(int64_t inode) { return inode > 0 ? Fid{static_cast<uint64_t>(inode), 1, 0} : Fid{}; }
 
   void by_name(uint32_t thread, ProcessState& process) {
     Event event;
@@ -205,8 +202,7 @@ class Recording {
       event.object = object_of(inode);
       int32_t number = 3;
       while (process.table.count(number) != 0) ++number;
-      process.table[number] =
-          std::make_shared<OpenFile>(OpenFile{inode, 0, (event.flags & O_APPEND) != 0});
+      process.table[number] = std::make_shared<OpenFile>(OpenFile{inode, 0, (event.flags & O_APPEND) != 0});
       event.fd2 = {number, ++process.generations[number]};
       event.result = number;
     }
@@ -282,8 +278,7 @@ class Playing {
   Playing(const Trace& trace, const Plan& plan) : trace_(trace), plan_(plan), slots_(plan.slots) {
     std::vector<const Initial*> order;
     for (const Initial& initial : plan.initial) order.push_back(&initial);
-    std::sort(order.begin(), order.end(),
-              [](const Initial* a, const Initial* b) { return a->path < b->path; });
+    std::sort(order.begin(), order.end(), [](const Initial* a, const Initial* b) { return a->path < b->path; });
     for (const Initial* initial : order) {
       ModelFs::Place place = fs.find(initial->path, false);
       if (initial->kind == FileKind::file) {
@@ -291,10 +286,8 @@ class Playing {
         fs.open(place, O_CREAT, inode);
         fs.inode(inode).size = initial->size;
       } else {
-        fs.make(
-            place,
-            initial->kind == FileKind::symlink ? ModelFs::Kind::symlink : ModelFs::Kind::directory,
-            initial->link_text);
+        fs.make(place, initial->kind == FileKind::symlink ? ModelFs::Kind::symlink : ModelFs::Kind::directory,
+                initial->link_text);
       }
     }
   }
@@ -333,8 +326,7 @@ class Playing {
         int64_t inode;
         int64_t result = fs.open(at, static_cast<int>(event.flags), inode);
         if (result < 0) return result;
-        slots_[step.slot2] =
-            std::make_shared<OpenFile>(OpenFile{inode, 0, (event.flags & O_APPEND) != 0});
+        slots_[step.slot2] = std::make_shared<OpenFile>(OpenFile{inode, 0, (event.flags & O_APPEND) != 0});
         return event.failed() ? 0 : event.result;
       }
       case Op::mkdir:
@@ -390,11 +382,10 @@ class Playing {
 };
 
 std::string text_of(const Trace& trace, const Event& event) {
-  return std::to_string(event.index) + " " + op_name(event.op) + " " + trace.string(event.path) +
-         " " + trace.string(event.path2) + " fd " + std::to_string(event.fd.number) + " thread " +
-         std::to_string(event.thread) + " @ " + std::to_string(event.offset) + "+" +
-         std::to_string(event.length) + " flags " + std::to_string(event.flags) + " = " +
-         std::to_string(event.result);
+  return std::to_string(event.index) + " " + op_name(event.op) + " " + trace.string(event.path) + " " +
+         trace.string(event.path2) + " fd " + std::to_string(event.fd.number) + " thread " +
+         std::to_string(event.thread) + " @ " + std::to_string(event.offset) + "+" + std::to_string(event.length) +
+         " flags " + std::to_string(event.flags) + " = " + std::to_string(event.result);
 }
 
 void play_in_some_order(const Recording& recording, const Plan& plan, uint64_t seed) {
@@ -421,13 +412,10 @@ void play_in_some_order(const Recording& recording, const Plan& plan, uint64_t s
     int64_t result = playing.play(step);
     if (result != event.result) {
       std::string told = " recorded:\n";
-      for (const Event& was : recording.trace.events)
-        told += "  " + text_of(recording.trace, was) + "\n";
+      for (const Event& was : recording.trace.events) told += "  " + text_of(recording.trace, was) + "\n";
       told += "played:\n";
       for (const std::string& line : history) told += "  " + line + "\n";
-      FAIL() << "record " << event.index << ": " << event.result << " was, " << result
-             << " is\nplayed:\n"
-             << told;
+      FAIL() << "record " << event.index << ": " << event.result << " was, " << result << " is\nplayed:\n" << told;
     }
     ++done[thread];
     if (step.starts != 0) running.push_back(step.starts);
@@ -439,8 +427,7 @@ void play_in_some_order(const Recording& recording, const Plan& plan, uint64_t s
 }
 
 TEST(Plan, EveryOrderThatItAllowsHasTheRecordedResults) {
-  uint64_t first = number_from("REEL_REPLAY_SEED", 1),
-           count = number_from("REEL_REPLAY_SEEDS", 2000);
+  uint64_t first = number_from("REEL_REPLAY_SEED", 1), count = number_from("REEL_REPLAY_SEEDS", 2000);
   if (std::getenv("REEL_REPLAY_SEED")) count = number_from("REEL_REPLAY_SEEDS", 1);
   for (uint64_t seed = first; seed < first + count; ++seed) {
     SCOPED_TRACE("REEL_REPLAY_SEED=" + std::to_string(seed));
@@ -451,8 +438,7 @@ TEST(Plan, EveryOrderThatItAllowsHasTheRecordedResults) {
       Result<Plan> plan = make_plan(recording.trace, options);
       if (recording.trace.events.empty()) continue;
       ASSERT_TRUE(plan) << plan.error().text();
-      for (uint64_t order = 0; order < 3; ++order)
-        play_in_some_order(recording, *plan, seed * 1000 + order);
+      for (uint64_t order = 0; order < 3; ++order) play_in_some_order(recording, *plan, seed * 1000 + order);
     }
     if (::testing::Test::HasFailure()) return;
   }

@@ -11,8 +11,8 @@
 
 #include "../trace/synthetic.h"
 #include "../trace/temp_dir.h"
-#include "replay/play/pacing.h"
 #include "replay/plan/plan.h"
+#include "replay/play/pacing.h"
 #include "replay/replay.h"
 #include "replay/retrace.h"
 
@@ -48,8 +48,7 @@ class Replayed : public ::testing::Test {
   int loops_ = 0;
 };
 
-void write_file(Synthetic& trace, uint32_t thread, const std::string& path, uint64_t bytes,
-                uint64_t gap = 1000) {
+void write_file(Synthetic& trace, uint32_t thread, const std::string& path, uint64_t bytes, uint64_t gap = 1000) {
   trace.file(path, FileKind::absent);
   trace::Descriptor fd = trace.open(thread, path, O_CREAT | O_WRONLY, 0644, 3, gap);
   trace.on_fd(thread, Op::write, fd, 0, bytes, static_cast<int64_t>(bytes));

@@ -70,7 +70,8 @@ class Player {
     return "does not settle";
   }
   std::string difference() {
-    return compare(lustre.world.fs, lustre.world.source_root, lustre.world.target, SimFs::kRoot, nullptr, false, nullptr);
+    return compare(lustre.world.fs, lustre.world.source_root, lustre.world.target, SimFs::kRoot, nullptr, false,
+                   nullptr);
   }
   // All records once more, from the first.
   std::string replay() {
@@ -106,7 +107,8 @@ void ends_equal(const std::string& before, const std::string& sequence) {
   for (size_t mdts = 1; mdts <= 3; ++mdts) {
     for (Pace pace : {Pace::at_once, Pace::each_command, Pace::each_command_restarted}) {
       for (uint64_t seed = 1; seed <= (mdts == 1 ? 1 : 5); ++seed) {
-        SCOPED_TRACE(std::to_string(mdts) + " MDTs, pace " + std::to_string(static_cast<int>(pace)) + ", seed " + std::to_string(seed));
+        SCOPED_TRACE(std::to_string(mdts) + " MDTs, pace " + std::to_string(static_cast<int>(pace)) + ", seed " +
+                     std::to_string(seed));
         Player player(seed, mdts);
         player.lustre.run(before);
         player.start();
@@ -133,13 +135,21 @@ TEST(LustreSequence, D2_ReplayAfterACrashWhenANameWasTakenAgain) {
 TEST(LustreSequence, D3_DirectoriesThatChangePlacesAfterARemoval) {
   ends_equal("mkdir D1; mkdir D2; create D1/f one; create D2/f two", "rm D1/f; mv D1 T; mv D2 D1; mv T D2");
 }
-TEST(LustreSequence, D4a_RemovedInADirectoryThatIsRenamed) { ends_equal("mkdir D; create D/f x", "rm D/f; mv D E"); }
-TEST(LustreSequence, D4b_RenamedInADirectoryThatIsRenamed) { ends_equal("mkdir D; create D/f x", "mv D/f D/g; mv D E"); }
-TEST(LustreSequence, D4c_MovedOutOfADirectoryThatIsRenamed) { ends_equal("mkdir D; create D/f x", "mv D/f f; mv D E"); }
+TEST(LustreSequence, D4a_RemovedInADirectoryThatIsRenamed) {
+  ends_equal("mkdir D; create D/f x", "rm D/f; mv D E");
+}
+TEST(LustreSequence, D4b_RenamedInADirectoryThatIsRenamed) {
+  ends_equal("mkdir D; create D/f x", "mv D/f D/g; mv D E");
+}
+TEST(LustreSequence, D4c_MovedOutOfADirectoryThatIsRenamed) {
+  ends_equal("mkdir D; create D/f x", "mv D/f f; mv D E");
+}
 TEST(LustreSequence, D4d_ChangedInADirectoryThatIsRenamed) {
   ends_equal("mkdir D; create D/f x; create D/g y", "chmod 600 D/f; truncate D/g; mv D E");
 }
-TEST(LustreSequence, D4e_LinkedInADirectoryThatIsRenamed) { ends_equal("mkdir D; create D/f x", "ln D/f D/g; mv D E"); }
+TEST(LustreSequence, D4e_LinkedInADirectoryThatIsRenamed) {
+  ends_equal("mkdir D; create D/f x", "ln D/f D/g; mv D E");
+}
 TEST(LustreSequence, D5_WritesToExistingFilesWhereOnlyACloseIsLogged) {
   ends_equal("create f one", "write f one-and-two; write f 3");
 }
@@ -214,14 +224,22 @@ TEST(LustreSequence, D12_SymlinksAsTheyAre) {
   ends_equal("create f x; symlink old /mnt/lustre/f",
              "symlink s /mnt/lustre2/f; chown 7 s; utime s 9 8; setx s trusted.a b; mv old older; rm f");
 }
-TEST(LustreSequence, D13_SpecialFilesKeepOwnerAndMode) { ends_equal("mkfifo a", "mkfifo p; chmod 640 p; chown 3 p; chmod 600 a"); }
-TEST(LustreSequence, D14_XattrsRemovedEmptyAndAcls) {
-  ends_equal("create f x; setx f user.gone v", "rmx f user.gone; setx f user.empty; setfacl f acl-bytes; setx . user.root r");
+TEST(LustreSequence, D13_SpecialFilesKeepOwnerAndMode) {
+  ends_equal("mkfifo a", "mkfifo p; chmod 640 p; chown 3 p; chmod 600 a");
 }
-TEST(LustreSequence, D16_HardLinksWhoseFirstNameMoved) { ends_equal("mkdir D", "create a x; ln a b; ln a c; mv a z; ln z D/d; rm b"); }
-TEST(LustreSequence, D17a_MigratedBeforeItWasMirrored) { ends_equal("", "create f x; migrate f"); }
+TEST(LustreSequence, D14_XattrsRemovedEmptyAndAcls) {
+  ends_equal("create f x; setx f user.gone v",
+             "rmx f user.gone; setx f user.empty; setfacl f acl-bytes; setx . user.root r");
+}
+TEST(LustreSequence, D16_HardLinksWhoseFirstNameMoved) {
+  ends_equal("mkdir D", "create a x; ln a b; ln a c; mv a z; ln z D/d; rm b");
+}
+TEST(LustreSequence, D17a_MigratedBeforeItWasMirrored) {
+  ends_equal("", "create f x; migrate f");
+}
 TEST(LustreSequence, D17b_MigratedFilesAndDirectories) {
-  ends_equal("mkdir D; create D/f x; mkdir D/E; create D/E/g y", "migrate D/f; migrate D; migrate D/E; write D/E/g z; migrate D/f");
+  ends_equal("mkdir D; create D/f x; mkdir D/E; create D/E/g y",
+             "migrate D/f; migrate D; migrate D/E; write D/E/g z; migrate D/f");
 }
 TEST(LustreSequence, D17c_ASymlinkRenamedAcrossMdtsIsLoggedAsMigrt) {
   ends_equal("mkdir A; mkdir B; symlink A/s text", "mvmigrate A/s B/t; symlink A/s other");
@@ -234,8 +252,8 @@ TEST(LustreSequence, Bad_ObjectsThatAreAllGoneWhenTheirRecordsCome) {
   std::string sequence;
   for (int i = 0; i < 50; ++i) {
     std::string n = std::to_string(i);
-    sequence += "mkdir D" + n + "; create D" + n + "/f x; ln D" + n + "/f g" + n + "; chmod 600 g" + n + "; mv D" + n + "/f h" + n + "; rm g" + n +
-                "; rm h" + n + "; rmdir D" + n + ";";
+    sequence += "mkdir D" + n + "; create D" + n + "/f x; ln D" + n + "/f g" + n + "; chmod 600 g" + n + "; mv D" + n +
+                "/f h" + n + "; rm g" + n + "; rm h" + n + "; rmdir D" + n + ";";
   }
   for (size_t mdts = 1; mdts <= 3; ++mdts) {
     Player player(mdts, mdts);
@@ -247,7 +265,9 @@ TEST(LustreSequence, Bad_ObjectsThatAreAllGoneWhenTheirRecordsCome) {
   }
 }
 // A record that somebody looked at an attribute is the last of that object until the next clear.
-TEST(LustreSequence, C4_AnAclThatChangesBehindARecordOfReading) { ends_equal("create f x; setfacl f one", "hiddenacl f two"); }
+TEST(LustreSequence, C4_AnAclThatChangesBehindARecordOfReading) {
+  ends_equal("create f x; setfacl f one", "hiddenacl f two");
+}
 TEST(LustreSequence, D18a_AnotherTypeUnderTheSameName) {
   ends_equal("create a x; mkdir b; symlink c t", "rm a; mkdir a; rmdir b; symlink b a; rm c; create c y; create a/f z");
 }
@@ -255,9 +275,12 @@ TEST(LustreSequence, D18b_NothingIsWrittenThroughAHardLinkThatIsLeft) {
   ends_equal("create a one; ln a b", "rm b; create b two; write b three");
 }
 TEST(LustreSequence, D20a_WhatIsBetweenTwoNamesDoesNotStay) {
-  ends_equal("mkdir A; mkdir A/B; create A/B/f x", "mv A/B T; rmdir A; mv T A; mkdir T; mv A T/A; rm T/A/f; rmdir T/A; rmdir T");
+  ends_equal("mkdir A; mkdir A/B; create A/B/f x",
+             "mv A/B T; rmdir A; mv T A; mkdir T; mv A T/A; rm T/A/f; rmdir T/A; rmdir T");
 }
-TEST(LustreSequence, D20b_ANameThatLustreRsyncKeepsForItself) { ends_equal("mkdir .lustrerepl; create .lustrerepl/f x", "mv .lustrerepl/f .lustrerepl/g; create .lustrerepl/h y"); }
+TEST(LustreSequence, D20b_ANameThatLustreRsyncKeepsForItself) {
+  ends_equal("mkdir .lustrerepl; create .lustrerepl/f x", "mv .lustrerepl/f .lustrerepl/g; create .lustrerepl/h y");
+}
 TEST(LustreSequence, D22_AReadErrorIsNotTheEnd) {
   Player player(1, 2);
   player.start();
@@ -271,7 +294,8 @@ TEST(LustreSequence, D22_AReadErrorIsNotTheEnd) {
   EXPECT_EQ(player.settle(), "");
 }
 TEST(LustreSequence, D23_OneNamesHistoryOnSeveralMdts) {
-  ends_equal("mkdir A; mkdir B", "mkdir A/X; create A/X/f x; mv A/X B/Y; ln B/Y/f A/l; rm B/Y/f; rmdir B/Y; mkdir A/X; mv A/l A/X/l");
+  ends_equal("mkdir A; mkdir B",
+             "mkdir A/X; create A/X/f x; mv A/X B/Y; ln B/Y/f A/l; rm B/Y/f; rmdir B/Y; mkdir A/X; mv A/l A/X/l");
 }
 TEST(LustreSequence, D24_DeeperThanAnyPath) {
   std::string sequence, path;
@@ -279,15 +303,21 @@ TEST(LustreSequence, D24_DeeperThanAnyPath) {
     path += (path.empty() ? "" : "/") + std::string(100, static_cast<char>('a' + i % 26));
     sequence += "mkdir " + path + "; ";
   }
-  ends_equal("", sequence + "create " + path + "/f x; mv " + std::string(100, 'a') + " short; mkdir " + std::string(100, 'a'));
+  ends_equal(
+      "", sequence + "create " + path + "/f x; mv " + std::string(100, 'a') + " short; mkdir " + std::string(100, 'a'));
 }
 
 // Part E: what lustre-rsync-test and sanity ask, as far as a consumer can do it.
 TEST(LustreSequence, E_rsync1A_TheUsualOperations) {
-  ends_equal("mkdir d; mkdir e", "create d/a x; mv d/a e/b; create d/gone y; rm d/gone; mkdir d/dir; create d/dir/f z; rm d/dir/f; rmdir d/dir; "
-             "ln e/b e/hard; symlink e/soft b; chmod 000 e/b; chown 500 e/b; setx e/b user.large " + std::string(3000, 'l') + "; setx e/b user.s s");
+  ends_equal(
+      "mkdir d; mkdir e",
+      "create d/a x; mv d/a e/b; create d/gone y; rm d/gone; mkdir d/dir; create d/dir/f z; rm d/dir/f; rmdir d/dir; "
+      "ln e/b e/hard; symlink e/soft b; chmod 000 e/b; chown 500 e/b; setx e/b user.large " +
+          std::string(3000, 'l') + "; setx e/b user.s s");
 }
-TEST(LustreSequence, E_rsync1a_InTheRoot) { ends_equal("create keep x", "create a x; mv a b; rm b; mkdir c; mv c d; rmdir d"); }
+TEST(LustreSequence, E_rsync1a_InTheRoot) {
+  ends_equal("create keep x", "create a x; mv a b; rm b; mkdir c; mv c d; rmdir d");
+}
 TEST(LustreSequence, E_rsync3_ManyFiles) {
   std::string many, again;
   for (int i = 0; i < 300; ++i) {
@@ -308,10 +338,13 @@ TEST(LustreSequence, E_rsync6_128HardLinks) {
   ends_equal("", links + "mv link1 1link1; rm link12; mv f g; write g y");
 }
 TEST(LustreSequence, E_rsync8_NestedDirectoriesRenamedAndFilled) {
-  ends_equal("", "mkdir a; mkdir a/b; mkdir a/b/c; create a/b/c/f x; mv a/b/c a/b/d; create a/b/d/g y; mv a/b a/e; mv a z; create z/e/d/h q");
+  ends_equal("",
+             "mkdir a; mkdir a/b; mkdir a/b/c; create a/b/c/f x; mv a/b/c a/b/d; create a/b/d/g y; mv a/b a/e; mv a z; "
+             "create z/e/d/h q");
 }
 TEST(LustreSequence, E_rsync9_ATreeRemoved) {
-  ends_equal("mkdir a; mkdir a/b; create a/b/f x; create a/g y; ln a/g a/h", "rm a/b/f; rmdir a/b; rm a/g; rm a/h; rmdir a");
+  ends_equal("mkdir a; mkdir a/b; create a/b/f x; create a/g y; ln a/g a/h",
+             "rm a/b/f; rmdir a/b; rm a/g; rm a/h; rmdir a");
 }
 TEST(LustreSequence, E_160b_LongestNames) {
   std::string name(255, 'n');

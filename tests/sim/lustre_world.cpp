@@ -16,7 +16,9 @@ void must(int error, const std::string& what) {
 
 }  // namespace
 
-LustreWorld::LustreWorld(uint64_t seed, size_t mdts) : world(seed) { world.split_log(mdts); }
+LustreWorld::LustreWorld(uint64_t seed, size_t mdts) : world(seed) {
+  world.split_log(mdts);
+}
 
 void LustreWorld::run(const std::string& commands) {
   std::istringstream lines(commands);
@@ -62,7 +64,8 @@ void LustreWorld::append(size_t mdt, OwnedRecord record) {
   stream.log.push_back(std::move(record));
 }
 
-void LustreWorld::log_names(RecordType type, size_t mdt, const Fid& target, uint64_t dir, const std::string& name, uint16_t flags) {
+void LustreWorld::log_names(RecordType type, size_t mdt, const Fid& target, uint64_t dir, const std::string& name,
+                            uint16_t flags) {
   OwnedRecord owned;
   owned.record.type = type;
   owned.record.flags = kFlagVersion | flags;
@@ -95,7 +98,8 @@ void LustreWorld::make(const Place& place, FileType type, RecordType record, con
 void LustreWorld::remove(const Place& place, bool is_dir) {
   Before gone = before(place.ino);
   must(is_dir ? world.fs.rmdir(place.dir, place.name) : world.fs.unlink(place.dir, place.name), "rm " + place.name);
-  log_names(is_dir ? RecordType::rmdir : RecordType::unlnk, gone.mdt, gone.fid, place.dir, place.name, gone.nlink == 1 ? kFlagLast : 0);
+  log_names(is_dir ? RecordType::rmdir : RecordType::unlnk, gone.mdt, gone.fid, place.dir, place.name,
+            gone.nlink == 1 ? kFlagLast : 0);
 }
 
 void LustreWorld::rename(const Place& from, const Place& to) {
@@ -148,7 +152,8 @@ void LustreWorld::migrate(const Place& from, const Place& to) {
   uint64_t ino = 0;
   must(world.fs.create(to.dir, in_place ? "\x01" : to.name, old.type, old.mode, &ino), "migrate");
   for (const auto& [name, child] : old.entries) must(world.fs.rename(from.ino, name, ino, name, false), "migrate");
-  must(old.type == FileType::directory ? world.fs.rmdir(from.dir, from.name) : world.fs.unlink(from.dir, from.name), "migrate");
+  must(old.type == FileType::directory ? world.fs.rmdir(from.dir, from.name) : world.fs.unlink(from.dir, from.name),
+       "migrate");
   if (in_place) must(world.fs.rename(to.dir, "\x01", to.dir, to.name, false), "migrate");
   relink(from.ino, ino);
   Node& made = *world.fs.find(ino);
@@ -164,16 +169,26 @@ void LustreWorld::migrate(const Place& from, const Place& to) {
 bool LustreWorld::execute_on_names(const std::string& verb, const std::vector<std::string>& words) {
   Place at = place(words[1]);
   std::string text = words.size() > 2 ? words[2] : "";
-  if (verb == "mkdir") make(at, FileType::directory, RecordType::mkdir, "");
-  else if (verb == "create") make(at, FileType::regular, RecordType::creat, text);
-  else if (verb == "symlink") make(at, FileType::symlink, RecordType::slink, text);
-  else if (verb == "mkfifo") make(at, FileType::fifo, RecordType::mknod, "");
-  else if (verb == "rm") remove(at, false);
-  else if (verb == "rmdir") remove(at, true);
-  else if (verb == "mv") rename(at, place(text));
-  else if (verb == "migrate") migrate(at, at);
-  else if (verb == "mvmigrate") migrate(at, place(text));
-  else return false;
+  if (verb == "mkdir")
+    make(at, FileType::directory, RecordType::mkdir, "");
+  else if (verb == "create")
+    make(at, FileType::regular, RecordType::creat, text);
+  else if (verb == "symlink")
+    make(at, FileType::symlink, RecordType::slink, text);
+  else if (verb == "mkfifo")
+    make(at, FileType::fifo, RecordType::mknod, "");
+  else if (verb == "rm")
+    remove(at, false);
+  else if (verb == "rmdir")
+    remove(at, true);
+  else if (verb == "mv")
+    rename(at, place(text));
+  else if (verb == "migrate")
+    migrate(at, at);
+  else if (verb == "mvmigrate")
+    migrate(at, place(text));
+  else
+    return false;
   return true;
 }
 

@@ -47,7 +47,8 @@ class LustreWorld {
   Place place(const std::string& path);
   Before before(uint64_t ino);
   size_t mdt_of(uint64_t ino);
-  void log_names(RecordType type, size_t mdt, const Fid& target, uint64_t dir, const std::string& name, uint16_t flags = 0);
+  void log_names(RecordType type, size_t mdt, const Fid& target, uint64_t dir, const std::string& name,
+                 uint16_t flags = 0);
   void log_object(RecordType type, uint64_t ino, uint16_t flags);
   void append(size_t mdt, OwnedRecord record);
 

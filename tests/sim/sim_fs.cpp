@@ -59,8 +59,7 @@ void SimFs::dir_changed(uint64_t dir) {
   nodes_.at(dir).mtime = nodes_.at(dir).ctime = now();
 }
 
-int SimFs::create(uint64_t dir, const std::string& name, FileType type, uint32_t mode,
-                  uint64_t* ino) {
+int SimFs::create(uint64_t dir, const std::string& name, FileType type, uint32_t mode, uint64_t* ino) {
   Node* parent = find(dir);
   if (!parent || parent->type != FileType::directory) return ENOENT;
   if (parent->entries.count(name)) return EEXIST;
@@ -131,8 +130,7 @@ int SimFs::rmdir(uint64_t dir, const std::string& name) {
   return 0;
 }
 
-int SimFs::rename(uint64_t from, const std::string& from_name, uint64_t to,
-                  const std::string& to_name, bool replace) {
+int SimFs::rename(uint64_t from, const std::string& from_name, uint64_t to, const std::string& to_name, bool replace) {
   Node* source = find(from);
   Node* target = find(to);
   if (!source || !target || !source->entries.count(from_name)) return ENOENT;
@@ -163,8 +161,7 @@ int SimFs::rename(uint64_t from, const std::string& from_name, uint64_t to,
 int SimFs::exchange(uint64_t a, const std::string& a_name, uint64_t b, const std::string& b_name) {
   Node* first = find(a);
   Node* second = find(b);
-  if (!first || !second || !first->entries.count(a_name) || !second->entries.count(b_name))
-    return ENOENT;
+  if (!first || !second || !first->entries.count(a_name) || !second->entries.count(b_name)) return ENOENT;
   uint64_t one = first->entries[a_name];
   uint64_t two = second->entries[b_name];
   if (one == two) return 0;
@@ -195,9 +192,8 @@ void SimFs::lose_writes(int64_t from_s, const std::function<bool()>& lost) {
       node.data.back() ^= 1;
 }
 
-std::string compare(const SimFs& source, uint64_t source_root, const SimFs& target,
-                    uint64_t target_root, const mirror::ExcludeFn& exclude, bool extras_left_out,
-                    std::string* path) {
+std::string compare(const SimFs& source, uint64_t source_root, const SimFs& target, uint64_t target_root,
+                    const mirror::ExcludeFn& exclude, bool extras_left_out, std::string* path) {
   struct Pair {
     uint64_t a, b;
     std::string path;
@@ -214,10 +210,8 @@ std::string compare(const SimFs& source, uint64_t source_root, const SimFs& targ
     const Node& a = *source.find(pair.a);
     const Node& b = *target.find(pair.b);
     if (a.type != b.type) return differs(pair.path, "type");
-    if (!there.emplace(pair.a, pair.b).second && there[pair.a] != pair.b)
-      return differs(pair.path, "hard links");
-    if (!back.emplace(pair.b, pair.a).second && back[pair.b] != pair.a)
-      return differs(pair.path, "hard links");
+    if (!there.emplace(pair.a, pair.b).second && there[pair.a] != pair.b) return differs(pair.path, "hard links");
+    if (!back.emplace(pair.b, pair.a).second && back[pair.b] != pair.a) return differs(pair.path, "hard links");
     if (a.mode != b.mode) return differs(pair.path, "mode");
     if (a.uid != b.uid || a.gid != b.gid) return differs(pair.path, "owner");
     if (a.mtime != b.mtime) return differs(pair.path, "mtime");
@@ -239,8 +233,7 @@ std::string compare(const SimFs& source, uint64_t source_root, const SimFs& targ
       if (wanted != a.entries.end() && !left_out(name, wanted->second)) continue;
       // What somebody put there under a name that the filter leaves out is not the mirror's to
       // touch.
-      bool theirs = extras_left_out && exclude &&
-                    exclude(prefix + name, target.find(ino)->type == FileType::directory);
+      bool theirs = extras_left_out && exclude && exclude(prefix + name, target.find(ino)->type == FileType::directory);
       if (!theirs) return differs(prefix + name, "extra");
     }
   }

@@ -24,7 +24,7 @@ struct Node {
   FileType type = FileType::regular;
   uint32_t mode = 0, uid = 0, gid = 0, nlink = 0;
   Time mtime, ctime;
-  std::string data;  // contents, or the text of a symlink
+  std::string data;       // contents, or the text of a symlink
   int64_t written_s = 0;  // when contents were last written
   std::map<std::string, std::string> xattrs;
   std::map<std::string, uint64_t> entries;

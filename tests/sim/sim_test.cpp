@@ -125,8 +125,10 @@ struct Run {
       if (kTrace) std::printf("crash\n");
       engine.reset();
       if (std::exchange(starts_again, false)) ++world.target_mount;
-      if (world.pick(3) == 0) world.machine_died();
-      else world.process_died();
+      if (world.pick(3) == 0)
+        world.machine_died();
+      else
+        world.process_died();
       if (world.chance() < world.faults.torn) tear();
     }
   }
@@ -169,12 +171,16 @@ struct Run {
         std::printf("settling: cursor %s, scans %llu, retries %llu, parked %llu, troubles %llu\n",
                     progress.cursor.text().c_str(), static_cast<unsigned long long>(progress.scans_pending),
                     static_cast<unsigned long long>(progress.retries_pending),
-                    static_cast<unsigned long long>(progress.parked), static_cast<unsigned long long>(progress.troubles));
+                    static_cast<unsigned long long>(progress.parked),
+                    static_cast<unsigned long long>(progress.troubles));
       if (kTrace && progress.parked)
-        ignore(engine->index().list(kParkFid, "", [](const std::string& name, const Entry&, const Object* object) {
-          std::printf("  parked %s until %llu\n", name.c_str(), object ? static_cast<unsigned long long>(object->parked_until) : 0);
-          return true;
-        }), "only shows");
+        ignore(engine->index().list(kParkFid, "",
+                                    [](const std::string& name, const Entry&, const Object* object) {
+                                      std::printf("  parked %s until %llu\n", name.c_str(),
+                                                  object ? static_cast<unsigned long long>(object->parked_until) : 0);
+                                      return true;
+                                    }),
+               "only shows");
       if (*worked || !progress.settled) continue;
       if (progress.troubles) continue;
       std::string difference = difference_now();
@@ -259,7 +265,8 @@ void run_seeds(const Options& options, uint64_t usual_count) {
     ADD_FAILURE() << difference << "\nagain: REEL_SIM_SEED=" << seed << " sim_test --gtest_filter=*" << name;
   }
   double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  std::printf("%llu seeds, %.0f a minute\n", static_cast<unsigned long long>(count), static_cast<double>(count) * 60 / seconds);
+  std::printf("%llu seeds, %.0f a minute\n", static_cast<unsigned long long>(count),
+              static_cast<double>(count) * 60 / seconds);
 }
 
 // A directory moved into what was its own child, and the record of the child's move got lost: a state that
@@ -285,7 +292,9 @@ TEST(Simulation, DirectoriesInsideEachOtherAreUntangled) {
   EXPECT_EQ(run.settle(), "");
 }
 
-TEST(Simulation, EndsEqualWhateverHappens) { run_seeds({}, 10000); }
+TEST(Simulation, EndsEqualWhateverHappens) {
+  run_seeds({}, 10000);
+}
 
 TEST(Simulation, SeveralStreamsEndEqualWhateverHappens) {
   Options options;

@@ -81,7 +81,8 @@ class SimSource : public SourceTree, public Readable {
   }
   Result<Node*> look(const Fid& fid) {
     world_feet();
-    if (world_.chance() < world_.faults.source_error) return Error::from_errno(world_.pick(2) ? EIO : EACCES, "injected");
+    if (world_.chance() < world_.faults.source_error)
+      return Error::from_errno(world_.pick(2) ? EIO : EACCES, "injected");
     Node* node = world_.fs.find(fid);
     if (!node) return Error::from_errno(ESTALE, to_string(fid));
     return node;
@@ -129,14 +130,16 @@ class SimTarget : public TargetTree {
   Result<Attributes> make_node(const TargetDirPtr& dir, const std::string& name, FileType type, uint64_t) override {
     return make(dir, name, type, 0600, "");
   }
-  Status link(const TargetDirPtr& from, const std::string& from_name, const TargetDirPtr& to, const std::string& to_name) override {
+  Status link(const TargetDirPtr& from, const std::string& from_name, const TargetDirPtr& to,
+              const std::string& to_name) override {
     TRY(trouble());
     TRY_ASSIGN(Node * node, at(from, from_name));
     uint64_t ino = node->ino;
     uint64_t dir = number(to);
     return act("link", [=](SimFs& fs, bool) { return fs.link(ino, dir, to_name); });
   }
-  Status rename(const TargetDirPtr& from, const std::string& from_name, const TargetDirPtr& to, const std::string& to_name) override {
+  Status rename(const TargetDirPtr& from, const std::string& from_name, const TargetDirPtr& to,
+                const std::string& to_name) override {
     TRY(trouble());
     uint64_t a = number(from);
     uint64_t b = number(to);
@@ -171,7 +174,8 @@ class SimTarget : public TargetTree {
     }));
     return CopyResult{data.size(), 0};
   }
-  Status set_attributes(File* file, const TargetDirPtr& dir, const std::string& name, const AttributeChange& change) override {
+  Status set_attributes(File* file, const TargetDirPtr& dir, const std::string& name,
+                        const AttributeChange& change) override {
     TRY(trouble());
     uint64_t ino = file ? static_cast<SimFile*>(file)->ino : number(dir);
     if (!file && !name.empty()) {
@@ -218,7 +222,8 @@ class SimTarget : public TargetTree {
     if (!parent || !parent->entries.count(name)) return Error::from_errno(ENOENT, name);
     return world_.target.find(parent->entries[name]);
   }
-  Result<Attributes> make(const TargetDirPtr& dir, const std::string& name, FileType type, uint32_t mode, const std::string& data) {
+  Result<Attributes> make(const TargetDirPtr& dir, const std::string& name, FileType type, uint32_t mode,
+                          const std::string& data) {
     TRY(trouble());
     uint64_t parent = number(dir);
     TRY(act("create", [=](SimFs& fs, bool) {
@@ -255,7 +260,8 @@ class SimStore : public Store {
   }
   Status scan(std::string_view prefix, std::string_view start,
               const std::function<bool(std::string_view, std::string_view)>& each) override {
-    for (auto at = world_.rows.lower_bound(std::string(start)); at != world_.rows.end() && at->first.starts_with(prefix); ++at)
+    for (auto at = world_.rows.lower_bound(std::string(start));
+         at != world_.rows.end() && at->first.starts_with(prefix); ++at)
       if (!each(at->first, at->second)) break;
     return ok();
   }
@@ -263,8 +269,10 @@ class SimStore : public Store {
     world_.maybe_crash();
     for (const auto& item : batch.items) {
       if (world_.canary_forget_intents && item.key[0] == 'I') continue;
-      if (item.value) world_.rows[item.key] = *item.value;
-      else world_.rows.erase(item.key);
+      if (item.value)
+        world_.rows[item.key] = *item.value;
+      else
+        world_.rows.erase(item.key);
     }
     world_.since_durable.push_back(batch);
     if (durable == Durable::yes) {
@@ -289,7 +297,8 @@ class SimFeed : public Feed {
     if (!choose(at)) return false;
     const World::Stream& stream = world_.streams[at];
     const OwnedRecord& owned = stream.log[next_[at]++];
-    if (world_.canary_drop_record && owned.record.type != RecordType::gap && next_[at] % 20 == 0) return next(record, at);
+    if (world_.canary_drop_record && owned.record.type != RecordType::gap && next_[at] % 20 == 0)
+      return next(record, at);
     record = owned.record;
     record.name = owned.name;
     record.source_name = owned.source_name;
@@ -319,9 +328,17 @@ class SimFeed : public Feed {
 
 }  // namespace
 
-std::unique_ptr<SourceTree> sim_source(World& world) { return std::make_unique<SimSource>(world); }
-std::unique_ptr<TargetTree> sim_target(World& world) { return std::make_unique<SimTarget>(world); }
-std::unique_ptr<Store> sim_store(World& world) { return std::make_unique<SimStore>(world); }
-std::unique_ptr<Feed> sim_feed(World& world) { return std::make_unique<SimFeed>(world); }
+std::unique_ptr<SourceTree> sim_source(World& world) {
+  return std::make_unique<SimSource>(world);
+}
+std::unique_ptr<TargetTree> sim_target(World& world) {
+  return std::make_unique<SimTarget>(world);
+}
+std::unique_ptr<Store> sim_store(World& world) {
+  return std::make_unique<SimStore>(world);
+}
+std::unique_ptr<Feed> sim_feed(World& world) {
+  return std::make_unique<SimFeed>(world);
+}
 
 }  // namespace reel::sim

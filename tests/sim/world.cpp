@@ -25,18 +25,16 @@ World::World(uint64_t seed) : random(seed) {
 
 void World::push(OwnedRecord record) {
   if (std::getenv("REEL_SIM_TRACE"))
-    std::printf("    record %u target %s %s/%s from %s %s/%s\n",
-                static_cast<unsigned>(record.record.type), to_string(record.record.target).c_str(),
-                to_string(record.record.parent).c_str(), record.name.c_str(),
-                to_string(record.record.source).c_str(),
-                to_string(record.record.source_parent).c_str(), record.source_name.c_str());
+    std::printf("    record %u target %s %s/%s from %s %s/%s\n", static_cast<unsigned>(record.record.type),
+                to_string(record.record.target).c_str(), to_string(record.record.parent).c_str(), record.name.c_str(),
+                to_string(record.record.source).c_str(), to_string(record.record.source_parent).c_str(),
+                record.source_name.c_str());
   // The kernel merges an event into an unread one that looks the same.
   for (const OwnedRecord& old : queue) {
     const Record& a = old.record;
     const Record& b = record.record;
     if (a.type == b.type && a.target == b.target && a.parent == b.parent && a.source == b.source &&
-        a.source_parent == b.source_parent && old.name == record.name &&
-        old.source_name == record.source_name)
+        a.source_parent == b.source_parent && old.name == record.name && old.source_name == record.source_name)
       return;
   }
   record.record.time = pack_time(static_cast<uint64_t>(now_s), 0);
@@ -157,9 +155,7 @@ void World::create_something() {
     if (file && fs.link(file, dir, name) == 0) emit(RecordType::creat, file, dir, name);
     return;
   }
-  FileType type = kind < 4    ? FileType::directory
-                  : kind == 4 ? FileType::symlink
-                              : FileType::regular;
+  FileType type = kind < 4 ? FileType::directory : kind == 4 ? FileType::symlink : FileType::regular;
   if (fs.create(dir, name, type, type == FileType::symlink ? 0777 : 0644, &ino) != 0) return;
   if (type == FileType::symlink) fs.find(ino)->data = "to" + random_name();
   emit(type == FileType::directory ? RecordType::mkdir : RecordType::creat, ino, dir, name);
@@ -211,8 +207,7 @@ void World::move_something() {
   }
   auto there = fs.find(to)->entries.find(to_name);
   bool no_op = there != fs.find(to)->entries.end() && there->second == ino;
-  if (fs.rename(from, from_name, to, to_name, true) == 0 && !no_op)
-    emit_rename(ino, from, from_name, to, to_name);
+  if (fs.rename(from, from_name, to, to_name, true) == 0 && !no_op) emit_rename(ino, from, from_name, to, to_name);
 }
 
 void World::change_something() {
@@ -330,8 +325,7 @@ void World::machine_died() {
   rows_durable = rows;
   since_durable.clear();
   queue.clear();
-  for (Stream& stream : streams)
-    stream.log.resize(stream.durable + pick(stream.log.size() - stream.durable + 1));
+  for (Stream& stream : streams) stream.log.resize(stream.durable + pick(stream.log.size() - stream.durable + 1));
   boot += "+";
   // A stream may begin again at an index that it had before: each has to say so.
   for (Stream& stream : streams) {

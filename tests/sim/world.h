@@ -45,12 +45,12 @@ class World {
   log::Position log_end() const;
   void split_log(size_t streams);  // before anything is in it
   void gap(const char* why, uint16_t flags = 0);
-  void process_died();   // perhaps with the holder
+  void process_died();  // perhaps with the holder
   void machine_died();
   void write_back_failed();  // of the target: of what was not synced any part may be gone
   void maybe_crash();
-  void pick_filter();    // another one, or none
-  void tamper();         // one operation of somebody who writes to the target
+  void pick_filter();  // another one, or none
+  void tamper();       // one operation of somebody who writes to the target
 
   std::mt19937_64 random;
   Faults faults;
@@ -58,7 +58,7 @@ class World {
   mirror::ExcludeFn exclude;  // the mirror's filter; its text says whether it is another one
   std::string filter_text;
 
-  SimFs fs;               // holds the source's directory and one beside it
+  SimFs fs;  // holds the source's directory and one beside it
   uint64_t source_root = 0;
   std::deque<OwnedRecord> queue;
   // One stream, or several: then each record lands in any of them, as with several MDTs.
@@ -86,7 +86,8 @@ class World {
 
  private:
   void emit(RecordType type, uint64_t object, uint64_t dir, const std::string& name);
-  void emit_rename(uint64_t object, uint64_t from, const std::string& from_name, uint64_t to, const std::string& to_name);
+  void emit_rename(uint64_t object, uint64_t from, const std::string& from_name, uint64_t to,
+                   const std::string& to_name);
   void push(OwnedRecord record);
   uint64_t random_dir();
   uint64_t random_node(FileType type);

@@ -49,8 +49,8 @@ std::vector<Kept> records_of(const Bytes& bytes) {
     add_records(one, 1, records);
     EXPECT_FALSE(records.empty()) << "an event without a record";
     for (const Record& r : records)
-      kept.push_back({0, r.type, r.target, r.parent, r.source, r.source_parent, std::string(r.name),
-                      std::string(r.source_name)});
+      kept.push_back(
+          {0, r.type, r.target, r.parent, r.source, r.source_parent, std::string(r.name), std::string(r.source_name)});
   }
   return kept;
 }
@@ -58,7 +58,9 @@ std::vector<Kept> records_of(const Bytes& bytes) {
 constexpr uint8_t kFid = FAN_EVENT_INFO_TYPE_FID, kName = FAN_EVENT_INFO_TYPE_DFID_NAME;
 const Fid kDir{2, 7, 0}, kFile{3, 7, 0};
 
-bool is_gap(const std::vector<Kept>& records) { return records.size() == 1 && records[0].type == RecordType::gap; }
+bool is_gap(const std::vector<Kept>& records) {
+  return records.size() == 1 && records[0].type == RecordType::gap;
+}
 
 TEST(Events, creation_has_object_directory_and_name) {
   auto records = records_of(event(FAN_CREATE, info(kName, 2, "f") + info(kFid, 3)));
@@ -70,8 +72,8 @@ TEST(Events, creation_has_object_directory_and_name) {
 }
 
 TEST(Events, merged_event_is_several_records) {
-  auto records = records_of(event(FAN_CREATE | FAN_MODIFY | FAN_ATTRIB | FAN_CLOSE_WRITE | FAN_DELETE,
-                                  info(kName, 2, "f") + info(kFid, 3)));
+  auto records = records_of(
+      event(FAN_CREATE | FAN_MODIFY | FAN_ATTRIB | FAN_CLOSE_WRITE | FAN_DELETE, info(kName, 2, "f") + info(kFid, 3)));
   std::vector<RecordType> types;
   for (const Kept& r : records) types.push_back(r.type);
   EXPECT_EQ(types, (std::vector{RecordType::creat, RecordType::write, RecordType::sattr, RecordType::close,
@@ -149,7 +151,8 @@ TEST(Events, half_copied_event_is_a_gap) {
 TEST(Events, any_bytes_are_survived) {
   std::mt19937_64 random(test_seed());
   Bytes good;
-  for (const char* name : {"a", "bb", "ccc"}) good += event(FAN_CREATE | FAN_ATTRIB, info(kName, 2, name) + info(kFid, 3));
+  for (const char* name : {"a", "bb", "ccc"})
+    good += event(FAN_CREATE | FAN_ATTRIB, info(kName, 2, name) + info(kFid, 3));
   for (int round = 0; round < 20000; ++round) {
     Bytes bytes = good.substr(0, random() % (good.size() + 1));
     for (uint64_t flips = random() % 8; flips > 0 && !bytes.empty(); --flips)

@@ -43,8 +43,8 @@ struct Place {
   LocalOptions options;
 };
 
-#define ASSERT_WATCH(source, place)  \
-  auto source = (place).watch();     \
+#define ASSERT_WATCH(source, place) \
+  auto source = (place).watch();    \
   ASSERT_TRUE(source) << source.error().text()
 
 TEST(Holder, clean_stop_and_restart_miss_nothing) {
@@ -126,8 +126,7 @@ TEST(Holder, has_its_own_name_and_nothing_of_its_parent) {
   std::filesystem::path proc = own_holder();
   ASSERT_FALSE(proc.empty()) << "no process named reel-holder has our buffer";
   EXPECT_EQ(std::filesystem::read_symlink(proc / "cwd"), "/");
-  for (int fd : {0, 1, 2})
-    EXPECT_EQ(std::filesystem::read_symlink(proc / "fd" / std::to_string(fd)), "/dev/null");
+  for (int fd : {0, 1, 2}) EXPECT_EQ(std::filesystem::read_symlink(proc / "fd" / std::to_string(fd)), "/dev/null");
   auto open_files = std::filesystem::directory_iterator(proc / "fd");
   EXPECT_LE(std::distance(begin(open_files), end(open_files)), 9);
 }
@@ -347,11 +346,21 @@ void kill_reel_many_times(const std::string& type, bool log_inside) {
   EXPECT_TRUE(eventually(20, [&] { return fs.unmount(); })) << "the holder does not end";
 }
 
-TEST(Killed, nothing_is_lost_ext4) { kill_reel_many_times("ext4", false); }
-TEST(Killed, nothing_is_lost_ext4_log_inside) { kill_reel_many_times("ext4", true); }
-TEST(Killed, nothing_is_lost_xfs) { kill_reel_many_times("xfs", false); }
-TEST(Killed, nothing_is_lost_btrfs) { kill_reel_many_times("btrfs", false); }
-TEST(Killed, nothing_is_lost_tmpfs) { kill_reel_many_times("tmpfs", false); }
+TEST(Killed, nothing_is_lost_ext4) {
+  kill_reel_many_times("ext4", false);
+}
+TEST(Killed, nothing_is_lost_ext4_log_inside) {
+  kill_reel_many_times("ext4", true);
+}
+TEST(Killed, nothing_is_lost_xfs) {
+  kill_reel_many_times("xfs", false);
+}
+TEST(Killed, nothing_is_lost_btrfs) {
+  kill_reel_many_times("btrfs", false);
+}
+TEST(Killed, nothing_is_lost_tmpfs) {
+  kill_reel_many_times("tmpfs", false);
+}
 
 }  // namespace
 }  // namespace reel::source

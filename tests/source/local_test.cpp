@@ -24,8 +24,10 @@ struct Bench {
   explicit Bench(const std::string& path) : root(path), dir(path + "/d"), file(path + "/d/f") {
     made = shell("mkdir " + dir + " && echo text > " + file);
     auto watched = watch_local(root, writer, {});
-    if (watched) source = std::move(*watched);
-    else error = watched.error().text();
+    if (watched)
+      source = std::move(*watched);
+    else
+      error = watched.error().text();
     seen = writer.last_index();
   }
 
@@ -47,10 +49,10 @@ struct Bench {
   uint64_t seen = 0;
 };
 
-#define REEL_BENCH_FS(bench)               \
-  REEL_SCRATCH_FS(fs, GetParam());         \
-  Bench bench(fs.path());                  \
-  ASSERT_TRUE(bench.made && bench.source) << bench.error
+#define REEL_BENCH_FS(bench)       \
+  REEL_SCRATCH_FS(fs, GetParam()); \
+  Bench bench(fs.path());          \
+  ASSERT_TRUE(bench.made&& bench.source) << bench.error
 
 // The records of one type about (target, parent, name); a zero Fid and "" stand for themselves.
 int count(const std::vector<Kept>& records, RecordType type, const Fid& target, const Fid& parent,
@@ -136,8 +138,7 @@ TEST_P(Operations, rename_of_a_directory_over_another) {
   ASSERT_TRUE(shell("mkdir " + b.root + "/x " + b.root + "/y"));
   Fid x = fid_of(b.root + "/x");
   auto records = b.records_of([&] { return ::rename((b.root + "/x").c_str(), (b.root + "/y").c_str()) == 0; });
-  auto moved = std::find_if(records.begin(), records.end(),
-                            [](const Kept& r) { return r.type == RecordType::renme; });
+  auto moved = std::find_if(records.begin(), records.end(), [](const Kept& r) { return r.type == RecordType::renme; });
   ASSERT_NE(moved, records.end()) << to_text(records);
   EXPECT_EQ(moved->source, x);
   EXPECT_EQ(moved->name, "y");
@@ -148,9 +149,8 @@ TEST_P(Operations, exchange_is_two_renames) {
   ASSERT_TRUE(shell("echo other > " + b.dir + "/g"));
   b.records_of([] { return true; });
   Fid f = fid_of(b.file), g = fid_of(b.dir + "/g");
-  auto records = b.records_of([&] {
-    return ::renameat2(AT_FDCWD, b.file.c_str(), AT_FDCWD, (b.dir + "/g").c_str(), RENAME_EXCHANGE) == 0;
-  });
+  auto records = b.records_of(
+      [&] { return ::renameat2(AT_FDCWD, b.file.c_str(), AT_FDCWD, (b.dir + "/g").c_str(), RENAME_EXCHANGE) == 0; });
   ASSERT_EQ(records.size(), 2u) << to_text(records);
   std::vector<std::pair<Fid, std::string>> moved, wanted = {{f, "g"}, {g, "f"}};
   for (const Kept& r : records) moved.emplace_back(r.source, r.name);

@@ -25,8 +25,8 @@ class Scribe {
  public:
   struct Order {
     int writes = 0;
-    int pause_us = 0;       // up to this long between two
-    size_t bytes = 8;       // of each write, the number at its end
+    int pause_us = 0;  // up to this long between two
+    size_t bytes = 8;  // of each write, the number at its end
     uint64_t seed = 0;
   };
 

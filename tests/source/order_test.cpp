@@ -25,7 +25,8 @@ constexpr int kDirs = 6;
 // No name is ever used twice (by the number in it).
 class Worker {
  public:
-  Worker(std::string root, uint64_t seed, std::atomic<int>& names) : root_(std::move(root)), random_(seed), names_(names) {}
+  Worker(std::string root, uint64_t seed, std::atomic<int>& names)
+      : root_(std::move(root)), random_(seed), names_(names) {}
 
   void run() {
     for (int i = 0; i < kSteps; ++i) step();
@@ -70,8 +71,10 @@ std::vector<std::string> replay(const std::vector<Kept>& records, Tree& tree) {
   };
   auto take = [&](const Kept& r, const Fid& parent, const std::string& name, const Fid& fid) {
     auto found = tree.find({parent, name});
-    if (found == tree.end() || found->second != fid) misfits.push_back("is not there: " + to_text(r));
-    else tree.erase(found);
+    if (found == tree.end() || found->second != fid)
+      misfits.push_back("is not there: " + to_text(r));
+    else
+      tree.erase(found);
   };
   for (const Kept& r : records) switch (r.type) {
       case RecordType::creat:

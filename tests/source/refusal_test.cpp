@@ -3,8 +3,8 @@
 // Where following is not possible it says so, and what is possible instead; and file systems that
 // need special care.
 #include <grp.h>
-#include <sys/stat.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>

@@ -30,7 +30,9 @@ TempDir::~TempDir() {
   if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
 }
 
-bool shell(const std::string& command) { return std::system(("(" + command + ") >/dev/null 2>&1").c_str()) == 0; }
+bool shell(const std::string& command) {
+  return std::system(("(" + command + ") >/dev/null 2>&1").c_str()) == 0;
+}
 
 ScratchFs::ScratchFs(const std::string& type, const std::string& options) : mount_(dir_.path() + "/mnt") {
   if (::geteuid() != 0) {
@@ -83,8 +85,8 @@ Result<uint64_t> MemoryWriter::append(const Record& r) {
   released_.wait(lock, [&] { return !held_; });
   if (!failure_.empty()) return Error(Code::no_space, failure_);
   if (on_append_) on_append_(r);
-  records_.push_back({records_.size() + 1, r.type, r.target, r.parent, r.source, r.source_parent,
-                      std::string(r.name), std::string(r.source_name)});
+  records_.push_back({records_.size() + 1, r.type, r.target, r.parent, r.source, r.source_parent, std::string(r.name),
+                      std::string(r.source_name)});
   return records_.back().index;
 }
 

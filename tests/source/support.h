@@ -48,7 +48,7 @@ class ScratchFs {
 };
 
 // Makes `fs` or leaves the test as skipped.
-#define REEL_SCRATCH_FS(fs, ...)      \
+#define REEL_SCRATCH_FS(fs, ...)             \
   ::reel::source::ScratchFs fs(__VA_ARGS__); \
   if (!fs.why_not().empty()) GTEST_SKIP() << fs.why_not()
 

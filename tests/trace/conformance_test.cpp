@@ -47,11 +47,13 @@ class Conformance : public ::testing::TestWithParam<Recorder> {
 TEST_P(Conformance, EveryCallOfOneThread) {
   record("basic");
   EXPECT_EQ(run_.exit_code, 0);
-  EXPECT_EQ(all_lines(run_),
-            (Lines{"open f", "write f 0+5=5", "pwrite f 100+3=3", "lseek f=0", "read f 0+4=4", "pread f 100+10=3",
-                   "writev f 4+5=5", "fsync f=0", "truncate f 50=0", "close f=0", "stat f=0", "rename f g=0", "link g h=0",
-                   "symlink s=0", "readlink s=1", "unlink h=0", "mkdir d=0", "open d", "open d/in", "close d/in=0",
-                   "unlink d/in=0", "close d=0", "rmdir d=0", "unlink s=0", "chmod g=0", "unlink g=0", "open missing=-2"}));
+  EXPECT_EQ(
+      all_lines(run_),
+      (Lines{"open f",         "write f 0+5=5", "pwrite f 100+3=3", "lseek f=0",  "read f 0+4=4", "pread f 100+10=3",
+             "writev f 4+5=5", "fsync f=0",     "truncate f 50=0",  "close f=0",  "stat f=0",     "rename f g=0",
+             "link g h=0",     "symlink s=0",   "readlink s=1",     "unlink h=0", "mkdir d=0",    "open d",
+             "open d/in",      "close d/in=0",  "unlink d/in=0",    "close d=0",  "rmdir d=0",    "unlink s=0",
+             "chmod g=0",      "unlink g=0",    "open missing=-2"}));
 }
 
 TEST_P(Conformance, TimesOfAThreadDoNotOverlap) {
@@ -68,8 +70,8 @@ TEST_P(Conformance, TimesOfAThreadDoNotOverlap) {
 
 TEST_P(Conformance, CopiesOfDescriptorsShareTheirPosition) {
   record("dups");
-  EXPECT_EQ(all_lines(run_), (Lines{"open f", "dup f", "write f 0+3=3", "dup2 f", "close f=0", "write f 3+3=3",
-                                    "dup f", "write f 6+5=5", "close f=0", "close f=0", "close f=0"}));
+  EXPECT_EQ(all_lines(run_), (Lines{"open f", "dup f", "write f 0+3=3", "dup2 f", "close f=0", "write f 3+3=3", "dup f",
+                                    "write f 6+5=5", "close f=0", "close f=0", "close f=0"}));
   // The write to the closed number was made, and failed.
   auto bad = std::find_if(run_.trace.events.begin(), run_.trace.events.end(),
                           [](const Event& e) { return e.op == Op::write && e.result == -9; });
@@ -85,7 +87,8 @@ TEST_P(Conformance, EveryThreadIsAThread) {
     for (size_t i = 0; i < 200; ++i)
       EXPECT_EQ(lines[i + 1].substr(lines[i + 1].find(' ', 8)), " " + std::to_string(i * 10) + "+10=10");
     EXPECT_NE(run_.trace.threads[thread - 1].parent, 0u);
-    EXPECT_EQ(run_.trace.threads[thread - 1].process, run_.trace.threads[run_.trace.threads[thread - 1].parent - 1].process);
+    EXPECT_EQ(run_.trace.threads[thread - 1].process,
+              run_.trace.threads[run_.trace.threads[thread - 1].parent - 1].process);
   }
   EXPECT_EQ(writers, 4);
 }
@@ -103,9 +106,8 @@ TEST_P(Conformance, AForkedChildSharesItsParentsPositions) {
   ASSERT_TRUE(wait);
   EXPECT_EQ(wait->result, fork->result);
   EXPECT_EQ(wait->arg, fork->arg);
-  auto child_exit = std::find_if(run_.trace.events.begin(), run_.trace.events.end(), [&](const Event& e) {
-    return e.op == Op::exit && e.thread == fork->arg;
-  });
+  auto child_exit = std::find_if(run_.trace.events.begin(), run_.trace.events.end(),
+                                 [&](const Event& e) { return e.op == Op::exit && e.thread == fork->arg; });
   ASSERT_NE(child_exit, run_.trace.events.end());
   EXPECT_EQ(child_exit->arg, 7u);
 }
@@ -149,8 +151,8 @@ TEST_P(Conformance, TheLastFlushAtExitIsSeen) {
 
 TEST_P(Conformance, MappingsOfFiles) {
   record("maps");
-  Lines lines = all_lines(run_), wanted{"open f", "truncate f 8192=0", "mmap f 0+8192", "close f=0",
-                                        "msync mapping 4096+4096=0", "munmap mapping=0"};
+  Lines lines = all_lines(run_), wanted{"open f",    "truncate f 8192=0",         "mmap f 0+8192",
+                                        "close f=0", "msync mapping 4096+4096=0", "munmap mapping=0"};
   std::erase_if(lines, [&](const std::string& line) {  // of libraries, by recorders that see them
     return std::find(wanted.begin(), wanted.end(), line) == wanted.end();
   });
@@ -207,8 +209,7 @@ TEST_P(Conformance, MoreThanARingHolds) {
   record("many");
   Lines lines = all_lines(run_);
   ASSERT_EQ(lines.size(), 50002u);
-  for (size_t i = 0; i < 50000; ++i)
-    ASSERT_EQ(lines[i + 1], "pwrite f " + std::to_string(i * 16) + "+16=16");
+  for (size_t i = 0; i < 50000; ++i) ASSERT_EQ(lines[i + 1], "pwrite f " + std::to_string(i * 16) + "+16=16");
 }
 
 TEST_P(Conformance, TheInitialStateIsWhatWasThere) {
@@ -226,8 +227,8 @@ TEST_P(Conformance, TheInitialStateIsWhatWasThere) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Recorders, Conformance,
-                         ::testing::Values(Recorder{"preload", false}, Recorder{"ptrace", false}, Recorder{"ptrace", true},
-                                           Recorder{"bpf", false}, Recorder{"bpf", true}),
+                         ::testing::Values(Recorder{"preload", false}, Recorder{"ptrace", false},
+                                           Recorder{"ptrace", true}, Recorder{"bpf", false}, Recorder{"bpf", true}),
                          name_of);
 
 // What a recorder cannot see it must say.
@@ -239,7 +240,9 @@ TEST(Blind, IoUring) {
     if (run.exit_code == 77) GTEST_SKIP() << "no io_uring here";
     EXPECT_EQ(run.exit_code, 0) << via;
     EXPECT_EQ(std::count_if(run.trace.events.begin(), run.trace.events.end(),
-                            [](const Event& e) { return e.op == Op::uring_setup && e.fd2.number > 2; }), 1) << via;
+                            [](const Event& e) { return e.op == Op::uring_setup && e.fd2.number > 2; }),
+              1)
+        << via;
     std::vector<const Event*> requests;
     for (const Event& event : run.trace.events)
       if (event.op == Op::uring_write || event.op == Op::uring_read) requests.push_back(&event);
@@ -299,8 +302,9 @@ TEST(Record, AnEndOfReelItselfLeavesRingsThatCanBeRecovered) {
   Recording run;
   std::filesystem::create_directory(run.work());
   // reel is killed while the program runs, and then the program.
-  std::string script = "cd " + run.work() + " && { " REEL_BINARY " record -q --via preload -o " + run.log() +
-                       " -- sh -c 'echo one > a; echo $$ > pid; kill -9 $PPID; echo two > b; kill -9 $$' ; true; } 2>/dev/null";
+  std::string script =
+      "cd " + run.work() + " && { " REEL_BINARY " record -q --via preload -o " + run.log() +
+      " -- sh -c 'echo one > a; echo $$ > pid; kill -9 $PPID; echo two > b; kill -9 $$' ; true; } 2>/dev/null";
   shell(script);
   EXPECT_EQ(shell(REEL_BINARY " record --recover -o " + run.log() + " 2>/dev/null"), 0);
   Result<Trace> trace = load(Env::posix(), run.log());
@@ -318,7 +322,8 @@ TEST(Record, WhatIsRecoveredIsThereOnce) {
   Recording run;
   std::filesystem::create_directory(run.work());
   std::string script = "cd " + run.work() + " && { " REEL_BINARY " record -q --via preload -o " + run.log() +
-                       " -- sh -c 'for i in 1 2 3 4 5 6 7 8; do echo $i > f$i; done; sleep 0.5; kill -9 $PPID; echo x > g; kill -9 $$' ; "
+                       " -- sh -c 'for i in 1 2 3 4 5 6 7 8; do echo $i > f$i; done; sleep 0.5; kill -9 $PPID; echo x "
+                       "> g; kill -9 $$' ; "
                        "true; } 2>/dev/null";
   shell(script);
   Result<Trace> before = load(Env::posix(), run.log());
@@ -348,7 +353,8 @@ TEST(Record, ExitCodesAndErrorsAreTheCommands) {
   TempDir dir;
   auto code = [&](const std::string& options) {
     static int number = 0;
-    return shell(REEL_BINARY " record -q -o " + dir.at("l" + std::to_string(number++)) + " " + options + " 2>/dev/null");
+    return shell(REEL_BINARY " record -q -o " + dir.at("l" + std::to_string(number++)) + " " + options +
+                 " 2>/dev/null");
   };
   for (const std::string via : {"preload", "ptrace"}) {
     EXPECT_EQ(code("--via " + via + " -- sh -c 'exit 41'"), 41);

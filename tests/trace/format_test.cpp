@@ -23,8 +23,8 @@ uint64_t seed() {
   return value;
 }
 
-constexpr Op kSomeOps[] = {Op::open, Op::close, Op::read, Op::pwrite, Op::stat, Op::rename, Op::mmap, Op::fork,
-                           Op::compute, Op::utimens};
+constexpr Op kSomeOps[] = {Op::open,   Op::close, Op::read, Op::pwrite,  Op::stat,
+                           Op::rename, Op::mmap,  Op::fork, Op::compute, Op::utimens};
 
 Event random_event(std::mt19937_64& random, uint64_t& now) {
   auto chance = [&](unsigned one_in) { return random() % one_in == 0; };
@@ -56,10 +56,9 @@ void expect_same(const Event& a, const Event& b) {
   auto all = [](const Event& e) {
     std::ostringstream out;
     out << int(e.op) << ' ' << e.thread << ' ' << e.enter_ns << ' ' << e.duration_ns << ' ' << e.result << ' '
-        << to_string(e.object) << to_string(e.object2) << e.fd.number << '.' << e.fd.generation << ' '
-        << e.fd2.number << '.' << e.fd2.generation << ' ' << e.path << ' ' << e.path2 << ' ' << e.relative << ' '
-        << e.relative2 << ' ' << e.offset << ' ' << e.length << ' ' << e.flags << ' ' << e.mode << ' ' << e.arg
-        << ' ' << e.arg2;
+        << to_string(e.object) << to_string(e.object2) << e.fd.number << '.' << e.fd.generation << ' ' << e.fd2.number
+        << '.' << e.fd2.generation << ' ' << e.path << ' ' << e.path2 << ' ' << e.relative << ' ' << e.relative2 << ' '
+        << e.offset << ' ' << e.length << ' ' << e.flags << ' ' << e.mode << ' ' << e.arg << ' ' << e.arg2;
     return out.str();
   };
   EXPECT_EQ(all(a), all(b));
@@ -193,7 +192,8 @@ TEST(TraceFormat, AnEventCostsLessThanEightBytes) {
     uint32_t thread = trace.process();
     Descriptor fd = trace.open(thread, "/data", 0, 0, 3);
     for (int i = 0; i < kEvents; ++i)
-      trace.on_fd(thread, Op::pread, fd, (random() % 16384) * 4096, 4096, 4096, 300 + random() % 400, 600 + random() % 900);
+      trace.on_fd(thread, Op::pread, fd, (random() % 16384) * 4096, 4096, 4096, 300 + random() % 400,
+                  600 + random() % 900);
     trace.finish();
   }
   uint64_t bytes = 0;

@@ -14,7 +14,7 @@
 namespace reel::trace {
 
 struct Recording {
-  TempDir dir;       // work/ is where the command runs, log/ the trace
+  TempDir dir;  // work/ is where the command runs, log/ the trace
   int exit_code = -1;
   std::string said;  // reel's standard error
   Trace trace;

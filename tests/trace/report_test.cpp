@@ -81,14 +81,17 @@ TEST(Report, SequentialIsSequential) {
 TEST(Export, Strace) {
   trace::TempDir dir;
   std::string text = exported(example(dir), Format::strace);
-  EXPECT_TRUE(text.starts_with("1001 1700000000.000001 openat(AT_FDCWD, \"/a b\", O_RDWR|O_CREAT, 0644) = 3 <0.000001>\n")) << text.substr(0, 200);
+  EXPECT_TRUE(
+      text.starts_with("1001 1700000000.000001 openat(AT_FDCWD, \"/a b\", O_RDWR|O_CREAT, 0644) = 3 <0.000001>\n"))
+      << text.substr(0, 200);
   EXPECT_NE(text.find("unlink(AT_FDCWD, \"/missing\") = -1 ENOENT (No such file or directory)"), std::string::npos);
 }
 
 TEST(Export, Fio) {
   trace::TempDir dir;
   std::string text = exported(example(dir), Format::fio);
-  EXPECT_TRUE(text.starts_with("fio version 3 iolog\n0 /b add\n0 /b open\n0 /b read 0 4096\n0 /b read 8192 4096\n")) << text;
+  EXPECT_TRUE(text.starts_with("fio version 3 iolog\n0 /b add\n0 /b open\n0 /b read 0 4096\n0 /b read 8192 4096\n"))
+      << text;
   EXPECT_TRUE(text.ends_with("/b close\n"));
   EXPECT_EQ(text.find("/a b"), std::string::npos) << "fio cannot read a name with a blank";
 }
@@ -100,7 +103,8 @@ TEST(Export, CsvAndChromeHaveEveryCall) {
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 65);
   std::string chrome = exported(trace, Format::chrome);
   size_t calls = 0;
-  for (size_t at = chrome.find("\"ph\":\"X\""); at != std::string::npos; at = chrome.find("\"ph\":\"X\"", at + 1)) ++calls;
+  for (size_t at = chrome.find("\"ph\":\"X\""); at != std::string::npos; at = chrome.find("\"ph\":\"X\"", at + 1))
+    ++calls;
   EXPECT_EQ(calls, 64u);
   EXPECT_TRUE(chrome.ends_with("}\n]}\n"));
 }

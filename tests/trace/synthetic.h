@@ -27,9 +27,7 @@ class Synthetic {
   }
 
   void fact(const std::string& key, const std::string& value) { check(writer_->fact(key, value)); }
-  StringId string(StringKind kind, const std::string& bytes) {
-    return take(writer_->string(kind, bytes));
-  }
+  StringId string(StringKind kind, const std::string& bytes) { return take(writer_->string(kind, bytes)); }
   StringId path(const std::string& bytes) { return string(StringKind::path, bytes); }
 
   // A new process (with a copy of its parent's descriptors), or a further thread of `process`.
@@ -138,7 +136,7 @@ class Synthetic {
   }
 
   std::unique_ptr<Writer> writer_;
-  std::map<uint32_t, State> states_;                         // by thread
+  std::map<uint32_t, State> states_;                        // by thread
   std::map<uint32_t, std::map<int32_t, uint32_t>> tables_;  // by process: number -> generation
 };
 

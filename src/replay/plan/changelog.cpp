@@ -24,8 +24,7 @@ using trace::Op;
 constexpr Fid kLustreRoot{0x200000007ull, 0x1, 0x0};
 constexpr uint32_t kOpenWrite = 0x2;  // of Lustre's open mode
 constexpr int kDeepest = 500;
-constexpr uint64_t kCallNs =
-    1000;  // records do not tell how long; calls of one follow each other so
+constexpr uint64_t kCallNs = 1000;  // records do not tell how long; calls of one follow each other so
 
 uint64_t nanoseconds_of(const Record& record) {
   return time_seconds(record.time) * 1'000'000'000 + time_nanoseconds(record.time);
@@ -75,14 +74,12 @@ class Converter {
         return named(record.target, record.parent, name);
       case RecordType::slink:
         kinds_[record.target] = FileKind::symlink;
-        call(Op::symlink, path, record.target, [this](Event& event) {
-          event.path2 = string(trace::StringKind::link_text, "nowhere");
-        });
+        call(Op::symlink, path, record.target,
+             [this](Event& event) { event.path2 = string(trace::StringKind::link_text, "nowhere"); });
         return named(record.target, record.parent, name);
       case RecordType::hlink: {
         trace::StringId to = string(trace::StringKind::path, path);
-        call(Op::link, path_of(record.target), record.target,
-             [to](Event& event) { event.path2 = to; });
+        call(Op::link, path_of(record.target), record.target, [to](Event& event) { event.path2 = to; });
         return named(record.target, record.parent, name);
       }
       case RecordType::unlnk:
@@ -141,8 +138,7 @@ class Converter {
   };
 
   trace::StringId string(trace::StringKind kind, const std::string& bytes) {
-    auto [at, added] =
-        strings_.try_emplace({kind, bytes}, static_cast<trace::StringId>(trace_.strings.size()));
+    auto [at, added] = strings_.try_emplace({kind, bytes}, static_cast<trace::StringId>(trace_.strings.size()));
     if (added) {
       trace_.strings.push_back(bytes);
       trace_.string_kinds.push_back(kind);
@@ -157,13 +153,9 @@ class Converter {
     if (at == names_.end() || at->second.empty() || depth > kDeepest) return "/" + to_string(fid);
     return path_of(at->second.front().parent, depth + 1) + "/" + at->second.front().name;
   }
-  std::string below(const Fid& parent, const std::string& name) const {
-    return path_of(parent) + "/" + name;
-  }
+  std::string below(const Fid& parent, const std::string& name) const { return path_of(parent) + "/" + name; }
 
-  void named(const Fid& fid, const Fid& parent, const std::string& name) {
-    names_[fid].push_back({parent, name});
-  }
+  void named(const Fid& fid, const Fid& parent, const std::string& name) { names_[fid].push_back({parent, name}); }
   void unnamed(const Fid& fid, const Fid& parent, const std::string& name) {
     auto at = names_.find(fid);
     if (at == names_.end()) return;
@@ -203,8 +195,7 @@ class Converter {
     });
     return fd;
   }
-  void on_descriptor(Op op, trace::Descriptor fd, const Fid& object, uint64_t offset,
-                     uint64_t length, int64_t result) {
+  void on_descriptor(Op op, trace::Descriptor fd, const Fid& object, uint64_t offset, uint64_t length, int64_t result) {
     Event event;
     event.op = op;
     event.fd = fd;
@@ -229,12 +220,10 @@ class Converter {
     FileKind kind = kind_of(record.target);
     if (kind == FileKind::symlink) return stat(path, record);
     bool writes = record.type != RecordType::open && kind != FileKind::directory;
-    if (record.type == RecordType::open)
-      read_only_[record.target] = (record.open_mode & kOpenWrite) == 0;
+    if (record.type == RecordType::open) read_only_[record.target] = (record.open_mode & kOpenWrite) == 0;
     // Where opens are recorded, a close of what was only read is told of, too.
     auto opened = read_only_.find(record.target);
-    if (record.type == RecordType::close && opened != read_only_.end() && opened->second)
-      writes = false;
+    if (record.type == RecordType::close && opened != read_only_.end() && opened->second) writes = false;
     trace::Descriptor fd = open(path, record.target, writes ? O_WRONLY : O_RDONLY, false);
     uint64_t offset = record.io ? record.io->offset : 0, length = record.io ? record.io->length : 0;
     if (length == 0) length = size_;
@@ -253,8 +242,7 @@ class Converter {
       return;
     }
     trace::StringId to = string(trace::StringKind::path, path);
-    call(Op::rename, below(record.source_parent, old_name), moved,
-         [to](Event& event) { event.path2 = to; });
+    call(Op::rename, below(record.source_parent, old_name), moved, [to](Event& event) { event.path2 = to; });
     if (!record.target.is_zero()) unnamed(record.target, record.parent, name);
     unnamed(moved, record.source_parent, old_name);
     named(moved, record.parent, name);
@@ -306,8 +294,7 @@ Result<trace::Trace> trace_of_changelog(Env& env, const std::string& dir, uint64
     log = dir + "/log";
     streams = log::streams(env, log);
   }
-  if (!streams || streams->empty())
-    return Error(Code::not_found, "replay: no trace and no changelog in " + dir);
+  if (!streams || streams->empty()) return Error(Code::not_found, "replay: no trace and no changelog in " + dir);
   Converter converter(size);
   std::vector<Source> sources(streams->size());
   for (size_t i = 0; i < sources.size(); ++i) {
@@ -319,8 +306,7 @@ Result<trace::Trace> trace_of_changelog(Env& env, const std::string& dir, uint64
   for (;;) {
     Source* first = nullptr;
     for (Source& source : sources)
-      if (source.any && (!first || nanoseconds_of(source.head) < nanoseconds_of(first->head)))
-        first = &source;
+      if (source.any && (!first || nanoseconds_of(source.head) < nanoseconds_of(first->head))) first = &source;
     if (!first) break;
     converter.turn_to(first->thread);
     converter.take(first->head);

@@ -41,8 +41,7 @@ void Names::map(const std::string& old_prefix, uint32_t root) {
   plan_.instances = static_cast<uint32_t>(instances_.size());
 }
 
-void Names::initial(const trace::FileState& state, const std::string& path,
-                    const std::string& link_text) {
+void Names::initial(const trace::FileState& state, const std::string& path, const std::string& link_text) {
   NodeId id = resolve(path, false);
   if (id == 0 || nodes_[id].machine || nodes_[id].top) return;
   // What follows from results alone is inferred here too, by those calls that show it.
@@ -87,18 +86,15 @@ NodeId Names::child(NodeId parent, std::string_view name) {
   made.name = name;
   made.machine = above.machine || (parent == 1 && is_machine_top(name));
   // Shared memory is a file system like others.
-  if (made.machine && name == "shm" && above.name == "dev" && above.parent == 1)
-    made.machine = false;
+  if (made.machine && name == "shm" && above.name == "dev" && above.parent == 1) made.machine = false;
   // What is in a directory that the trace made is what the trace put there.
-  if (above.known && above.kind == FileKind::directory && above.instance != 0 &&
-      !instances_[above.instance].initial)
+  if (above.known && above.kind == FileKind::directory && above.instance != 0 && !instances_[above.instance].initial)
     made.known = true;
   above.children.emplace(name, id);
   return id;
 }
 
-NodeId Names::walk(NodeId at, std::string_view path, bool follow, int& links,
-                   std::vector<NodeId>* through) {
+NodeId Names::walk(NodeId at, std::string_view path, bool follow, int& links, std::vector<NodeId>* through) {
   size_t begin = 0;
   while (begin < path.size()) {
     size_t end = path.find('/', begin);
@@ -129,8 +125,7 @@ NodeId Names::walk(NodeId at, std::string_view path, bool follow, int& links,
   return at;
 }
 
-NodeId Names::resolve(std::string_view path, bool follow, std::vector<NodeId>* through,
-                      bool missing) {
+NodeId Names::resolve(std::string_view path, bool follow, std::vector<NodeId>* through, bool missing) {
   int links = 0;
   missing_ = missing;
   return walk(1, path, follow, links, through);
@@ -152,8 +147,7 @@ uint32_t Names::instance_at(NodeId id) {
   if (node.instance != 0 || node.kind != FileKind::directory) return node.instance;
   node.instance = static_cast<uint32_t>(instances_.size());
   Instance made;
-  if (node.initial != 0)
-    made = {true, plan_.initial[node.initial - 1].root, plan_.initial[node.initial - 1].path};
+  if (node.initial != 0) made = {true, plan_.initial[node.initial - 1].root, plan_.initial[node.initial - 1].path};
   instances_.push_back(made);
   plan_.instances = static_cast<uint32_t>(instances_.size());
   return node.instance;
@@ -162,8 +156,7 @@ uint32_t Names::instance_at(NodeId id) {
 uint32_t Names::as_dir(NodeId id) {
   uint32_t instance = instance_at(id);
   Node& node = nodes_[id];
-  if (node.dir != 0 && node.dir_epoch == epoch_ && plan_.dirs[node.dir].instance == instance)
-    return node.dir;
+  if (node.dir != 0 && node.dir_epoch == epoch_ && plan_.dirs[node.dir].instance == instance) return node.dir;
   Dir dir;
   dir.instance = instance;
   dir.path = path_of(id, dir.root);
@@ -290,8 +283,7 @@ void Names::renamed(NodeId from, NodeId to, Need me, bool exchange) {
     if (nodes_[id].parent != 0) nodes_[nodes_[id].parent].listing.change(me, needs_);
   }
   if (from == to) return;
-  if (!source.children.empty() || !target.children.empty() || source.kind == FileKind::directory)
-    ++epoch_;
+  if (!source.children.empty() || !target.children.empty() || source.kind == FileKind::directory) ++epoch_;
   move(from, to);
   source.known = target.known = true;
   if (exchange) return;

@@ -29,15 +29,13 @@ class Names {
   // `old_prefix` is the top of root number `root`; before anything else.
   void map(const std::string& old_prefix, uint32_t root);
   // A name's initial state; links first, so that the others are found through them.
-  void initial(const trace::FileState& state, const std::string& path,
-               const std::string& link_text);
+  void initial(const trace::FileState& state, const std::string& path, const std::string& link_text);
 
   // The name that a path means now; the last component's symlink is followed when `follow`. 0: too
   // many symlinks. Makes names that were not known. `through` gets what decided the way but does
   // not lie above the name: symlinks, and directories that ".." left again.
   // `missing`: the call found nothing (ENOENT), so a directory that is not known may not be there.
-  NodeId resolve(std::string_view path, bool follow, std::vector<NodeId>* through = nullptr,
-                 bool missing = false);
+  NodeId resolve(std::string_view path, bool follow, std::vector<NodeId>* through = nullptr, bool missing = false);
 
   // Below /proc, /sys or /dev: the replaying machine has its own.
   bool is_virtual(NodeId id) const { return nodes_[id].machine; }
@@ -62,9 +60,7 @@ class Names {
   // `to`, which changed() has been told of, is another name of the file at `from`.
   void linked(NodeId from, NodeId to);
   // Two names of one file: renaming one to the other does nothing.
-  bool same_file(NodeId a, NodeId b) const {
-    return nodes_[a].file != 0 && nodes_[a].file == nodes_[b].file;
-  }
+  bool same_file(NodeId a, NodeId b) const { return nodes_[a].file != 0 && nodes_[a].file == nodes_[b].file; }
   void listed(NodeId id, Need me);
   // It turned out to be a symlink, with a text of so many bytes.
   void is_link(NodeId id, uint64_t bytes);
@@ -82,7 +78,7 @@ class Names {
     uint32_t root = 0;      // of tops
     uint32_t instance = 0;  // of directories: which one; 0: none was used yet
     uint32_t initial = 0;
-    uint32_t file = 0;  // equal ones are one file by several names; 0: it has but this one
+    uint32_t file = 0;                // equal ones are one file by several names; 0: it has but this one
     uint32_t dir = 0, dir_epoch = 0;  // as a directory: index of Plan::dirs + 1 at that epoch
     std::map<std::string, NodeId, std::less<>> children;
     Cell cell;
@@ -98,8 +94,7 @@ class Names {
     std::string origin;
   };
 
-  NodeId walk(NodeId at, std::string_view path, bool follow, int& links,
-              std::vector<NodeId>* through);
+  NodeId walk(NodeId at, std::string_view path, bool follow, int& links, std::vector<NodeId>* through);
   std::string path_of(NodeId id, uint32_t& root) const;
   uint32_t instance_at(NodeId id);
   void needs_above(NodeId id);

@@ -21,14 +21,14 @@ using trace::FileKind;
 // Why a call is not made again.
 enum class Skip : uint8_t {
   none,
-  process,  // fork, exec, wait, exit: threads are started and waited for instead
-  waiting,  // poll, sleep: time alone
-  context,  // umask, user: folded into the plan
-  outside,  // a descriptor that was open before the recording, or whose opening is not in the trace
-  machine,  // below /proc, /sys, /dev: the replaying machine's own
-  socket,   // sockets, and descriptors that are no files
-  timing,   // was interrupted, or would have had to wait: that depends on the moment
-  nowhere,  // its name cannot be resolved, or lies in another root than its second name
+  process,      // fork, exec, wait, exit: threads are started and waited for instead
+  waiting,      // poll, sleep: time alone
+  context,      // umask, user: folded into the plan
+  outside,      // a descriptor that was open before the recording, or whose opening is not in the trace
+  machine,      // below /proc, /sys, /dev: the replaying machine's own
+  socket,       // sockets, and descriptors that are no files
+  timing,       // was interrupted, or would have had to wait: that depends on the moment
+  nowhere,      // its name cannot be resolved, or lies in another root than its second name
   unsupported,  // no way to make it again
 };
 inline constexpr size_t kSkips = 10;
@@ -36,10 +36,9 @@ const char* skip_text(Skip skip);
 
 // A directory in which a step finds a name.
 struct Dir {
-  uint32_t root = 0;  // 0: --into, else the number of a --map
-  uint32_t instance =
-      0;  // equal ones are one directory, whatever it is called then; 0: not to be kept open
-  std::string path;  // below the root, as it is called at that step; "." is the root itself
+  uint32_t root = 0;      // 0: --into, else the number of a --map
+  uint32_t instance = 0;  // equal ones are one directory, whatever it is called then; 0: not to be kept open
+  std::string path;       // below the root, as it is called at that step; "." is the root itself
 };
 
 // Descriptors are slots: one for each time that a number was given out in a process.
@@ -54,9 +53,9 @@ struct Effect {
 struct Step {
   uint32_t event = 0;  // index into Trace::events
   Skip skip = Skip::none;
-  bool releases = false;  // a step of another thread needs this one
-  bool waits = false;     // waiting for its needs is what the call itself does
-  bool stream = false;    // a pipe: bytes come when they come, as many as were recorded are taken
+  bool releases = false;      // a step of another thread needs this one
+  bool waits = false;         // waiting for its needs is what the call itself does
+  bool stream = false;        // a pipe: bytes come when they come, as many as were recorded are taken
   bool through_proc = false;  // by the name /proc/self/fd/N of its slot
   SlotId slot = 0, slot2 = 0;
   SlotId replaces = 0;                 // dup2: what the number was before
@@ -69,8 +68,8 @@ struct Step {
   uint32_t starts = 0;  // the thread that begins with it
   uint64_t gap_ns = 0;  // between what it waited for and its entry
   uint64_t cpu_ns = 0;  // how much of the gap was CPU time; ~0: it was not measured
-  Need base;  // the gap begins at the end of this step (of another thread); none: of the thread's
-              // last one
+  Need base;            // the gap begins at the end of this step (of another thread); none: of the thread's
+                        // last one
 };
 
 // What has to be there at the start.
@@ -96,14 +95,14 @@ struct Plan {
   std::vector<std::string> names{""};
   std::vector<Initial> initial;
   uint32_t slots = 1, instances = 1;
-  uint64_t begin_ns = 0, end_ns = 0;         // first entry and last exit of its steps
-  uint64_t most_written = 0;  // bytes of the longest write
+  uint64_t begin_ns = 0, end_ns = 0;  // first entry and last exit of its steps
+  uint64_t most_written = 0;          // bytes of the longest write
   size_t steps = 0;
 };
 
 struct PlanOptions {
   std::vector<std::string> mapped;  // recorded prefixes that have a root of their own; root i + 1
-  bool strict = false;  // ARTC's file rule: the calls on a file come one after the other
+  bool strict = false;              // ARTC's file rule: the calls on a file come one after the other
 };
 
 // Errors: invalid (the trace has no calls, or holds counters only).

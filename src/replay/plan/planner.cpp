@@ -67,21 +67,18 @@ Planner::Planner(const trace::Trace& trace, const PlanOptions& options, Plan& pl
       names_(plan, needs_),
       threads_(trace.threads.size() + 1),
       slots_(1) {
-  for (size_t i = 0; i < options.mapped.size(); ++i)
-    names_.map(options.mapped[i], static_cast<uint32_t>(i + 1));
+  for (size_t i = 0; i < options.mapped.size(); ++i) names_.map(options.mapped[i], static_cast<uint32_t>(i + 1));
   // Symlinks first, the upper ones before those that are reached through them: all names are.
   std::vector<const trace::FileState*> states;
   for (const trace::FileState& state : trace.files) states.push_back(&state);
-  std::stable_sort(states.begin(), states.end(),
-                   [&](const trace::FileState* a, const trace::FileState* b) {
-                     bool left = a->kind == FileKind::symlink, right = b->kind == FileKind::symlink;
-                     if (left != right || !left) return left && !right;
-                     return trace.string(a->path) < trace.string(b->path);
-                   });
+  std::stable_sort(states.begin(), states.end(), [&](const trace::FileState* a, const trace::FileState* b) {
+    bool left = a->kind == FileKind::symlink, right = b->kind == FileKind::symlink;
+    if (left != right || !left) return left && !right;
+    return trace.string(a->path) < trace.string(b->path);
+  });
   for (const trace::FileState* state : states) {
     names_.initial(*state, trace.string(state->path), trace.string(state->link_text));
-    if (state->kind == FileKind::file && !state->object.is_zero() &&
-        state->known == trace::Known::before)
+    if (state->kind == FileKind::file && !state->object.is_zero() && state->known == trace::Known::before)
       sizes_[state->object] = state->size;
   }
   plan.threads.resize(trace.threads.size());
@@ -95,8 +92,8 @@ void Planner::begin_threads() {
     threads_[event.thread].events.push_back(i);
     begin = std::min(begin, event.enter_ns);
     end = std::max(end, event.exit_ns());
-    if (makes_thread(event) && event.arg > 0 && event.arg < threads_.size() &&
-        event.arg != event.thread && !event.failed())
+    if (makes_thread(event) && event.arg > 0 && event.arg < threads_.size() && event.arg != event.thread &&
+        !event.failed())
       threads_[event.arg].made = true;
   }
   plan_.begin_ns = begin == ~0ull ? 0 : begin;
@@ -110,8 +107,7 @@ void Planner::begin_threads() {
 
 void Planner::push(uint32_t thread) {
   ThreadState& state = threads_[thread];
-  if (state.next < state.events.size())
-    queue_.push({effect_ns(trace_.events[state.events[state.next]]), thread});
+  if (state.next < state.events.size()) queue_.push({effect_ns(trace_.events[state.events[state.next]]), thread});
 }
 
 void Planner::run() {
@@ -152,12 +148,10 @@ void Planner::take(uint32_t thread, const Event& event, uint32_t index) {
   uint32_t parent = trace_.threads[thread - 1].parent;
   if (!state.made && steps.empty() && parent != 0 && parent < threads_.size()) {
     needs_.add({parent, static_cast<uint32_t>(plan_.threads[parent - 1].size())});
-    if (trace_.threads[thread - 1].process == thread)
-      begin_process(at, trace_.threads[parent - 1].process, thread);
+    if (trace_.threads[thread - 1].process == thread) begin_process(at, trace_.threads[parent - 1].process, thread);
   }
   call(at);
-  if (event.result == -EINTR || event.result == -EAGAIN ||
-      (event.result <= -512 && event.result >= -530))
+  if (event.result == -EINTR || event.result == -EAGAIN || (event.result <= -512 && event.result >= -530))
     step.skip = step.skip == Skip::none ? Skip::timing : step.skip;
   pace(at);
   finish_step(at);
@@ -186,9 +180,7 @@ void Planner::pace(At& at) {
   }
   gap -= std::min(gap, cost_ns_);
   at.step.gap_ns = gap;
-  at.step.cpu_ns = state.compute_wall == 0   ? ~0ull
-                   : at.step.base.count != 0 ? gap
-                                             : gap - std::min(gap, off);
+  at.step.cpu_ns = state.compute_wall == 0 ? ~0ull : at.step.base.count != 0 ? gap : gap - std::min(gap, off);
   state.pending.clear();
   state.compute_wall = state.compute_cpu = 0;
   state.last_exit = std::max(state.last_exit, at.event.exit_ns());
@@ -318,8 +310,7 @@ void Planner::drop_torn_streams() {
       if (!step.stream) continue;
       for (SlotId slot : {step.slot, step.slot2}) {
         const Description* end = description(slot);
-        if (end && end->stream && end->stream->is_torn() && step.skip == Skip::none)
-          step.skip = Skip::outside;
+        if (end && end->stream && end->stream->is_torn() && step.skip == Skip::none) step.skip = Skip::outside;
       }
     }
   }
@@ -354,10 +345,9 @@ const char* skip_text(Skip skip) {
 
 Result<Plan> make_plan(const trace::Trace& trace, const PlanOptions& options) {
   if (trace.events.empty()) {
-    return Error(Code::invalid,
-                 trace.counts.empty()
-                     ? "the trace has no calls"
-                     : "the trace has counters only, no calls: record it without --counters");
+    return Error(Code::invalid, trace.counts.empty()
+                                    ? "the trace has no calls"
+                                    : "the trace has counters only, no calls: record it without --counters");
   }
   Plan plan;
   Planner(trace, options, plan).run();

@@ -87,9 +87,7 @@ class Planner {
   void call(At& at);
   void call_without_file(At& at);
   void drop_torn_streams();
-  ProcessState& process_of(uint32_t thread) {
-    return processes_[trace_.threads[thread - 1].process];
-  }
+  ProcessState& process_of(uint32_t thread) { return processes_[trace_.threads[thread - 1].process]; }
 
   // planner_processes.cpp
   void begin_process(At& at, uint32_t from, uint32_t to);
@@ -111,8 +109,7 @@ class Planner {
   void plan_truncate(At& at);
 
   // planner_descriptors.cpp
-  SlotId give(At& at, trace::Descriptor fd, std::shared_ptr<Description> description,
-              bool close_on_exec);
+  SlotId give(At& at, trace::Descriptor fd, std::shared_ptr<Description> description, bool close_on_exec);
   bool use_slot(At& at, trace::Descriptor fd, SlotId& slot);
   Description* description(SlotId slot) { return slots_[slot].description.get(); }
   void close_slot(At& at, SlotId slot, bool effect);

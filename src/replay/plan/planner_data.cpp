@@ -138,8 +138,7 @@ void Planner::plan_mapping(At& at) {
     at.step.skip = Skip::unsupported;
     return;
   }
-  if (use_slot(at, event.fd, at.step.slot) && at.step.slot != 0)
-    touch(at, description(at.step.slot)->object);
+  if (use_slot(at, event.fd, at.step.slot) && at.step.slot != 0) touch(at, description(at.step.slot)->object);
 }
 
 }  // namespace reel::replay

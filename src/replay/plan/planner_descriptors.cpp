@@ -22,8 +22,7 @@ constexpr uint64_t kCloseRangeCloexec = 4;
 }  // namespace
 
 // The number leads to `description` now; what it led to before is closed by the call itself.
-SlotId Planner::give(At& at, Descriptor fd, std::shared_ptr<Description> description,
-                     bool close_on_exec) {
+SlotId Planner::give(At& at, Descriptor fd, std::shared_ptr<Description> description, bool close_on_exec) {
   auto slot = static_cast<SlotId>(slots_.size());
   slots_.emplace_back().description = std::move(description);
   slots_.back().stage.change(at.me, needs_);
@@ -149,8 +148,7 @@ void Planner::plan_pair(At& at) {
   const Event& event = at.event;
   if (event.failed()) return;
   bool local = event.op == Op::pipe || (event.arg == AF_UNIX && (event.mode & 0xf) == SOCK_STREAM);
-  bool close_on_exec =
-      ((event.flags | (event.op == Op::socketpair ? event.mode : 0)) & O_CLOEXEC) != 0;
+  bool close_on_exec = ((event.flags | (event.op == Op::socketpair ? event.mode : 0)) & O_CLOEXEC) != 0;
   auto stream = std::make_shared<Stream>();
   if (!local) at.step.skip = Skip::socket;
   SlotId ends[2];

@@ -26,8 +26,7 @@ bool is_common_device(const std::string& path) {
 
 // Whether its names, or what lies above them, may not have been there.
 bool missing(const Event& event) {
-  return event.failed() && event.result != -EEXIST && event.result != -ENOTEMPTY &&
-         event.result != -EISDIR;
+  return event.failed() && event.result != -EEXIST && event.result != -ENOTEMPTY && event.result != -EISDIR;
 }
 
 bool follows(const Event& event) {
@@ -35,8 +34,7 @@ bool follows(const Event& event) {
     case Op::readlink:
       return false;
     case Op::open:
-      return (event.flags & O_NOFOLLOW) == 0 &&
-             (event.flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
+      return (event.flags & O_NOFOLLOW) == 0 && (event.flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
     default:
       return (event.flags & kNoFollow) == 0;
   }
@@ -78,8 +76,7 @@ bool Planner::place(At& at, NodeId node, bool second) {
 // A descriptor's name below /proc stands for what it leads to.
 bool Planner::by_proc(At& at, trace::StringId path) {
   const std::string& text = trace_.string(path);
-  const std::string own =
-      "/proc/" + std::to_string(trace_.threads[at.event.thread - 1].pid) + "/fd/";
+  const std::string own = "/proc/" + std::to_string(trace_.threads[at.event.thread - 1].pid) + "/fd/";
   for (const std::string& prefix : {std::string("/proc/self/fd/"), std::string("/dev/fd/"), own}) {
     if (!text.starts_with(prefix) || text.size() == prefix.size() ||
         text.find_first_not_of("0123456789", prefix.size()) != std::string::npos)
@@ -113,8 +110,7 @@ void Planner::plan_open(At& at) {
     } else if (names_.is_virtual(node)) {
       opened->skip = at.step.skip = Skip::machine;
     } else if (event.failed()) {
-      if (event.result == -EEXIST || event.result == -EISDIR)
-        names_.exists(node, event.result == -EISDIR);
+      if (event.result == -EEXIST || event.result == -EISDIR) names_.exists(node, event.result == -EISDIR);
       place(at, node, false);
       names_.use(node, at.me);
     } else {
@@ -146,8 +142,7 @@ void Planner::plan_open(At& at) {
     }
   }
   if (event.failed()) return;
-  trace::Descriptor fd =
-      event.fd2.number >= 0 ? event.fd2 : trace::Descriptor{static_cast<int32_t>(event.result), 0};
+  trace::Descriptor fd = event.fd2.number >= 0 ? event.fd2 : trace::Descriptor{static_cast<int32_t>(event.result), 0};
   at.step.slot2 = give(at, fd, opened, (event.flags & O_CLOEXEC) != 0);
 }
 
@@ -155,8 +150,7 @@ void Planner::plan_make(At& at) {
   const Event& event = at.event;
   NodeId node = look(at, event.path, false);
   if (node == 0) return;
-  at.step.mode = static_cast<uint32_t>(event.mode) & (event.op == Op::mknod ? ~0u : 07777u) &
-                 ~at.process.umask;
+  at.step.mode = static_cast<uint32_t>(event.mode) & (event.op == Op::mknod ? ~0u : 07777u) & ~at.process.umask;
   if (event.failed()) {
     if (event.result == -EEXIST) names_.exists(node, false);
     place(at, node, false);
@@ -167,8 +161,7 @@ void Planner::plan_make(At& at) {
   if (event.op == Op::mkdir) kind = FileKind::directory;
   if (event.op == Op::symlink) kind = FileKind::symlink;
   if (event.op == Op::mknod && S_ISFIFO(event.mode)) kind = FileKind::fifo;
-  names_.changed(node, at.me, kind,
-                 event.op == Op::symlink ? trace_.string(event.path2) : std::string());
+  names_.changed(node, at.me, kind, event.op == Op::symlink ? trace_.string(event.path2) : std::string());
   place(at, node, false);
 }
 
@@ -205,8 +198,7 @@ void Planner::plan_move(At& at) {
   if (to == 0 || (from == 0 && !by_descriptor)) return;
   if (!event.failed() && from != 0) names_.exists(from, false);
   if ((from != 0 && !place(at, from, false)) || !place(at, to, true)) return;
-  if (from != 0 && plan_.dirs[at.step.dir].root != plan_.dirs[at.step.dir2].root)
-    at.step.skip = Skip::nowhere;
+  if (from != 0 && plan_.dirs[at.step.dir].root != plan_.dirs[at.step.dir2].root) at.step.skip = Skip::nowhere;
   bool exchange = moves && (event.flags & RENAME_EXCHANGE) != 0;
   bool nothing = moves && from != 0 && names_.same_file(from, to);
   if (event.failed() || nothing) {
@@ -235,8 +227,7 @@ void Planner::plan_question(At& at) {
   NodeId node = look(at, event.path, follows(event));
   if (node == 0) return;
   if (!event.failed()) names_.exists(node, event.op == Op::chdir);
-  if (event.result > 0 && event.op == Op::readlink)
-    names_.is_link(node, static_cast<uint64_t>(event.result));
+  if (event.result > 0 && event.op == Op::readlink) names_.is_link(node, static_cast<uint64_t>(event.result));
   names_.use(node, at.me);
   place(at, node, false);
 }

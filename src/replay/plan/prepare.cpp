@@ -58,9 +58,8 @@ void generate(Content content, uint64_t& state, std::vector<char>& bytes) {
     std::memcpy(word, &state, 8);
     if (content == Content::text) {
       for (size_t k = 0; k < 8; ++k)
-        word[k] = (state >> 60) == 0
-                      ? static_cast<char>('a' + static_cast<unsigned char>(word[k]) % 26)
-                      : kWords[(i + k) % (sizeof kWords - 1)];
+        word[k] = (state >> 60) == 0 ? static_cast<char>('a' + static_cast<unsigned char>(word[k]) % 26)
+                                     : kWords[(i + k) % (sizeof kWords - 1)];
     } else if (content != Content::random && (i / 32) % 2 == 0) {
       std::memset(word, 0, 8);
     }
@@ -133,14 +132,12 @@ class Maker {
       case FileKind::absent:
         return ok();
       case FileKind::directory:
-        if (::mkdirat(above.fd(), name.c_str(), 0755) != 0 && errno != EEXIST)
-          return failed("mkdir", initial);
+        if (::mkdirat(above.fd(), name.c_str(), 0755) != 0 && errno != EEXIST) return failed("mkdir", initial);
         directories_.push_back(&initial);
         ++prepared.directories;
         return ok();
       case FileKind::symlink:
-        if (::symlinkat(initial.link_text.c_str(), above.fd(), name.c_str()) != 0)
-          return failed("symlink", initial);
+        if (::symlinkat(initial.link_text.c_str(), above.fd(), name.c_str()) != 0) return failed("symlink", initial);
         ++prepared.links;
         return ok();
       case FileKind::file:
@@ -163,8 +160,7 @@ class Maker {
       ++prepared.links;
       return ok();
     }
-    if (::linkat(tops_[first.root], first.path.c_str(), above, name.c_str(), 0) != 0)
-      return failed("link", initial);
+    if (::linkat(tops_[first.root], first.path.c_str(), above, name.c_str(), 0) != 0) return failed("link", initial);
     ++prepared.files;
     return ok();
   }
@@ -174,20 +170,16 @@ class Maker {
                   : initial.kind == FileKind::socket ? S_IFSOCK
                   : initial.kind == FileKind::block  ? S_IFBLK
                                                      : S_IFCHR;
-    auto device =
-        makedev(static_cast<unsigned>(initial.rdev >> 32), static_cast<unsigned>(initial.rdev));
-    if (::mknodat(above, name.c_str(), kind | (initial.mode & 0777), device) != 0)
-      return failed("mknod", initial);
+    auto device = makedev(static_cast<unsigned>(initial.rdev >> 32), static_cast<unsigned>(initial.rdev));
+    if (::mknodat(above, name.c_str(), kind | (initial.mode & 0777), device) != 0) return failed("mknod", initial);
     ++prepared.others;
     return ok();
   }
 
   Status make_file(const Initial& initial, int above, const std::string& name) {
-    Handle file(
-        ::openat(above, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+    Handle file(::openat(above, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (file.fd() < 0) return failed("create", initial);
-    if (::ftruncate(file.fd(), static_cast<off_t>(initial.size)) != 0)
-      return failed("truncate", initial);
+    if (::ftruncate(file.fd(), static_cast<off_t>(initial.size)) != 0) return failed("truncate", initial);
     // A file with fewer blocks than bytes has holes; where they were is not known.
     bool sparse = initial.content == Content::zeros && initial.allocated == 0;
     uint64_t filled = sparse ? 0 : initial.size;
@@ -197,8 +189,7 @@ class Maker {
     for (uint64_t at = 0; at < filled; at += bytes.size()) {
       bytes.resize(std::min<uint64_t>(bytes.size(), filled - at));
       if (initial.content != Content::zeros) generate(initial.content, state, bytes);
-      if (::pwrite(file.fd(), bytes.data(), bytes.size(), static_cast<off_t>(at)) !=
-          static_cast<ssize_t>(bytes.size()))
+      if (::pwrite(file.fd(), bytes.data(), bytes.size(), static_cast<off_t>(at)) != static_cast<ssize_t>(bytes.size()))
         return failed("write", initial);
     }
     prepared.bytes += filled;
@@ -208,10 +199,8 @@ class Maker {
   }
 
   void own(int fd, const Initial& initial) {
-    uint32_t mode =
-        initial.mode != 0 || initial.known != trace::Known::inferred ? initial.mode : 0644;
-    if (::geteuid() == 0 && initial.known != trace::Known::inferred &&
-        ::fchown(fd, initial.uid, initial.gid) != 0)
+    uint32_t mode = initial.mode != 0 || initial.known != trace::Known::inferred ? initial.mode : 0644;
+    if (::geteuid() == 0 && initial.known != trace::Known::inferred && ::fchown(fd, initial.uid, initial.gid) != 0)
       prepared.troubles.push_back(failed("chown", initial).text());
     if (::fchmod(fd, mode) != 0) prepared.troubles.push_back(failed("chmod", initial).text());
   }
@@ -248,8 +237,7 @@ Result<Prepared> prepare(const Plan& plan, const std::vector<std::string>& tops)
   if (result) {
     Maker maker(plan, fds);
     Status made = maker.run();
-    result = made ? Result<Prepared>(std::move(maker.prepared))
-                  : Result<Prepared>(std::move(made).error());
+    result = made ? Result<Prepared>(std::move(maker.prepared)) : Result<Prepared>(std::move(made).error());
   }
   for (int fd : fds) ::close(fd);
   return result;
@@ -258,8 +246,7 @@ Result<Prepared> prepare(const Plan& plan, const std::vector<std::string>& tops)
 Status empty_out(const std::string& directory) {
   std::error_code error;
   std::vector<std::filesystem::path> entries;
-  for (const auto& entry : std::filesystem::directory_iterator(directory, error))
-    entries.push_back(entry.path());
+  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) entries.push_back(entry.path());
   if (error) return Error::from_errno(error.value(), "list " + directory);
   for (const auto& entry : entries) {
     std::filesystem::remove_all(entry, error);

@@ -51,8 +51,8 @@ char* Caller::buffer(uint64_t size) {
   if (size <= buffer_size_) return buffer_;
   if (buffer_) ::munmap(buffer_, buffer_size_);
   buffer_size_ = std::max<uint64_t>((size + 65535) / 65536 * 65536, 131072);
-  void* made = ::mmap(nullptr, buffer_size_, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* made =
+      ::mmap(nullptr, buffer_size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (made == MAP_FAILED) {
     buffer_ = nullptr;
     buffer_size_ = 0;
@@ -83,8 +83,7 @@ void Caller::effects(const Step& step) {
 int64_t Caller::play(const Step& step) {
   const Event& event = trace_.events[step.event];
   if (step.name != 0 || step.name2 != 0) return by_name(step, event);
-  if (step.through_proc)
-    return by_path(("/proc/self/fd/" + std::to_string(world_.fd(step.slot))).c_str(), event);
+  if (step.through_proc) return by_path(("/proc/self/fd/" + std::to_string(world_.fd(step.slot))).c_str(), event);
   return by_descriptor(step, event);
 }
 
@@ -100,8 +99,7 @@ int64_t Caller::open(const Step& step, const Event& event) {
     DirHandle dir = world_.directory(plan_.dirs[step.dir]);
     if (dir.fd() < 0) return dir.fd();
     fd = static_cast<int>(checked(::openat(dir.fd(), name.c_str(), flags | O_NOFOLLOW, step.mode)));
-    if (fd == -ELOOP && follows)
-      fd = world_.open_within(plan_.dirs[step.dir], name, flags, step.mode);
+    if (fd == -ELOOP && follows) fd = world_.open_within(plan_.dirs[step.dir], name, flags, step.mode);
   }
   if (fd < 0) return fd;
   if (step.slot2 != 0)
@@ -118,8 +116,7 @@ int64_t Caller::by_name(const Step& step, const Event& event) {
   if (step.name2 != 0 && second.dir.fd() < 0) return second.dir.fd();
   if (step.name == 0) {
     std::string from = "/proc/self/fd/" + std::to_string(world_.fd(step.slot));
-    return checked(
-        ::linkat(AT_FDCWD, from.c_str(), second.dir.fd(), second.name, AT_SYMLINK_FOLLOW));
+    return checked(::linkat(AT_FDCWD, from.c_str(), second.dir.fd(), second.name, AT_SYMLINK_FOLLOW));
   }
   Place at = place(step, false);
   int dir = at.dir.fd();
@@ -128,8 +125,7 @@ int64_t Caller::by_name(const Step& step, const Event& event) {
     case Op::mkdir:
       return checked(::mkdirat(dir, at.name, step.mode));
     case Op::mknod: {
-      auto device =
-          makedev(static_cast<unsigned>(event.arg >> 32), static_cast<unsigned>(event.arg));
+      auto device = makedev(static_cast<unsigned>(event.arg >> 32), static_cast<unsigned>(event.arg));
       return checked(::mknodat(dir, at.name, step.mode, device));
     }
     case Op::symlink:
@@ -142,8 +138,8 @@ int64_t Caller::by_name(const Step& step, const Event& event) {
       return result;
     }
     case Op::rename: {
-      int64_t result = checked(::renameat2(dir, at.name, second.dir.fd(), second.name,
-                                           static_cast<unsigned>(event.flags)));
+      int64_t result =
+          checked(::renameat2(dir, at.name, second.dir.fd(), second.name, static_cast<unsigned>(event.flags)));
       if (result == 0) world_.forget(step.ends_instance);
       return result;
     }
@@ -154,9 +150,8 @@ int64_t Caller::by_name(const Step& step, const Event& event) {
       return checked(::fstatat(dir, at.name, &s, AT_SYMLINK_NOFOLLOW));
     }
     case Op::access:
-      return checked(
-          ::faccessat(dir, at.name, static_cast<int>(event.mode) & 7,
-                      (static_cast<int>(event.flags) & AT_EACCESS) | AT_SYMLINK_NOFOLLOW));
+      return checked(::faccessat(dir, at.name, static_cast<int>(event.mode) & 7,
+                                 (static_cast<int>(event.flags) & AT_EACCESS) | AT_SYMLINK_NOFOLLOW));
     case Op::readlink: {
       char* text = buffer(event.length);
       return checked(::readlinkat(dir, at.name, text, event.length));
@@ -173,11 +168,10 @@ int64_t Caller::attribute(const Step& step, const Event& event) {
   if (dir < 0) return dir;
   switch (event.op) {
     case Op::chmod:
-      return checked(
-          ::fchmodat(dir, at.name, static_cast<mode_t>(event.mode) & 07777, AT_SYMLINK_NOFOLLOW));
+      return checked(::fchmodat(dir, at.name, static_cast<mode_t>(event.mode) & 07777, AT_SYMLINK_NOFOLLOW));
     case Op::chown:
-      return checked(::fchownat(dir, at.name, static_cast<uid_t>(event.arg),
-                                static_cast<gid_t>(event.arg2), AT_SYMLINK_NOFOLLOW));
+      return checked(
+          ::fchownat(dir, at.name, static_cast<uid_t>(event.arg), static_cast<gid_t>(event.arg2), AT_SYMLINK_NOFOLLOW));
     case Op::utimens: {
       timespec times[2] = {time_of(event.arg), time_of(event.arg2)};
       return checked(::utimensat(dir, at.name, times, AT_SYMLINK_NOFOLLOW));
@@ -224,8 +218,7 @@ int64_t Caller::by_path(const char* path, const Event& event) {
     case Op::listxattr:
       return checked(::listxattr(path, bytes, event.length));
     case Op::setxattr:
-      return checked(::setxattr(path, name, world_.pattern().bytes(), event.length,
-                                static_cast<int>(event.flags) & 3));
+      return checked(::setxattr(path, name, world_.pattern().bytes(), event.length, static_cast<int>(event.flags) & 3));
     case Op::removexattr:
       return checked(::removexattr(path, name));
     default:

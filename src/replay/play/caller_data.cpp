@@ -71,8 +71,7 @@ int64_t Caller::read_stream(const Event& event, int fd) {
 
 int64_t Caller::move_data(const Step& step, const Event& event, int fd) {
   // A recorder that does not count all parts of a vector tells of less than was moved.
-  uint64_t length =
-      event.result > 0 ? std::max(event.length, static_cast<uint64_t>(event.result)) : event.length;
+  uint64_t length = event.result > 0 ? std::max(event.length, static_cast<uint64_t>(event.result)) : event.length;
   auto offset = static_cast<off_t>(event.offset);
   int flags = static_cast<int>(event.flags & 0x7fffffff);
   auto* pattern = const_cast<void*>(world_.pattern().bytes());  // only read
@@ -117,8 +116,8 @@ int64_t Caller::move_data(const Step& step, const Event& event, int fd) {
 
 int64_t Caller::pair(const Step& step, const Event& event) {
   int fds[2];
-  int result = event.op == Op::pipe ? ::pipe2(fds, O_CLOEXEC)
-                                    : ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds);
+  int result =
+      event.op == Op::pipe ? ::pipe2(fds, O_CLOEXEC) : ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds);
   if (result < 0) return -errno;
   world_.set(step.slot, fds[0]);
   world_.set(step.slot2, fds[1]);
@@ -129,8 +128,7 @@ int64_t Caller::copy_descriptor(const Step& step, const Event& event) {
   int fd = world_.fd(step.slot);
   if (step.slot2 == 0) return checked(::fcntl(fd, F_GETFD)) < 0 ? -errno : event.result;
   int old = step.replaces != 0 ? world_.take(step.replaces) : -1;
-  int64_t made =
-      old >= 0 ? checked(::dup3(fd, old, O_CLOEXEC)) : checked(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  int64_t made = old >= 0 ? checked(::dup3(fd, old, O_CLOEXEC)) : checked(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
   if (made >= 0)
     world_.set(step.slot2, static_cast<int>(made));
   else if (old >= 0)
@@ -166,8 +164,7 @@ int64_t Caller::copy(const Step& step, const Event& event) {
   loff_t* at = (event.flags & 1) != 0 ? &source : nullptr;
   loff_t* target_at = (event.flags & 2) != 0 ? &target : nullptr;
   // As many bytes as were moved: of a pipe more may be there by now.
-  uint64_t length =
-      step.stream && event.result > 0 ? static_cast<uint64_t>(event.result) : event.length;
+  uint64_t length = step.stream && event.result > 0 ? static_cast<uint64_t>(event.result) : event.length;
   switch (event.op) {
     case Op::copy_range:
       return checked(::copy_file_range(from, at, to, target_at, length, 0));
@@ -195,13 +192,11 @@ int64_t Caller::copy(const Step& step, const Event& event) {
 
 int64_t Caller::map(const Step& step, const Event& event) {
   if (event.op == Op::munmap) return mappings_.unmap(event.arg, event.length);
-  if (event.op == Op::msync)
-    return mappings_.sync(event.arg, event.length, static_cast<int>(event.flags));
+  if (event.op == Op::msync) return mappings_.sync(event.arg, event.length, static_cast<int>(event.flags));
   constexpr int kKept = MAP_SHARED | MAP_PRIVATE | MAP_NORESERVE | MAP_POPULATE;
   int protection = static_cast<int>(event.mode) & (PROT_READ | PROT_WRITE);
   int flags = static_cast<int>(event.flags) & kKept;
-  void* ours = ::mmap(nullptr, event.length, protection, flags, world_.fd(step.slot),
-                      static_cast<off_t>(event.offset));
+  void* ours = ::mmap(nullptr, event.length, protection, flags, world_.fd(step.slot), static_cast<off_t>(event.offset));
   if (ours == MAP_FAILED) return -errno;
   bool writes = (flags & MAP_SHARED) != 0 && (protection & PROT_WRITE) != 0;
   mappings_.add(static_cast<uint64_t>(event.result), ours, event.length, writes);
@@ -252,8 +247,8 @@ int64_t Caller::by_descriptor(const Step& step, const Event& event) {
     case Op::readahead:
       return checked(::readahead(fd, static_cast<off_t>(event.offset), event.length));
     case Op::fadvise:
-      return -::posix_fadvise(fd, static_cast<off_t>(event.offset),
-                              static_cast<off_t>(event.length), static_cast<int>(event.arg));
+      return -::posix_fadvise(fd, static_cast<off_t>(event.offset), static_cast<off_t>(event.length),
+                              static_cast<int>(event.arg));
     case Op::fsync:
     case Op::aio_fsync:
     case Op::uring_fsync:
@@ -261,8 +256,7 @@ int64_t Caller::by_descriptor(const Step& step, const Event& event) {
     case Op::fdatasync:
       return checked(::fdatasync(fd));
     case Op::sync_range:
-      return checked(::sync_file_range(fd, static_cast<off_t>(event.offset),
-                                       static_cast<off_t>(event.length),
+      return checked(::sync_file_range(fd, static_cast<off_t>(event.offset), static_cast<off_t>(event.length),
                                        static_cast<unsigned>(event.flags)));
     case Op::syncfs:
       return checked(::syncfs(fd));
@@ -302,13 +296,12 @@ int64_t Caller::attribute_of(const Step& step, const Event& event, int fd) {
       return checked(::syscall(SYS_getdents64, fd, buffer(std::max<uint64_t>(event.length, 32768)),
                                event.length != 0 ? event.length : 32768));
     case Op::getxattr:
-      return checked(
-          ::fgetxattr(fd, trace_.string(event.path2).c_str(), buffer(event.length), event.length));
+      return checked(::fgetxattr(fd, trace_.string(event.path2).c_str(), buffer(event.length), event.length));
     case Op::listxattr:
       return checked(::flistxattr(fd, buffer(event.length), event.length));
     case Op::setxattr:
-      return checked(::fsetxattr(fd, trace_.string(event.path2).c_str(), world_.pattern().bytes(),
-                                 event.length, static_cast<int>(event.flags) & 3));
+      return checked(::fsetxattr(fd, trace_.string(event.path2).c_str(), world_.pattern().bytes(), event.length,
+                                 static_cast<int>(event.flags) & 3));
     case Op::removexattr:
       return checked(::fremovexattr(fd, trace_.string(event.path2).c_str()));
     case Op::truncate:

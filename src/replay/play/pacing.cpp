@@ -18,8 +18,7 @@ void wait_until(uint64_t ns, const std::atomic<bool>& stop) {
     if (now >= ns || stop.load(std::memory_order_relaxed)) return;
     if (ns - now <= kLate) continue;
     uint64_t until = ns - now > kNap ? now + kNap : ns - kLate;
-    timespec at{static_cast<time_t>(until / 1'000'000'000),
-                static_cast<long>(until % 1'000'000'000)};
+    timespec at{static_cast<time_t>(until / 1'000'000'000), static_cast<long>(until % 1'000'000'000)};
     ::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, nullptr);
   }
 }

@@ -39,9 +39,7 @@ class Progress {
     count_.store(count, wake ? std::memory_order_seq_cst : std::memory_order_release);
     if (wake && waiting_.load(std::memory_order_seq_cst) != 0) wake_all();
   }
-  void wake_all() {
-    ::syscall(SYS_futex, &count_, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
-  }
+  void wake_all() { ::syscall(SYS_futex, &count_, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0); }
   void wait_for(uint32_t wanted, const std::atomic<bool>& stop) {
     for (int i = 0; i < kSpins; ++i)
       if (count() >= wanted) return;
@@ -73,8 +71,7 @@ class Player {
         progress_(plan.threads.size() + 1) {
     for (const trace::Thread& thread : trace.threads) mappings_.try_emplace(thread.process);
     played_.threads.resize(plan.threads.size());
-    for (size_t i = 0; i < plan.threads.size(); ++i)
-      played_.threads[i].resize(plan.threads[i].size());
+    for (size_t i = 0; i < plan.threads.size(); ++i) played_.threads[i].resize(plan.threads[i].size());
   }
 
   Result<Played> run() {
@@ -89,8 +86,7 @@ class Player {
     ::umask(mask);
     played_.end_ns = played_.begin_ns;
     for (const auto& samples : played_.threads)
-      for (const Sample& sample : samples)
-        played_.end_ns = std::max(played_.end_ns, sample.exit_ns);
+      for (const Sample& sample : samples) played_.end_ns = std::max(played_.end_ns, sample.exit_ns);
     if (failed_ != 0) return Error::from_errno(failed_, "replay: make a thread");
     return std::move(played_);
   }
@@ -181,28 +177,22 @@ class Player {
     }
   }
 
-  uint64_t done_ns(const Need& need) const {
-    return played_.threads[need.thread - 1][need.count - 1].exit_ns;
-  }
-  uint64_t scaled(uint64_t ns) const {
-    return static_cast<uint64_t>(static_cast<double>(ns) * options_.scale);
-  }
+  uint64_t done_ns(const Need& need) const { return played_.threads[need.thread - 1][need.count - 1].exit_ns; }
+  uint64_t scaled(uint64_t ns) const { return static_cast<uint64_t>(static_cast<double>(ns) * options_.scale); }
 
   // Until it is time for the step. `late`: by how much the last gap took too long; the next one is
   // so much shorter.
   void pace(const Step& step, uint64_t last, uint64_t& late) {
     if (options_.pace == Pace::none) return;
     if (options_.pace == Pace::timed) {
-      wait_until(played_.begin_ns + scaled(trace_.events[step.event].enter_ns - plan_.begin_ns),
-                 stop_);
+      wait_until(played_.begin_ns + scaled(trace_.events[step.event].enter_ns - plan_.begin_ns), stop_);
       return;
     }
     uint64_t base = step.base.count != 0 ? std::max(last, done_ns(step.base)) : last;
     uint64_t gap = scaled(step.gap_ns), due = base + gap;
     due = due > last + late ? due - late : last;
     uint64_t now = now_ns();
-    if (step.cpu_ns ==
-        ~0ull) {  // not measured: taken for computing, but not for longer than it was
+    if (step.cpu_ns == ~0ull) {  // not measured: taken for computing, but not for longer than it was
       spin_until(due, stop_);
       late = 0;
       return;
@@ -229,8 +219,7 @@ class Player {
     if (step.waits) {
       for (uint32_t i = 0; i < step.need_count; ++i) {
         const Need& need = plan_.needs[step.needs + i];
-        from = std::max(
-            from, trace_.events[plan_.threads[need.thread - 1][need.count - 1].event].exit_ns());
+        from = std::max(from, trace_.events[plan_.threads[need.thread - 1][need.count - 1].event].exit_ns());
         begin = std::max(begin, done_ns(need));
       }
     }
@@ -250,8 +239,8 @@ class Player {
     for (const Event& event : trace_.events) longest = std::max(longest, event.duration_ns);
     for (const auto& steps : plan_.threads)
       for (const Step& step : steps) longest = std::max(longest, step.gap_ns);
-    uint64_t patience = options_.stall_s * 1'000'000'000 +
-                        (options_.pace == Pace::none ? longest : 2 * scaled(longest));
+    uint64_t patience =
+        options_.stall_s * 1'000'000'000 + (options_.pace == Pace::none ? longest : 2 * scaled(longest));
     uint64_t last_sum = ~0ull, since = now_ns(), nap = 50'000;
     while (alive_.load() != 0) {
       timespec rest{0, static_cast<long>(nap)};
@@ -290,9 +279,8 @@ class Player {
       if (count == 0 || count >= plan_.threads[i].size()) continue;
       const Event& event = trace_.events[plan_.threads[i][count].event];
       const char* name = trace::op_name(event.op);
-      text += (named++ > 0 ? ", " : "") + std::string("thread ") + std::to_string(i + 1) +
-              " at its call " + std::to_string(count + 1) + " (" + (name ? name : "?") +
-              ", record " + std::to_string(event.index) + ")";
+      text += (named++ > 0 ? ", " : "") + std::string("thread ") + std::to_string(i + 1) + " at its call " +
+              std::to_string(count + 1) + " (" + (name ? name : "?") + ", record " + std::to_string(event.index) + ")";
     }
     return text.empty() ? "before any thread's second call" : text;
   }
@@ -315,8 +303,8 @@ class Player {
 
 }  // namespace
 
-Result<Played> play(const trace::Trace& trace, const Plan& plan, World& world,
-                    const PlayOptions& options, const std::atomic<bool>& stop) {
+Result<Played> play(const trace::Trace& trace, const Plan& plan, World& world, const PlayOptions& options,
+                    const std::atomic<bool>& stop) {
   return Player(trace, plan, world, options, stop).run();
 }
 

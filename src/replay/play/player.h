@@ -24,9 +24,8 @@ enum class Pace : uint8_t {
 
 struct PlayOptions {
   Pace pace = Pace::none;
-  double scale = 1;  // of gaps and times: 2 is half as fast
-  uint64_t stall_s =
-      60;  // without any step for so long (beyond the recording's own longest pause): given up
+  double scale = 1;       // of gaps and times: 2 is half as fast
+  uint64_t stall_s = 60;  // without any step for so long (beyond the recording's own longest pause): given up
 };
 
 // What became of one step. Nanoseconds by a clock that never steps.
@@ -44,7 +43,7 @@ struct Played {
 
 // `stop` becomes true: ends soon, calls that wait are interrupted (by SIGUSR2, whose handler this
 // sets). SIGPIPE is ignored and the umask 0 from here on. Errors: io (no thread could be made).
-Result<Played> play(const trace::Trace& trace, const Plan& plan, World& world,
-                    const PlayOptions& options, const std::atomic<bool>& stop);
+Result<Played> play(const trace::Trace& trace, const Plan& plan, World& world, const PlayOptions& options,
+                    const std::atomic<bool>& stop);
 
 }  // namespace reel::replay

@@ -58,8 +58,8 @@ Result<Pattern> Pattern::make(uint64_t length) {
   void* base = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   bool mapped = base != MAP_FAILED;
   for (size_t at = 0; mapped && at < size; at += kPatternBytes)
-    mapped = ::mmap(static_cast<char*>(base) + at, kPatternBytes, PROT_READ, MAP_SHARED | MAP_FIXED,
-                    fd, 0) != MAP_FAILED;
+    mapped =
+        ::mmap(static_cast<char*>(base) + at, kPatternBytes, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) != MAP_FAILED;
   int reason = errno;
   ::close(fd);
   if (base != MAP_FAILED) {
@@ -67,8 +67,7 @@ Result<Pattern> Pattern::make(uint64_t length) {
     pattern.size_ = size;
   }
   if (!mapped)
-    return Error::from_errno(
-        reason, "mmap of the pattern for writes of " + std::to_string(length) + " bytes");
+    return Error::from_errno(reason, "mmap of the pattern for writes of " + std::to_string(length) + " bytes");
   return pattern;
 }
 
@@ -122,8 +121,7 @@ DirHandle World::directory(const Dir& dir) {
     if (kept >= 0) return {kept, false};
   }
   int fd = open_in_root(tops_[dir.root], dir.path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-  if (fd < 0 || dir.instance == 0 || kept_.fetch_add(1, std::memory_order_relaxed) >= most_kept_)
-    return {fd, true};
+  if (fd < 0 || dir.instance == 0 || kept_.fetch_add(1, std::memory_order_relaxed) >= most_kept_) return {fd, true};
   int none = -1;
   if (directories_[dir.instance].compare_exchange_strong(none, fd)) return {fd, false};
   ::close(fd);  // another thread was faster

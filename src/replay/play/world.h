@@ -23,9 +23,7 @@ class Pattern {
  public:
   static Result<Pattern> make(uint64_t length);
   Pattern() = default;
-  Pattern(Pattern&& other) noexcept : bytes_(other.bytes_), size_(other.size_) {
-    other.bytes_ = nullptr;
-  }
+  Pattern(Pattern&& other) noexcept : bytes_(other.bytes_), size_(other.size_) { other.bytes_ = nullptr; }
   Pattern& operator=(Pattern&& other) noexcept;
   ~Pattern();
   // At least the `length` it was made for.
@@ -40,9 +38,7 @@ class Pattern {
 class DirHandle {
  public:
   DirHandle(int fd, bool owned) : fd_(fd), owned_(owned) {}
-  DirHandle(DirHandle&& other) noexcept : fd_(other.fd_), owned_(other.owned_) {
-    other.owned_ = false;
-  }
+  DirHandle(DirHandle&& other) noexcept : fd_(other.fd_), owned_(other.owned_) { other.owned_ = false; }
   DirHandle(const DirHandle&) = delete;
   DirHandle& operator=(const DirHandle&) = delete;
   ~DirHandle();
@@ -56,8 +52,7 @@ class DirHandle {
 class World {
  public:
   // Opens the tops: `into`, then each map's directory. Errors: not_found, permission, io.
-  static Result<std::unique_ptr<World>> open(const Plan& plan,
-                                             const std::vector<std::string>& tops);
+  static Result<std::unique_ptr<World>> open(const Plan& plan, const std::vector<std::string>& tops);
   ~World();
   World(const World&) = delete;
   World& operator=(const World&) = delete;

@@ -50,21 +50,21 @@ class ChangelogDevice {
 // A registered changelog user: what follows `cl` and, if it has one, its name.
 struct MdtUser {
   uint32_t id = 0;
-  std::string name;                 // without "clN-"; empty when registered without
-  uint64_t cleared = 0;             // only in an MdtView
-  std::optional<uint64_t> mask;     // only in an MdtView, and only when registered with one
-  std::string text() const;         // "cl3", "cl3-reel"
+  std::string name;              // without "clN-"; empty when registered without
+  uint64_t cleared = 0;          // only in an MdtView
+  std::optional<uint64_t> mask;  // only in an MdtView, and only when registered with one
+  std::string text() const;      // "cl3", "cl3-reel"
 };
 
 // What the server says of one MDT, as far as it can be asked (see mdt_view.h). Nothing is set that
 // was not answered.
 struct MdtView {
-  std::optional<uint64_t> incarnation;   // another number each time the MDT was mounted
-  std::optional<uint64_t> current_index; // of the last record
-  std::optional<uint64_t> mask;          // types that are logged
+  std::optional<uint64_t> incarnation;    // another number each time the MDT was mounted
+  std::optional<uint64_t> current_index;  // of the last record
+  std::optional<uint64_t> mask;           // types that are logged
   std::optional<std::vector<MdtUser>> users;
-  std::optional<bool> audit;             // false: some nodemap has audit_mode off
-  std::optional<uint64_t> evicted;       // clients that were missing when the MDT recovered last
+  std::optional<bool> audit;        // false: some nodemap has audit_mode off
+  std::optional<uint64_t> evicted;  // clients that were missing when the MDT recovered last
 };
 
 enum class Fence {

@@ -114,8 +114,10 @@ Follower::~Follower() {
   for (const Worker& worker : shared_->workers) done.push_back(worker.done);
   lock.unlock();
   for (size_t i = 0; i < threads_.size(); ++i) {
-    if (done[i]) threads_[i].join();
-    else threads_[i].detach();
+    if (done[i])
+      threads_[i].join();
+    else
+      threads_[i].detach();
   }
 }
 
@@ -154,23 +156,40 @@ Status Follower::health() {
 
 const char* to_string(EventKind kind) {
   switch (kind) {
-    case EventKind::started: return "started";
-    case EventKind::records_missing: return "records missing";
-    case EventKind::index_back: return "index went back";
-    case EventKind::undecodable: return "record cannot be read";
-    case EventKind::cleared_by_other: return "cleared by somebody else";
-    case EventKind::user_unverified: return "user cannot be verified";
-    case EventKind::user_lost: return "user lost";
-    case EventKind::mask_lacks: return "mask lacks types";
-    case EventKind::audit_off: return "audit off";
-    case EventKind::mdt_restarted: return "MDT restarted";
-    case EventKind::open_logged: return "OPEN is logged";
-    case EventKind::not_verified: return "not verified";
-    case EventKind::no_fence: return "no fence";
-    case EventKind::mdt_gone: return "MDT gone";
-    case EventKind::mdt_back: return "MDT back";
-    case EventKind::tail_changed: return "tail changed";
-    case EventKind::failed: return "failed";
+    case EventKind::started:
+      return "started";
+    case EventKind::records_missing:
+      return "records missing";
+    case EventKind::index_back:
+      return "index went back";
+    case EventKind::undecodable:
+      return "record cannot be read";
+    case EventKind::cleared_by_other:
+      return "cleared by somebody else";
+    case EventKind::user_unverified:
+      return "user cannot be verified";
+    case EventKind::user_lost:
+      return "user lost";
+    case EventKind::mask_lacks:
+      return "mask lacks types";
+    case EventKind::audit_off:
+      return "audit off";
+    case EventKind::mdt_restarted:
+      return "MDT restarted";
+    case EventKind::open_logged:
+      return "OPEN is logged";
+    case EventKind::not_verified:
+      return "not verified";
+    case EventKind::no_fence:
+      return "no fence";
+    case EventKind::mdt_gone:
+      return "MDT gone";
+    case EventKind::mdt_back:
+      return "MDT back";
+    case EventKind::tail_changed:
+      return "tail changed";
+    case EventKind::failed:
+      return "failed";
   }
   return "?";
 }

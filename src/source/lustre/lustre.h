@@ -36,8 +36,8 @@ enum class EventKind {
   no_fence,          // waits instead of forcing commits
   mdt_gone,          // cannot be read; tried again
   mdt_back,
-  tail_changed,      // what was read had not been committed, and is read again
-  failed,            // END: our own log cannot be written, or the format is newer than we are
+  tail_changed,  // what was read had not been committed, and is read again
+  failed,        // END: our own log cannot be written, or the format is newer than we are
 };
 const char* to_string(EventKind kind);
 
@@ -59,19 +59,19 @@ struct LustreOptions {
   std::function<void(const SourceEvent&)> event;  // any thread, one call at a time; may be empty
   log::WriterOptions writer;
 
-  size_t batch_bytes = 8u << 20;    // raw records between two commits
-  int idle_ms = 1000;               // between looks at an MDT with nothing new; starts at 20 and doubles
-  int commit_wait_ms = 15000;       // without a fence: a record is believed when it is this old
-  int hole_wait_ms = 3000;          // a missing index is waited for this long before it is a GAP
-  int look_s = 30;                  // users, mask, audit mode
-  int clear_s = 3600;               // a quiet MDT's user is cleared (to where it was) this often
-  int stop_grace_ms = 1500;         // then a thread that hangs in a call to a dead MDT is left to itself
+  size_t batch_bytes = 8u << 20;  // raw records between two commits
+  int idle_ms = 1000;             // between looks at an MDT with nothing new; starts at 20 and doubles
+  int commit_wait_ms = 15000;     // without a fence: a record is believed when it is this old
+  int hole_wait_ms = 3000;        // a missing index is waited for this long before it is a GAP
+  int look_s = 30;                // users, mask, audit mode
+  int clear_s = 3600;             // a quiet MDT's user is cleared (to where it was) this often
+  int stop_grace_ms = 1500;       // then a thread that hangs in a call to a dead MDT is left to itself
 };
 
 struct StreamState {
-  std::string stream;      // "mdt1"
-  std::string mdt;         // "lustre-MDT0001"
-  uint64_t last = 0;       // last index of the stream
+  std::string stream;  // "mdt1"
+  std::string mdt;     // "lustre-MDT0001"
+  uint64_t last = 0;   // last index of the stream
   // Records up to here may be acted on: they are on our disk, committed at the MDT, and cleared, so
   // that whatever changes after them has a record of its own. A feed must not go further.
   uint64_t released = 0;

@@ -28,7 +28,8 @@ bool parse_full_name(const std::string& text, MdtUser& user) {
   if (!text.starts_with("cl")) return false;
   size_t dash = std::min(text.find('-'), text.size());
   user.name = dash < text.size() ? text.substr(dash + 1) : "";
-  return whole_number(std::string_view(text).substr(2, dash - 2), user.id) && user.id != 0 && (dash == text.size() || !user.name.empty());
+  return whole_number(std::string_view(text).substr(2, dash - 2), user.id) && user.id != 0 &&
+         (dash == text.size() || !user.name.empty());
 }
 
 // "cl4-other      6 (12) mask=MARK,CREAT"
@@ -52,7 +53,8 @@ class ViewParser {
   void line(const std::string& text) {
     size_t equals = text.find('=');
     size_t blank = text.find_first_of(" \t");
-    bool begins = equals != std::string::npos && (blank == std::string::npos || equals < blank) && text.find('.') < equals;
+    bool begins =
+        equals != std::string::npos && (blank == std::string::npos || equals < blank) && text.find('.') < equals;
     if (begins) {
       name_ = text.substr(0, equals);
       value(trimmed(text.substr(equals + 1)));
@@ -69,12 +71,18 @@ class ViewParser {
 
  private:
   void value(const std::string& text) {
-    if (name_ == "mdd." + mdt_ + ".changelog_users") users(text);
-    else if (name_ == "mdd." + mdt_ + ".changelog_current_mask") mask(text);
-    else if (name_ == "mdt." + mdt_ + ".recovery_status") recovery(text);
-    else if (name_ == "nodemap.active") nodemap_active_ = text != "0";
-    else if (name_.starts_with("nodemap.") && name_.ends_with(".audit_mode")) audit(text);
-    else if (name_.starts_with("mdc." + mdt_ + "-mdc-") && name_.ends_with(".import")) import(text);
+    if (name_ == "mdd." + mdt_ + ".changelog_users")
+      users(text);
+    else if (name_ == "mdd." + mdt_ + ".changelog_current_mask")
+      mask(text);
+    else if (name_ == "mdt." + mdt_ + ".recovery_status")
+      recovery(text);
+    else if (name_ == "nodemap.active")
+      nodemap_active_ = text != "0";
+    else if (name_.starts_with("nodemap.") && name_.ends_with(".audit_mode"))
+      audit(text);
+    else if (name_.starts_with("mdc." + mdt_ + "-mdc-") && name_.ends_with(".import"))
+      import(text);
   }
   void users(const std::string& text) {
     if (text.empty() || text.starts_with("ID ")) return;
@@ -86,8 +94,10 @@ class ViewParser {
       return;
     }
     MdtUser user;
-    if (view_.users && parse_user_line(text, user)) view_.users->push_back(user);
-    else users_bad_ = true;
+    if (view_.users && parse_user_line(text, user))
+      view_.users->push_back(user);
+    else
+      users_bad_ = true;
   }
   void mask(const std::string& text) {
     if (text.empty()) return;
@@ -131,7 +141,9 @@ std::string part_for(const std::string& spec, const Mdt& mdt) {
 
 }  // namespace
 
-std::string MdtUser::text() const { return "cl" + std::to_string(id) + (name.empty() ? "" : "-" + name); }
+std::string MdtUser::text() const {
+  return "cl" + std::to_string(id) + (name.empty() ? "" : "-" + name);
+}
 
 MdtView parse_view(const std::string& text, const std::string& mdt) {
   ViewParser parser(mdt);
@@ -143,7 +155,8 @@ MdtView parse_view(const std::string& text, const std::string& mdt) {
 Result<MdtUser> user_for(const std::string& spec, const Mdt& mdt, const MdtView& view) {
   std::string text = part_for(spec, mdt);
   if (text.empty())
-    return Error(Code::invalid, "no changelog user is given for " + mdt.name() + ": register one there (lctl --device " + mdt.name() +
+    return Error(Code::invalid, "no changelog user is given for " + mdt.name() +
+                                    ": register one there (lctl --device " + mdt.name() +
                                     " changelog_register --user reel) and name it with --user");
   MdtUser user;
   if (parse_full_name(text, user)) {

@@ -10,8 +10,8 @@
 namespace reel::source::lustre {
 
 // `text`: of mdd.MDT.changelog_users, mdd.MDT.changelog_current_mask, nodemap.active,
-// nodemap.*.audit_mode, mdt.MDT.recovery_status, mdc.MDT-mdc-*.import, any of them, with their names (not `-n`), in any order.
-// What is not understood is as good as not there.
+// nodemap.*.audit_mode, mdt.MDT.recovery_status, mdc.MDT-mdc-*.import, any of them, with their names (not `-n`), in any
+// order. What is not understood is as good as not there.
 MdtView parse_view(const std::string& text, const std::string& mdt);
 
 // The user that `spec` names for this MDT: "cl3-reel", "cl3", "reel", or a list of

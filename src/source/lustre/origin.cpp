@@ -21,7 +21,8 @@ bool number(const std::string& text, T& value) {
 // "35 offset -2"
 bool span(std::istringstream& line, Origin::Span& result) {
   std::string from, word, offset;
-  return line >> from >> word >> offset && word == "offset" && number(from, result.from) && number(offset, result.offset);
+  return line >> from >> word >> offset && word == "offset" && number(from, result.from) &&
+         number(offset, result.offset);
 }
 
 }  // namespace

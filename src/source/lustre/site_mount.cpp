@@ -40,7 +40,8 @@ std::string output_of(const std::string& command) {
   if (!pipe) return "";
   std::string text;
   char buffer[4096];
-  for (size_t got; text.size() < kViewMax && (got = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;) text.append(buffer, got);
+  for (size_t got; text.size() < kViewMax && (got = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;)
+    text.append(buffer, got);
   ::pclose(pipe);
   return text;
 }
@@ -58,7 +59,11 @@ Fid lustre_fid(int fd) {
 class MountedMdt final : public Mdt {
  public:
   MountedMdt(std::string name, unsigned index, std::string mount, std::string lctl)
-      : name_(std::move(name)), device_("/dev/changelog-" + name_), mount_(std::move(mount)), index_(index), lctl_(std::move(lctl)) {}
+      : name_(std::move(name)),
+        device_("/dev/changelog-" + name_),
+        mount_(std::move(mount)),
+        index_(index),
+        lctl_(std::move(lctl)) {}
 
   const std::string& name() const override { return name_; }
   unsigned index() const override { return index_; }
@@ -82,7 +87,8 @@ class MountedMdt final : public Mdt {
   MdtView view() override {
     if (lctl_.empty()) return {};
     std::string mdd = "'mdd." + name_ + ".changelog_users' 'mdd." + name_ + ".changelog_current_mask'";
-    std::string text = output_of(lctl_ + " get_param " + mdd + " 'mdt." + name_ + ".recovery_status' nodemap.active 'nodemap.*.audit_mode'");
+    std::string text = output_of(lctl_ + " get_param " + mdd + " 'mdt." + name_ +
+                                 ".recovery_status' nodemap.active 'nodemap.*.audit_mode'");
     // How often the MDT has been mounted is known to us, its clients.
     text += output_of("lctl get_param 'mdc." + name_ + "-mdc-*.import'");
     return parse_view(text, name_);
@@ -120,17 +126,20 @@ Result<Site> open_site(const std::string& mount, const SiteOptions& options) {
   TRY_ASSIGN(std::string path, real_path(mount));
   struct statfs fs;
   if (::statfs(path.c_str(), &fs) != 0) return Error::from_errno(errno, path);
-  if (static_cast<unsigned long>(fs.f_type) != kLustreMagic) return Error(Code::unsupported, path + " is not on a Lustre file system");
+  if (static_cast<unsigned long>(fs.f_type) != kLustreMagic)
+    return Error(Code::unsupported, path + " is not on a Lustre file system");
   Site site;
   MountReader mounts;
   for (Mount entry; mounts.next(entry);)
     if (path == entry.point) site.fsname = fsname_of(entry.device);
-  if (site.fsname.empty()) return Error(Code::unsupported, path + " is not where a Lustre is mounted; give the mount point itself");
+  if (site.fsname.empty())
+    return Error(Code::unsupported, path + " is not where a Lustre is mounted; give the mount point itself");
   TRY_ASSIGN(std::vector<std::string> nodes, Env::posix().list_dir("/dev"));
   for (const auto& [index, name] : mdts_of(site.fsname, nodes))
     site.mdts.push_back(std::make_unique<MountedMdt>(name, index, path, options.lctl));
   if (site.mdts.empty())
-    return Error(Code::not_found, "/dev/changelog-" + site.fsname + "-MDT*: there is none; is " + path + " mounted by a client of 2.12 or later?");
+    return Error(Code::not_found, "/dev/changelog-" + site.fsname + "-MDT*: there is none; is " + path +
+                                      " mounted by a client of 2.12 or later?");
   return site;
 }
 

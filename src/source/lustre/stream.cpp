@@ -20,15 +20,21 @@ Result<std::string> Stream::load_origin() {
   uint64_t last = writer_->last_index();
   bool first = origin.is(Code::not_found) && last == 0;
   std::string why;
-  if (first) why = "first start: not followed before";
-  else if (!origin) why = "what the log holds of the MDT is not known: " + origin.error().text();
-  else if (origin->mdt != mdt_.name()) why = "the log is of another MDT, " + origin->mdt;
+  if (first)
+    why = "first start: not followed before";
+  else if (!origin)
+    why = "what the log holds of the MDT is not known: " + origin.error().text();
+  else if (origin->mdt != mdt_.name())
+    why = "the log is of another MDT, " + origin->mdt;
   if (why.empty()) {
     origin_ = std::move(*origin);
     origin_.trim(last);
-    if (origin_.spans.empty()) why = "nothing of what was followed before is in the log";
-    else if (origin_.owes_gap) why = "records may have been missed before the last stop";
-    else if (origin_.user != user_.text()) why = "followed as another user before, " + origin_.user;
+    if (origin_.spans.empty())
+      why = "nothing of what was followed before is in the log";
+    else if (origin_.owes_gap)
+      why = "records may have been missed before the last stop";
+    else if (origin_.user != user_.text())
+      why = "followed as another user before, " + origin_.user;
   } else {
     int64_t known = origin ? 0 : static_cast<int64_t>(last);
     origin_ = Origin{};
@@ -100,7 +106,8 @@ Result<Step> Stream::pass(uint64_t ticket) {
   at_end_ = *filled == Tail::Filled::end;
   if (*filled == Tail::Filled::again) return Step::idle;
   if (*filled == Tail::Filled::reused) {
-    if (tail_.chunks().empty()) return index_back("index " + std::to_string(position_) + " is another record than it was");
+    if (tail_.chunks().empty())
+      return index_back("index " + std::to_string(position_) + " is another record than it was");
     reread("the MDT has lost what it had not committed");
     return Step::worked;
   }
@@ -161,7 +168,8 @@ Result<Step> Stream::settle() {
   return served == Step::idle ? Step::worked : served;
 }
 
-Result<std::unique_ptr<MdtStream>> MdtStream::open(Mdt& mdt, const MdtUser& user, const LustreOptions& options, Env& env) {
+Result<std::unique_ptr<MdtStream>> MdtStream::open(Mdt& mdt, const MdtUser& user, const LustreOptions& options,
+                                                   Env& env) {
   auto stream = std::make_unique<Stream>(mdt, user, options, env);
   TRY(stream->start());
   return std::unique_ptr<MdtStream>(std::move(stream));

@@ -2,7 +2,8 @@
 //
 // The one MdtStream (mdt_stream.h says what it promises). stream.cpp has its start and its passes,
 // stream_log.cpp what it writes to our log, stream_clear.cpp the clearing at the MDT and with it the release of
-// records and tickets, stream_look.cpp its looks at users, mask and restarts of the MDT, stream_trouble.cpp events and ends.
+// records and tickets, stream_look.cpp its looks at users, mask and restarts of the MDT, stream_trouble.cpp events and
+// ends.
 #pragma once
 
 #include <deque>
@@ -86,20 +87,20 @@ class Stream final : public MdtStream {
   std::unique_ptr<log::Writer> writer_;
   Tail tail_;
 
-  std::string gap_;             // why a GAP is owed; empty: none is
-  uint64_t known_index_ = 0;    // with a GAP owed at the first start: the MDT had come this far
-  uint64_t position_ = 0;       // MDT index of the last record in our log
+  std::string gap_;           // why a GAP is owed; empty: none is
+  uint64_t known_index_ = 0;  // with a GAP owed at the first start: the MDT had come this far
+  uint64_t position_ = 0;     // MDT index of the last record in our log
   uint64_t released_ = 0;
-  bool at_end_ = false;         // the last look at the MDT's log came to its end
-  bool catching_up_ = false;    // our user may be younger than our position
-  bool take_all_ = false;       // also what is not worthwhile
+  bool at_end_ = false;       // the last look at the MDT's log came to its end
+  bool catching_up_ = false;  // our user may be younger than our position
+  bool take_all_ = false;     // also what is not worthwhile
   uint64_t last_clear_ms_ = 0;
   bool looked_ = false;
   uint64_t last_look_ms_ = 0;
-  bool undone_ = false;         // the MDT has lost records that we had read
+  bool undone_ = false;  // the MDT has lost records that we had read
   bool gone_ = false, was_gone_ = false, open_logged_ = false;
   int changed_in_a_row_ = 0;
-  uint32_t told_ = 0;           // bit per EventKind of tell_once
+  uint32_t told_ = 0;  // bit per EventKind of tell_once
   std::deque<Mark> marks_;
   std::atomic<uint64_t> served_{0};
 

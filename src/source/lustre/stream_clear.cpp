@@ -2,12 +2,11 @@
 //
 // MdtStream: clearing at the MDT. Only that makes records safe to act on, and tells whether somebody clears in
 // our name.
-#include "source/lustre/stream.h"
-
 #include <algorithm>
 #include <cerrno>
 
 #include "base/kill_point.h"
+#include "source/lustre/stream.h"
 
 namespace reel::source::lustre {
 
@@ -32,15 +31,17 @@ Result<Step> Stream::clear() {
   }
   Status there = mdt_.check_user(user_);
   if (there.is(Code::not_found)) {
-    return end(EventKind::user_lost, Code::gap, "there is no user " + user_.text() + " any more: evicted, or deregistered");
+    return end(EventKind::user_lost, Code::gap,
+               "there is no user " + user_.text() + " any more: evicted, or deregistered");
   }
   if (!there && !there.is(Code::unsupported)) return away(there.error());
   if (catching_up_) return catch_up();
   if (there.is(Code::unsupported))
-    return end(EventKind::user_lost, Code::gap, "the user " + user_.text() + " cannot clear index " + std::to_string(position_) +
-                                                    ": evicted, or given to somebody else");
-  return end(EventKind::cleared_by_other, Code::gap, "somebody has cleared behind index " + std::to_string(position_) +
-                                                         " in the name of " + user_.text());
+    return end(EventKind::user_lost, Code::gap,
+               "the user " + user_.text() + " cannot clear index " + std::to_string(position_) +
+                   ": evicted, or given to somebody else");
+  return end(EventKind::cleared_by_other, Code::gap,
+             "somebody has cleared behind index " + std::to_string(position_) + " in the name of " + user_.text());
 }
 
 // A new user owns nothing that is older than he is, and cannot clear it; what is there of it, others hold.
@@ -57,7 +58,8 @@ Result<Step> Stream::catch_up() {
 
 Step Stream::cannot_clear_yet() {
   return away(Error(Code::not_found, "there is no record yet that user " + user_.text() +
-                                         " could clear: change anything on this MDT, or make .reel/" + short_name() + " on it"));
+                                         " could clear: change anything on this MDT, or make .reel/" + short_name() +
+                                         " on it"));
 }
 
 // The MDT has given no record yet. Only clearing tells whether somebody clears in our name, and there is

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // MdtStream: records and GAPs into our log.
-#include "source/lustre/stream.h"
-
 #include <algorithm>
 
 #include "base/kill_point.h"
 #include "log/lustre_wire.h"
+#include "source/lustre/stream.h"
 
 namespace reel::source::lustre {
 

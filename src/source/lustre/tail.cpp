@@ -15,18 +15,22 @@ namespace reel::source::lustre {
 namespace {
 
 constexpr size_t kReadBytes = 1u << 20;
-constexpr int kPollMs = 200;        // a stop is noticed after this
-constexpr int kBadTries = 3;        // reads of a record that cannot be decoded, before it is given up
-constexpr int kBadInARow = 4;       // records given up one after the other, before all is
-constexpr size_t kBatchesKept = 16; // read and not believed yet, while there is no fence
-constexpr int kVerifyPolls = 50;    // without news, before the MDT counts as away
+constexpr int kPollMs = 200;         // a stop is noticed after this
+constexpr int kBadTries = 3;         // reads of a record that cannot be decoded, before it is given up
+constexpr int kBadInARow = 4;        // records given up one after the other, before all is
+constexpr size_t kBatchesKept = 16;  // read and not believed yet, while there is no fence
+constexpr int kVerifyPolls = 50;     // without news, before the MDT counts as away
 
 constexpr size_t kHeadSize = 64;
-uint64_t index_of(const char* record) { return load_le<uint64_t>(record + 8); }
+uint64_t index_of(const char* record) {
+  return load_le<uint64_t>(record + 8);
+}
 
 }  // namespace
 
-uint64_t raw_sum(const char* bytes, size_t size) { return log::checksum(bytes, size) | 1; }
+uint64_t raw_sum(const char* bytes, size_t size) {
+  return log::checksum(bytes, size) | 1;
+}
 
 Tail::Tail(Mdt& mdt, const LustreOptions& options, Env& env)
     : mdt_(mdt), options_(options), env_(env), buffer_(kReadBytes) {}
@@ -70,7 +74,9 @@ void Tail::forget(size_t count) {
   worthwhile_ = false;
 }
 
-bool Tail::worthwhile() const { return worthwhile_ || chunks_.size() >= kBatchesKept; }
+bool Tail::worthwhile() const {
+  return worthwhile_ || chunks_.size() >= kBatchesKept;
+}
 
 size_t Tail::aged(int64_t age_ms) const {
   int64_t now = now_ms();
@@ -109,10 +115,14 @@ Result<Tail::Filled> Tail::fill(uint64_t ticket) {
     if (took == Took::all) continue;
     device_.reset();
     switch (took) {
-      case Took::hole: return Filled::hole;
-      case Took::again: return Filled::again;
-      case Took::reused: return Filled::reused;
-      default: return Filled::broken;
+      case Took::hole:
+        return Filled::hole;
+      case Took::again:
+        return Filled::again;
+      case Took::reused:
+        return Filled::reused;
+      default:
+        return Filled::broken;
     }
   }
   return Filled::more;

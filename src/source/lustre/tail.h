@@ -17,9 +17,9 @@ namespace reel::source::lustre {
 
 // Consecutive records as the device gave them, or a place where records are missing.
 struct Chunk {
-  std::string bytes;             // empty: they are missing
-  uint64_t first = 0, last = 0;  // indexes of the MDT
-  int64_t read_ms = 0;           // monotonic
+  std::string bytes;                            // empty: they are missing
+  uint64_t first = 0, last = 0;                 // indexes of the MDT
+  int64_t read_ms = 0;                          // monotonic
   EventKind kind = EventKind::records_missing;  // of what is missing
   std::string why;
 };
@@ -60,9 +60,9 @@ class Tail {
   void drop();                // all of them: to be read anew
   void close() { device_.reset(); }
 
-  uint64_t position() const { return settled_; }          // of what was forgotten
+  uint64_t position() const { return settled_; }                 // of what was forgotten
   uint64_t last_worthwhile() const { return last_worthwhile_; }  // last index read that is not of a fence
-  uint64_t ticket() const { return ticket_; }             // of the fill that opened the descriptor
+  uint64_t ticket() const { return ticket_; }                    // of the fill that opened the descriptor
   const std::string& why() const { return why_; }
 
  private:
@@ -96,7 +96,7 @@ class Tail {
   uint64_t last_ = 0, last_sum_ = 0;        // the last record read; sum 0: not known
   uint64_t seek_to_ = 0;
   bool any_first_ = false, settled_any_first_ = false;
-  bool descriptor_gave_ = false;            // this descriptor has given a record that was taken
+  bool descriptor_gave_ = false;  // this descriptor has given a record that was taken
   bool worthwhile_ = false;
   uint64_t last_worthwhile_ = 0, ticket_ = 0;
   Hole hole_;

@@ -10,7 +10,8 @@ bool bpf_possible() {
 }
 
 Result<int> run_bpf(Assembler&, Writer&, const std::vector<std::string>&) {
-  return Error(Code::unsupported, "this reel was built without the BPF recorder; install clang and libbpf-dev and build again");
+  return Error(Code::unsupported,
+               "this reel was built without the BPF recorder; install clang and libbpf-dev and build again");
 }
 
 }  // namespace reel::trace

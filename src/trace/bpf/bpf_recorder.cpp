@@ -84,8 +84,8 @@ class BpfRecorder {
   ring_buffer* ring_ = nullptr;
   std::vector<Held> held_;
   uint64_t arrivals_ = 0, lost_ = 0;
-  std::unordered_map<uint32_t, uint32_t> parents_;  // tid -> tid of its maker
-  std::unordered_map<uint32_t, uint32_t> threads_;  // tid -> number in the trace
+  std::unordered_map<uint32_t, uint32_t> parents_;                           // tid -> tid of its maker
+  std::unordered_map<uint32_t, uint32_t> threads_;                           // tid -> number in the trace
   std::unordered_map<uint32_t, std::pair<std::string, std::string>> execs_;  // tid -> program, arguments
   std::set<int32_t> living_;
 };
@@ -104,22 +104,30 @@ Status BpfRecorder::load() {
   object_ = bpf_object__open_mem(reel_bpf_object, size, nullptr);
   if (!object_) return Error::from_errno(errno, "open the BPF programs");
   int error = bpf_object__load(object_);
-  if (error != 0) return Error(Code::unsupported, std::string("the kernel refuses the BPF programs: ") + std::strerror(-error));
+  if (error != 0)
+    return Error(Code::unsupported, std::string("the kernel refuses the BPF programs: ") + std::strerror(-error));
   int shapes = bpf_object__find_map_fd_by_name(object_, "shapes");
   size_t count = 0;
   const CallShape* all = all_shapes(count);
   for (size_t i = 0; i < count; ++i) {
     const CallShape& from = all[i];
-    reel_bpf_shape shape{1, index_of(from.path), index_of(from.path2), index_of(from.blob), from.blob_size,
-                         from.blob_after, index_of(from.blob2), index_of(from.vector), from.op == Op::open};
+    reel_bpf_shape shape{1,
+                         index_of(from.path),
+                         index_of(from.path2),
+                         index_of(from.blob),
+                         from.blob_size,
+                         from.blob_after,
+                         index_of(from.blob2),
+                         index_of(from.vector),
+                         from.op == Op::open};
     uint32_t key = from.number;
     if (bpf_map_update_elem(shapes, &key, &shape, BPF_ANY) != 0) return Error::from_errno(errno, "fill a BPF map");
   }
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, object_) {
     if (!bpf_program__attach(program))
-      return Error(Code::unsupported, std::string("cannot attach the BPF program ") + bpf_program__name(program) + ": " +
-                                          std::strerror(errno));
+      return Error(Code::unsupported, std::string("cannot attach the BPF program ") + bpf_program__name(program) +
+                                          ": " + std::strerror(errno));
   }
   ring_ = ring_buffer__new(bpf_object__find_map_fd_by_name(object_, "events"), take_static, this, nullptr);
   if (!ring_) return Error::from_errno(errno, "open the BPF ring");
@@ -139,8 +147,8 @@ void BpfRecorder::take(const void* data, size_t size) {
   if (size < sizeof(reel_bpf_event)) return;
   const auto* event = static_cast<const reel_bpf_event*>(data);
   bool closes = event->kind == REEL_BPF_CALL && event->number == SYS_close;
-  held_.push_back({closes ? event->enter_ns : event->exit_ns, arrivals_++,
-                   std::string(static_cast<const char*>(data), size)});
+  held_.push_back(
+      {closes ? event->enter_ns : event->exit_ns, arrivals_++, std::string(static_cast<const char*>(data), size)});
 }
 
 Status BpfRecorder::drain(bool last) {
@@ -229,10 +237,10 @@ Status BpfRecorder::uring(const reel_bpf_event& event) {
   uint64_t opcode = event.args[0];
   if (opcode == kNop) return ok();
   Raw raw;
-  Op op = opcode == kFsync ? Op::uring_fsync
-          : opcode == kReadv || opcode == kReadFixed || opcode == kRead   ? Op::uring_read
+  Op op = opcode == kFsync                                                 ? Op::uring_fsync
+          : opcode == kReadv || opcode == kReadFixed || opcode == kRead    ? Op::uring_read
           : opcode == kWritev || opcode == kWriteFixed || opcode == kWrite ? Op::uring_write
-                                                                          : Op::uring_other;
+                                                                           : Op::uring_other;
   raw.event.op = static_cast<uint16_t>(op);
   raw.event.enter_ns = event.enter_ns;
   raw.event.exit_ns = event.exit_ns;
@@ -332,8 +340,9 @@ Result<int> run_bpf(Assembler& assembler, Writer& writer, const std::vector<std:
   }
   TRY(recorder.drain(true));
   if (recorder.anybody_left())
-    TRY(writer.loss({assembler.in_real_time(monotonic_now()), 0, 0,
-                     "a process that the command left behind (pid " + std::to_string(recorder.somebody()) + ") went on"}));
+    TRY(writer.loss(
+        {assembler.in_real_time(monotonic_now()), 0, 0,
+         "a process that the command left behind (pid " + std::to_string(recorder.somebody()) + ") went on"}));
   TRY(assembler.finish());
   return running.exit_code();
 }

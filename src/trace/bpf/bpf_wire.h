@@ -19,10 +19,10 @@ struct reel_bpf_shape {
 
 enum reel_bpf_kind {
   REEL_BPF_CALL = 1,
-  REEL_BPF_FORK = 2,    // args[0]: tid of the new one
-  REEL_BPF_EXEC = 3,    // path: the program; path2: its arguments
-  REEL_BPF_EXIT = 4,    // args[0]: exit code; args[1]: 1 when the process is gone
-  REEL_BPF_URING = 5,   // args: opcode, offset, length, descriptor, user data, ring
+  REEL_BPF_FORK = 2,   // args[0]: tid of the new one
+  REEL_BPF_EXEC = 3,   // path: the program; path2: its arguments
+  REEL_BPF_EXIT = 4,   // args[0]: exit code; args[1]: 1 when the process is gone
+  REEL_BPF_URING = 5,  // args: opcode, offset, length, descriptor, user data, ring
 };
 
 // A record in the ring: this, then path_size and path2_size bytes.
@@ -34,7 +34,7 @@ struct reel_bpf_event {
   unsigned int tgid, tid, parent;
   unsigned int uid, gid;
   unsigned int path_size, path2_size;
-  unsigned int has;      // bits: 1 blob, 2 blob2, 4 object
+  unsigned int has;  // bits: 1 blob, 2 blob2, 4 object
   unsigned char blob[REEL_BPF_BLOB];
   unsigned long long blob2, vector_bytes;
   unsigned long long device, inode, generation, size;

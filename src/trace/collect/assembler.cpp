@@ -3,12 +3,12 @@
 // The assembler's frame: threads and processes, names, and what goes to the writer.
 #include "trace/collect/assembler.h"
 
-#include "trace/collect/ring_clock.h"
-
 #include <errno.h>
 #include <fcntl.h>
 
 #include <algorithm>
+
+#include "trace/collect/ring_clock.h"
 
 namespace reel::trace {
 
@@ -208,8 +208,7 @@ void Assembler::emit(Event event, const std::string& path) {
 }
 
 Status Assembler::hand_over() {
-  std::stable_sort(batch_.begin(), batch_.end(),
-                   [](const Event& a, const Event& b) { return a.thread < b.thread; });
+  std::stable_sort(batch_.begin(), batch_.end(), [](const Event& a, const Event& b) { return a.thread < b.thread; });
   for (const Event& event : batch_) TRY(writer_.event(event));
   batch_.clear();
   return ok();

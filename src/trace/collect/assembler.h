@@ -24,12 +24,12 @@ namespace reel::trace {
 // Where a recorder's events come from.
 struct Origin {
   int32_t pid = 0, tid = 0, ppid = 0;
-  int32_t parent = 0;      // tid of the maker, 0: not known
+  int32_t parent = 0;  // tid of the maker, 0: not known
   uint32_t uid = 0, gid = 0;
-  uint64_t made_ns = 0;    // monotonic
+  uint64_t made_ns = 0;  // monotonic
   std::string name;
-  bool begins = false;     // the first events of a thread, or of a program after an exec
-  bool hello = false;      // ... the latter
+  bool begins = false;  // the first events of a thread, or of a program after an exec
+  bool hello = false;   // ... the latter
 };
 
 class Assembler {
@@ -64,7 +64,7 @@ class Assembler {
   struct ThreadState {
     Thread thread;
     std::shared_ptr<Process> process;
-    std::string program;      // what it runs, for filters
+    std::string program;  // what it runs, for filters
     uint64_t last_exit = 0;
   };
 
@@ -82,8 +82,8 @@ class Assembler {
   Status unseen(ThreadState& at, const Raw& raw);
   Status exec_tried(ThreadState& at, const Raw& raw);
   Status compute(ThreadState& at, const Raw& raw);
-  Status complete(ThreadState& at, const Raw& raw, Event& event, const std::string& full,
-                  const std::string& full2, bool& wanted);
+  Status complete(ThreadState& at, const Raw& raw, Event& event, const std::string& full, const std::string& full2,
+                  bool& wanted);
   void complete_descriptors(Process& process, Event& event);
   void complete_open(Process& process, const Raw& raw, Event& event, const std::string& full);
   void complete_data(Process& process, Event& event);
@@ -104,11 +104,11 @@ class Assembler {
   uint64_t ahead_ns_;
   Objects objects_;
   InitialState initial_;
-  std::vector<ThreadState> threads_;                       // by number - 1
-  std::unordered_map<int32_t, uint32_t> by_tid_;           // the latest of this tid
+  std::vector<ThreadState> threads_;              // by number - 1
+  std::unordered_map<int32_t, uint32_t> by_tid_;  // the latest of this tid
   std::unordered_map<int32_t, std::shared_ptr<Process>> by_pid_;
-  std::vector<std::weak_ptr<OpenFile>> directories_;       // open ones: a rename changes their names
-  std::unordered_map<Fid, uint64_t> sizes_;                // for what is opened with O_APPEND
+  std::vector<std::weak_ptr<OpenFile>> directories_;  // open ones: a rename changes their names
+  std::unordered_map<Fid, uint64_t> sizes_;           // for what is opened with O_APPEND
   std::vector<Event> batch_;
   std::string first_cwd_ = "/";
   int32_t first_pid_ = 0;

@@ -17,9 +17,8 @@
 namespace reel::trace {
 namespace {
 
-constexpr uint64_t kSettle_ns =
-    5'000'000;                        // a thread may be held up between its stamp and its event
-constexpr uint64_t kGap_ns = 20'000;  // shorter gaps are not worth asking for CPU time
+constexpr uint64_t kSettle_ns = 5'000'000;  // a thread may be held up between its stamp and its event
+constexpr uint64_t kGap_ns = 20'000;        // shorter gaps are not worth asking for CPU time
 constexpr size_t kControlBytes = 4096;
 
 bool is_dead(int32_t pid) {
@@ -42,8 +41,7 @@ Status make_control(const std::string& dir, uint64_t limit_bytes) {
   control.limit_bytes = limit_bytes;
   RingClock::choose(control);
   control.gap_ticks = kGap_ns * (1u << 24) / control.ns_per_tick_24;
-  bool written = ::ftruncate(fd, kControlBytes) == 0 &&
-                 ::posix_fallocate(fd, 0, kControlBytes) == 0 &&
+  bool written = ::ftruncate(fd, kControlBytes) == 0 && ::posix_fallocate(fd, 0, kControlBytes) == 0 &&
                  ::pwrite(fd, &control, sizeof control, 0) == sizeof control;
   int error = errno;
   ::close(fd);
@@ -51,8 +49,7 @@ Status make_control(const std::string& dir, uint64_t limit_bytes) {
   return ok();
 }
 
-Result<std::unique_ptr<Collector>> Collector::open(const std::string& dir, Assembler& assembler,
-                                                   Writer& writer) {
+Result<std::unique_ptr<Collector>> Collector::open(const std::string& dir, Assembler& assembler, Writer& writer) {
   std::string path = dir + "/" + wire::kControlName;
   int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
   if (fd < 0) return Error::from_errno(errno, "open " + path);
@@ -60,8 +57,7 @@ Result<std::unique_ptr<Collector>> Collector::open(const std::string& dir, Assem
   int error = errno;
   ::close(fd);
   if (map == MAP_FAILED) return Error::from_errno(error, "map " + path);
-  return std::unique_ptr<Collector>(
-      new Collector(dir, static_cast<wire::Control*>(map), assembler, writer));
+  return std::unique_ptr<Collector>(new Collector(dir, static_cast<wire::Control*>(map), assembler, writer));
 }
 
 Collector::~Collector() {
@@ -114,8 +110,7 @@ bool Collector::advance(Source& source, bool last) {
       return true;
     }
     if (look == RingFile::Look::nothing || !(source.owner_dead || last)) return false;
-    ignore(lost(source, 1, "the program died while it was being written"),
-           "the next write tells the same error");
+    ignore(lost(source, 1, "the program died while it was being written"), "the next write tells the same error");
     source.ring->skip();
   }
 }
@@ -140,8 +135,7 @@ Status Collector::take_one(Source& source) {
     origin.begins = header.sequence == 0;
     origin.hello = raw.event.op == wire::kOpHello;
     TRY_ASSIGN(source.thread, assembler_.thread(origin));
-    if (header.lost_before > 0)
-      TRY(lost(source, header.lost_before, "there was no room for the recorder's ring"));
+    if (header.lost_before > 0) TRY(lost(source, header.lost_before, "there was no room for the recorder's ring"));
   }
   if (raw.op() == Op::uring_setup && raw.event.result >= 0)
     TRY(lost(source, 0, "the program uses io_uring, whose requests a library cannot see; record it with --via bpf"));
@@ -170,8 +164,7 @@ Status Collector::retire(bool last) {
     bool closed = source->ring->closed() || source->owner_dead || last;
     if (!closed || source->ring->look() == RingFile::Look::event || !source->ring->is_in_log()) continue;
     if (source->ring->look() == RingFile::Look::pending && !source->owner_dead && !last) continue;
-    if (source->ring->damaged() > 0)
-      TRY(lost(*source, source->ring->damaged(), "a ring is damaged"));
+    if (source->ring->damaged() > 0) TRY(lost(*source, source->ring->damaged(), "a ring is damaged"));
     ::unlink(source->ring->path().c_str());
     __atomic_sub_fetch(&control_->used_bytes, source->ring->header().bytes, __ATOMIC_RELAXED);
     source.reset();
@@ -210,7 +203,8 @@ Status Collector::collect(bool last) {
 // In this order: whoever finds the rings after our death knows at each point what the log has.
 Status Collector::write_taken() {
   if (in_doubt_)
-    TRY(writer_.loss({assembler_.in_real_time(monotonic_now()), 0, 0, "reel was ended while it wrote calls to the log"}));
+    TRY(writer_.loss(
+        {assembler_.in_real_time(monotonic_now()), 0, 0, "reel was ended while it wrote calls to the log"}));
   in_doubt_ = false;
   __atomic_store_n(&control_->going_index, ~0ull, __ATOMIC_RELEASE);
   for (auto& source : sources_) source->ring->note_going();

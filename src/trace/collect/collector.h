@@ -20,8 +20,7 @@ namespace reel::trace {
 class Collector {
  public:
   // `dir` has the control file and the rings.
-  static Result<std::unique_ptr<Collector>> open(const std::string& dir, Assembler& assembler,
-                                                 Writer& writer);
+  static Result<std::unique_ptr<Collector>> open(const std::string& dir, Assembler& assembler, Writer& writer);
   ~Collector();
 
   // What is there and old enough to be in order. `last`: all of it, from the dead and the living.
@@ -39,11 +38,7 @@ class Collector {
   };
 
   Collector(std::string dir, wire::Control* control, Assembler& assembler, Writer& writer)
-      : dir_(std::move(dir)),
-        control_(control),
-        clock_(*control),
-        assembler_(assembler),
-        writer_(writer) {}
+      : dir_(std::move(dir)), control_(control), clock_(*control), assembler_(assembler), writer_(writer) {}
   Status find_rings(bool last);
   Status take_until(uint64_t horizon, bool last);
   bool advance(Source& source, bool last);
@@ -61,7 +56,7 @@ class Collector {
   std::vector<std::unique_ptr<Source>> sources_;
   std::unordered_set<std::string> known_;
   uint64_t first_index_ = writer_.last_index();  // what the log had before this collector
-  bool in_doubt_ = false;  // whether the log has what a collector before us was about to write
+  bool in_doubt_ = false;                        // whether the log has what a collector before us was about to write
   uint64_t rings_seen_ = 0;
   uint64_t lost_seen_ = 0;
   bool complete_scan_ = false;

@@ -217,8 +217,7 @@ void Assembler::complete_copy(Process& process, Event& event) {
 bool Assembler::complete_mapping(Process& process, Event& event) {
   auto& mappings = process.mappings;
   if (event.op == Op::mmap) {
-    if (!event.failed())
-      mappings[static_cast<uint64_t>(event.result)] = {event.length, event.offset, event.object};
+    if (!event.failed()) mappings[static_cast<uint64_t>(event.result)] = {event.length, event.offset, event.object};
     return true;
   }
   auto at = mappings.upper_bound(event.arg);

@@ -84,16 +84,14 @@ bool InitialState::is_ours(const std::string& path) const {
   return false;
 }
 
-Status InitialState::used(const Raw& raw, const Event& event, const std::string& path,
-                          const std::string& path2) {
+Status InitialState::used(const Raw& raw, const Event& event, const std::string& path, const std::string& path2) {
   bool second_is_name = event.op == Op::rename || event.op == Op::link;
   if (!path.empty()) TRY(first_use(path, raw, event, false));
   if (second_is_name && !path2.empty()) TRY(first_use(path2, raw, event, true));
   return ok();
 }
 
-void InitialState::changed(const Raw& raw, const Event& event, const std::string& path,
-                           const std::string& path2) {
+void InitialState::changed(const Raw& raw, const Event& event, const std::string& path, const std::string& path2) {
   if (event.failed()) return;
   if (makes_name(raw, event)) made_.insert(path);
   if (event.op == Op::rename || event.op == Op::link) made_.insert(path2);

@@ -28,8 +28,8 @@ class Objects {
     uint32_t generation = 0;
   };
   NewFs new_fs_;
-  std::unordered_map<uint64_t, uint32_t> file_systems_;        // device -> number
-  std::map<std::pair<uint32_t, uint64_t>, Known> known_;       // (file system, inode)
+  std::unordered_map<uint64_t, uint32_t> file_systems_;   // device -> number
+  std::map<std::pair<uint32_t, uint64_t>, Known> known_;  // (file system, inode)
 };
 
 }  // namespace reel::trace

@@ -58,8 +58,8 @@ void RingClock::choose(wire::Control& control, bool may_count) {
   if (!may_count || !kernel_counts()) return;
   wire::ClockPair first = look_at_both(), last = first;
   while (last.monotonic_ns - first.monotonic_ns < kCalibration_ns) last = look_at_both();
-  double rate = static_cast<double>(last.monotonic_ns - first.monotonic_ns) /
-                static_cast<double>(last.ticks - first.ticks);
+  double rate =
+      static_cast<double>(last.monotonic_ns - first.monotonic_ns) / static_cast<double>(last.ticks - first.ticks);
   control.clock = wire::kCounter;
   control.ns_per_tick_24 = static_cast<uint32_t>(rate * kUnit);
   control.pairs[0] = first;
@@ -80,20 +80,17 @@ void RingClock::look() {
   if (pairs_.size() > kKept) {
     size_t at = 0;
     auto end = pairs_.begin() + kKept / 2;
-    auto kept = std::remove_if(pairs_.begin(), end,
-                               [&at](const wire::ClockPair&) { return at++ % 2 == 1; });
+    auto kept = std::remove_if(pairs_.begin(), end, [&at](const wire::ClockPair&) { return at++ % 2 == 1; });
     pairs_.erase(kept, end);
   }
 }
 
 uint64_t RingClock::to_monotonic(uint64_t ticks) const {
   if (control_.clock != wire::kCounter) return ticks;
-  auto after = std::upper_bound(
-      pairs_.begin() + 1, pairs_.end() - 1, ticks,
-      [](uint64_t value, const wire::ClockPair& pair) { return value < pair.ticks; });
+  auto after = std::upper_bound(pairs_.begin() + 1, pairs_.end() - 1, ticks,
+                                [](uint64_t value, const wire::ClockPair& pair) { return value < pair.ticks; });
   const wire::ClockPair& a = *(after - 1);
-  double rate = static_cast<double>(after->monotonic_ns - a.monotonic_ns) /
-                static_cast<double>(after->ticks - a.ticks);
+  double rate = static_cast<double>(after->monotonic_ns - a.monotonic_ns) / static_cast<double>(after->ticks - a.ticks);
   double since = static_cast<double>(static_cast<int64_t>(ticks - a.ticks)) * rate;
   return a.monotonic_ns + static_cast<uint64_t>(static_cast<int64_t>(since));
 }

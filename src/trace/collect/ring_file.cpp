@@ -23,8 +23,7 @@ Result<std::unique_ptr<RingFile>> RingFile::open(const std::string& path) {
   auto size = static_cast<size_t>(s.st_size);
   auto* header = static_cast<wire::RingHeader*>(map);
   std::unique_ptr<RingFile> ring(new RingFile(path, header, size));
-  if (__atomic_load_n(&header->magic, __ATOMIC_ACQUIRE) != wire::kRingMagic ||
-      header->version != wire::kVersion)
+  if (__atomic_load_n(&header->magic, __ATOMIC_ACQUIRE) != wire::kRingMagic || header->version != wire::kVersion)
     return Error(Code::corrupt, path + " is no ring of this version");
   return ring;
 }

@@ -561,8 +561,10 @@ class Conversion {
         uint64_t flags = call_.shape->number == SYS_clone ? a_[0] : load_le<uint64_t>(call_.blob);
         e_.mode = word(flags);
         e_.fd = -1;
-        if ((flags & 0x10000) != 0) set(Op::clone_thread);       // CLONE_THREAD
-        else if ((flags & 0x4000) != 0) set(Op::vfork);          // CLONE_VFORK
+        if ((flags & 0x10000) != 0)
+          set(Op::clone_thread);  // CLONE_THREAD
+        else if ((flags & 0x4000) != 0)
+          set(Op::vfork);  // CLONE_VFORK
         break;
       }
       case SYS_fork:
@@ -675,9 +677,8 @@ class Conversion {
 
 const CallShape* shape_of(uint64_t number) {
   const CallShape* end = std::end(kShapes);
-  const CallShape* at = std::lower_bound(std::begin(kShapes), end, number, [](const CallShape& shape, uint64_t wanted) {
-    return shape.number < wanted;
-  });
+  const CallShape* at = std::lower_bound(std::begin(kShapes), end, number,
+                                         [](const CallShape& shape, uint64_t wanted) { return shape.number < wanted; });
   return at != end && at->number == number ? at : nullptr;
 }
 

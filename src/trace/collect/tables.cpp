@@ -16,8 +16,7 @@ void FdTable::inherit(int32_t number, std::shared_ptr<OpenFile> file) {
 }
 
 void FdTable::exec() {
-  for (auto at = slots_.begin(); at != slots_.end();)
-    at = at->second.close_on_exec ? slots_.erase(at) : std::next(at);
+  for (auto at = slots_.begin(); at != slots_.end();) at = at->second.close_on_exec ? slots_.erase(at) : std::next(at);
 }
 
 void FdTable::set_close_on_exec(int32_t number, bool on) {

@@ -16,10 +16,10 @@ namespace reel::trace {
 
 // What a descriptor leads to; shared by its copies.
 struct OpenFile {
-  std::string path;        // empty: it has none (a pipe), or it is not known
+  std::string path;  // empty: it has none (a pipe), or it is not known
   Fid object;
   uint64_t position = 0;
-  bool seekable = false;   // a regular file whose position is known
+  bool seekable = false;  // a regular file whose position is known
   bool append = false;
 };
 
@@ -36,9 +36,7 @@ class FdTable {
   // As it was when the recording began: generation 0.
   void inherit(int32_t number, std::shared_ptr<OpenFile> file);
   void close(int32_t number) { slots_.erase(number); }
-  void close_range(int32_t first, int32_t last) {
-    slots_.erase(slots_.lower_bound(first), slots_.upper_bound(last));
-  }
+  void close_range(int32_t first, int32_t last) { slots_.erase(slots_.lower_bound(first), slots_.upper_bound(last)); }
   void exec();
   void set_close_on_exec(int32_t number, bool on);
   const Slot* find(int32_t number) const;
@@ -56,7 +54,7 @@ struct Mapping {
 };
 
 struct Process {
-  uint32_t number = 0;     // of its first thread
+  uint32_t number = 0;  // of its first thread
   int32_t pid = 0;
   FdTable table;
   std::string cwd;
@@ -64,9 +62,9 @@ struct Process {
   bool exec_pending = false;             // an exec was tried and nothing is heard since
   Event exec;                            // that one
   bool ended = false;
-  std::optional<Event> exit;             // what it said of its end
+  std::optional<Event> exit;  // what it said of its end
   uint32_t exit_thread = 0;
-  uint64_t last_ns = 0;                  // of its last event
+  uint64_t last_ns = 0;  // of its last event
 };
 
 // "BASE/path", or `path` when it is absolute; without "." and doubled slashes.

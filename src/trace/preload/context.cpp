@@ -52,7 +52,7 @@ REEL_EXPORT mode_t umask(mode_t mask) noexcept {
 
 #define REEL_SETID(name, parameters, arguments, uid, gid)              \
   REEL_EXPORT int name parameters noexcept {                           \
-    REEL_REAL(int (*) parameters, name);                               \
+    REEL_REAL(int(*) parameters, name);                                \
     Call call(Op::setid);                                              \
     call.args(static_cast<uint32_t>(uid), static_cast<uint32_t>(gid)); \
     return call.result(real arguments);                                \
@@ -73,14 +73,14 @@ REEL_EXPORT int flock(int fd, int operation) noexcept {
   call.args(static_cast<uint32_t>(operation), 0);
   return call.result(real(fd, operation));
 }
-#define REEL_LOCKF(name)                                               \
-  REEL_EXPORT int name(int fd, int command, off_t length) {            \
-    REEL_REAL(int (*)(int, int, off_t), name);                         \
-    Call call(Op::lock);                                               \
-    call.fd = fd;                                                      \
-    call.length = static_cast<uint64_t>(length);                       \
-    call.args(static_cast<uint32_t>(command), 1);                      \
-    return call.result(real(fd, command, length));                     \
+#define REEL_LOCKF(name)                                    \
+  REEL_EXPORT int name(int fd, int command, off_t length) { \
+    REEL_REAL(int (*)(int, int, off_t), name);              \
+    Call call(Op::lock);                                    \
+    call.fd = fd;                                           \
+    call.length = static_cast<uint64_t>(length);            \
+    call.args(static_cast<uint32_t>(command), 1);           \
+    return call.result(real(fd, command, length));          \
   }
 REEL_LOCKF(lockf)
 REEL_LOCKF(lockf64)
@@ -122,20 +122,20 @@ REEL_EXPORT long syscall(long number, long a, long b, long c, long d, long e, lo
   return call.result(call.fd2);
 }
 
-#define REEL_WAITING(type, name, parameters, arguments, mode_value)    \
-  REEL_EXPORT type name parameters {                                   \
-    REEL_REAL(type(*) parameters, name);                               \
-    Call call(Op::poll);                                               \
-    call.mode = mode_value;                                            \
-    return call.result(real arguments);                                \
+#define REEL_WAITING(type, name, parameters, arguments, mode_value) \
+  REEL_EXPORT type name parameters {                                \
+    REEL_REAL(type(*) parameters, name);                            \
+    Call call(Op::poll);                                            \
+    call.mode = mode_value;                                         \
+    return call.result(real arguments);                             \
   }
-REEL_WAITING(int, poll, (struct pollfd* fds, nfds_t count, int timeout), (fds, count, timeout), 0)
-REEL_WAITING(int, ppoll, (struct pollfd* fds, nfds_t count, const struct timespec* timeout, const sigset_t* mask),
+REEL_WAITING(int, poll, (struct pollfd * fds, nfds_t count, int timeout), (fds, count, timeout), 0)
+REEL_WAITING(int, ppoll, (struct pollfd * fds, nfds_t count, const struct timespec* timeout, const sigset_t* mask),
              (fds, count, timeout, mask), 0)
 REEL_WAITING(int, select, (int count, fd_set* in, fd_set* out, fd_set* bad, struct timeval* timeout),
              (count, in, out, bad, timeout), 0)
-REEL_WAITING(int, pselect, (int count, fd_set* in, fd_set* out, fd_set* bad, const struct timespec* timeout,
-                            const sigset_t* mask),
+REEL_WAITING(int, pselect,
+             (int count, fd_set* in, fd_set* out, fd_set* bad, const struct timespec* timeout, const sigset_t* mask),
              (count, in, out, bad, timeout, mask), 0)
 REEL_WAITING(int, epoll_wait, (int fd, struct epoll_event* events, int count, int timeout),
              (fd, events, count, timeout), 0)
@@ -144,8 +144,7 @@ REEL_WAITING(int, epoll_pwait, (int fd, struct epoll_event* events, int count, i
 REEL_WAITING(int, nanosleep, (const struct timespec* wanted, struct timespec* left), (wanted, left), 1)
 REEL_WAITING(int, usleep, (useconds_t wanted), (wanted), 1)
 REEL_WAITING(unsigned, sleep, (unsigned wanted), (wanted), 1)
-REEL_EXPORT int clock_nanosleep(clockid_t clock, int flags, const struct timespec* wanted,
-                                struct timespec* left) {
+REEL_EXPORT int clock_nanosleep(clockid_t clock, int flags, const struct timespec* wanted, struct timespec* left) {
   REEL_REAL(int (*)(clockid_t, int, const struct timespec*, struct timespec*), clock_nanosleep);
   Call call(Op::poll);
   call.mode = 1;

@@ -22,8 +22,7 @@ uint64_t total(const struct iovec* parts, int count) {
 }
 
 // A vector's length may be asked only when the kernel could read it.
-ssize_t vector_done(Call& call, int fd, const struct iovec* parts, int count, off_t offset, int flags,
-                    ssize_t result) {
+ssize_t vector_done(Call& call, int fd, const struct iovec* parts, int count, off_t offset, int flags, ssize_t result) {
   if (!call.on()) return result;
   call.fd = fd;
   call.offset = static_cast<uint64_t>(offset);
@@ -35,19 +34,19 @@ ssize_t vector_done(Call& call, int fd, const struct iovec* parts, int count, of
 
 }  // namespace
 
-#define REEL_PLAIN(name, pointer)                                      \
-  REEL_EXPORT ssize_t name(int fd, pointer buffer, size_t size) {      \
-    REEL_REAL(ssize_t(*)(int, pointer, size_t), name);                 \
-    Transfer transfer;                                                 \
+#define REEL_PLAIN(name, pointer)                                        \
+  REEL_EXPORT ssize_t name(int fd, pointer buffer, size_t size) {        \
+    REEL_REAL(ssize_t (*)(int, pointer, size_t), name);                  \
+    Transfer transfer;                                                   \
     return transfer.done(Op::name, fd, 0, size, real(fd, buffer, size)); \
   }
 REEL_PLAIN(read, void*)
 REEL_PLAIN(write, const void*)
 
-#define REEL_AT(name, op, pointer)                                             \
-  REEL_EXPORT ssize_t name(int fd, pointer buffer, size_t size, off_t offset) { \
-    REEL_REAL(ssize_t(*)(int, pointer, size_t, off_t), name);                  \
-    Transfer transfer;                                                         \
+#define REEL_AT(name, op, pointer)                                                                     \
+  REEL_EXPORT ssize_t name(int fd, pointer buffer, size_t size, off_t offset) {                        \
+    REEL_REAL(ssize_t (*)(int, pointer, size_t, off_t), name);                                         \
+    Transfer transfer;                                                                                 \
     return transfer.done(op, fd, static_cast<uint64_t>(offset), size, real(fd, buffer, size, offset)); \
   }
 REEL_AT(pread, Op::pread, void*)
@@ -60,27 +59,27 @@ REEL_EXPORT ssize_t __read_chk(int fd, void* buffer, size_t size, size_t room) {
   Transfer transfer;
   return transfer.done(Op::read, fd, 0, size, real(fd, buffer, size, room));
 }
-#define REEL_PREAD_CHK(name)                                                              \
-  REEL_EXPORT ssize_t name(int fd, void* buffer, size_t size, off_t offset, size_t room) { \
-    REEL_REAL(ssize_t(*)(int, void*, size_t, off_t, size_t), name);                        \
-    Transfer transfer;                                                                    \
+#define REEL_PREAD_CHK(name)                                                                                        \
+  REEL_EXPORT ssize_t name(int fd, void* buffer, size_t size, off_t offset, size_t room) {                          \
+    REEL_REAL(ssize_t (*)(int, void*, size_t, off_t, size_t), name);                                                \
+    Transfer transfer;                                                                                              \
     return transfer.done(Op::pread, fd, static_cast<uint64_t>(offset), size, real(fd, buffer, size, offset, room)); \
   }
 REEL_PREAD_CHK(__pread_chk)
 REEL_PREAD_CHK(__pread64_chk)
 
-#define REEL_VECTOR(name)                                                                 \
-  REEL_EXPORT ssize_t name(int fd, const struct iovec* parts, int count) {                \
-    REEL_REAL(ssize_t(*)(int, const struct iovec*, int), name);                           \
-    Call call(Op::name);                                                                  \
-    return vector_done(call, fd, parts, count, 0, 0, real(fd, parts, count));             \
+#define REEL_VECTOR(name)                                                     \
+  REEL_EXPORT ssize_t name(int fd, const struct iovec* parts, int count) {    \
+    REEL_REAL(ssize_t (*)(int, const struct iovec*, int), name);              \
+    Call call(Op::name);                                                      \
+    return vector_done(call, fd, parts, count, 0, 0, real(fd, parts, count)); \
   }
 REEL_VECTOR(readv)
 REEL_VECTOR(writev)
-#define REEL_VECTOR_AT(name, op)                                                          \
-  REEL_EXPORT ssize_t name(int fd, const struct iovec* parts, int count, off_t offset) {  \
-    REEL_REAL(ssize_t(*)(int, const struct iovec*, int, off_t), name);                    \
-    Call call(op);                                                                        \
+#define REEL_VECTOR_AT(name, op)                                                           \
+  REEL_EXPORT ssize_t name(int fd, const struct iovec* parts, int count, off_t offset) {   \
+    REEL_REAL(ssize_t (*)(int, const struct iovec*, int, off_t), name);                    \
+    Call call(op);                                                                         \
     return vector_done(call, fd, parts, count, offset, 0, real(fd, parts, count, offset)); \
   }
 REEL_VECTOR_AT(preadv, Op::preadv)
@@ -90,7 +89,7 @@ REEL_VECTOR_AT(pwritev64, Op::pwritev)
 // With offset -1 they are readv and writev.
 #define REEL_VECTOR_AT2(name, op, plain)                                                            \
   REEL_EXPORT ssize_t name(int fd, const struct iovec* parts, int count, off_t offset, int flags) { \
-    REEL_REAL(ssize_t(*)(int, const struct iovec*, int, off_t, int), name);                          \
+    REEL_REAL(ssize_t (*)(int, const struct iovec*, int, off_t, int), name);                        \
     Call call(offset == -1 ? plain : op);                                                           \
     return vector_done(call, fd, parts, count, offset == -1 ? 0 : offset, flags,                    \
                        real(fd, parts, count, offset, flags));                                      \
@@ -100,24 +99,24 @@ REEL_VECTOR_AT2(preadv64v2, Op::preadv, Op::readv)
 REEL_VECTOR_AT2(pwritev2, Op::pwritev, Op::writev)
 REEL_VECTOR_AT2(pwritev64v2, Op::pwritev, Op::writev)
 
-#define REEL_LSEEK(name)                                               \
-  REEL_EXPORT off_t name(int fd, off_t offset, int whence) noexcept {  \
-    REEL_REAL(off_t(*)(int, off_t, int), name);                        \
-    Call call(Op::lseek);                                              \
-    call.fd = fd;                                                      \
-    call.args(static_cast<uint64_t>(offset), 0);                       \
-    call.flags = static_cast<uint32_t>(whence);                        \
-    return call.result(real(fd, offset, whence));                      \
+#define REEL_LSEEK(name)                                              \
+  REEL_EXPORT off_t name(int fd, off_t offset, int whence) noexcept { \
+    REEL_REAL(off_t (*)(int, off_t, int), name);                      \
+    Call call(Op::lseek);                                             \
+    call.fd = fd;                                                     \
+    call.args(static_cast<uint64_t>(offset), 0);                      \
+    call.flags = static_cast<uint32_t>(whence);                       \
+    return call.result(real(fd, offset, whence));                     \
   }
 REEL_LSEEK(lseek)
 REEL_LSEEK(lseek64)
 
-#define REEL_SYNC(name)                                                \
-  REEL_EXPORT int name(int fd) {                                       \
-    REEL_REAL(int (*)(int), name);                                     \
-    Call call(Op::name);                                               \
-    call.fd = fd;                                                      \
-    return call.result(real(fd));                                      \
+#define REEL_SYNC(name)            \
+  REEL_EXPORT int name(int fd) {   \
+    REEL_REAL(int (*)(int), name); \
+    Call call(Op::name);           \
+    call.fd = fd;                  \
+    return call.result(real(fd));  \
   }
 REEL_SYNC(fsync)
 REEL_SYNC(fdatasync)
@@ -166,16 +165,16 @@ REEL_EXPORT ssize_t readahead(int fd, off_t offset, size_t length) noexcept {
   }
 REEL_FADVISE(posix_fadvise)
 REEL_FADVISE(posix_fadvise64)
-#define REEL_POSIX_FALLOCATE(name)                                     \
-  REEL_EXPORT int name(int fd, off_t offset, off_t length) {           \
-    REEL_REAL(int (*)(int, off_t, off_t), name);                       \
-    Call call(Op::fallocate);                                          \
-    call.fd = fd;                                                      \
-    call.offset = static_cast<uint64_t>(offset);                       \
-    call.length = static_cast<uint64_t>(length);                       \
-    int error = real(fd, offset, length);                              \
-    call.done(-error);                                                 \
-    return error;                                                      \
+#define REEL_POSIX_FALLOCATE(name)                           \
+  REEL_EXPORT int name(int fd, off_t offset, off_t length) { \
+    REEL_REAL(int (*)(int, off_t, off_t), name);             \
+    Call call(Op::fallocate);                                \
+    call.fd = fd;                                            \
+    call.offset = static_cast<uint64_t>(offset);             \
+    call.length = static_cast<uint64_t>(length);             \
+    int error = real(fd, offset, length);                    \
+    call.done(-error);                                       \
+    return error;                                            \
   }
 REEL_POSIX_FALLOCATE(posix_fallocate)
 REEL_POSIX_FALLOCATE(posix_fallocate64)
@@ -214,17 +213,16 @@ class Copying {
 
 }  // namespace
 
-REEL_EXPORT ssize_t copy_file_range(int from, off_t* from_at, int to, off_t* to_at, size_t length,
-                                    unsigned flags) {
+REEL_EXPORT ssize_t copy_file_range(int from, off_t* from_at, int to, off_t* to_at, size_t length, unsigned flags) {
   REEL_REAL(ssize_t(*)(int, off_t*, int, off_t*, size_t, unsigned), copy_file_range);
   Copying copying(Op::copy_range, from, from_at, to, to_at, length);
   return copying.result(real(from, from_at, to, to_at, length, flags));
 }
-#define REEL_SENDFILE(name)                                                     \
+#define REEL_SENDFILE(name)                                                            \
   REEL_EXPORT ssize_t name(int to, int from, off_t* from_at, size_t length) noexcept { \
-    REEL_REAL(ssize_t(*)(int, int, off_t*, size_t), name);                      \
-    Copying copying(Op::sendfile, from, from_at, to, nullptr, length);          \
-    return copying.result(real(to, from, from_at, length));                     \
+    REEL_REAL(ssize_t (*)(int, int, off_t*, size_t), name);                            \
+    Copying copying(Op::sendfile, from, from_at, to, nullptr, length);                 \
+    return copying.result(real(to, from, from_at, length));                            \
   }
 REEL_SENDFILE(sendfile)
 REEL_SENDFILE(sendfile64)
@@ -277,19 +275,18 @@ REEL_EXPORT int msync(void* at, size_t length, int flags) {
   return call.result(real(at, length, flags));
 }
 
-#define REEL_MESSAGE(name, op, parameters, arguments)                  \
-  REEL_EXPORT ssize_t name parameters {                                \
-    REEL_REAL(ssize_t(*) parameters, name);                            \
-    Call call(op);                                                     \
-    call.fd = fd;                                                      \
-    call.length = size;                                                \
-    return call.result(real arguments);                                \
+#define REEL_MESSAGE(name, op, parameters, arguments) \
+  REEL_EXPORT ssize_t name parameters {               \
+    REEL_REAL(ssize_t(*) parameters, name);           \
+    Call call(op);                                    \
+    call.fd = fd;                                     \
+    call.length = size;                               \
+    return call.result(real arguments);               \
   }
 REEL_MESSAGE(send, Op::send, (int fd, const void* buffer, size_t size, int flags), (fd, buffer, size, flags))
 REEL_MESSAGE(recv, Op::recv, (int fd, void* buffer, size_t size, int flags), (fd, buffer, size, flags))
 REEL_MESSAGE(sendto, Op::send,
              (int fd, const void* buffer, size_t size, int flags, const struct sockaddr* to, socklen_t room),
              (fd, buffer, size, flags, to, room))
-REEL_MESSAGE(recvfrom, Op::recv,
-             (int fd, void* buffer, size_t size, int flags, struct sockaddr* from, socklen_t* room),
+REEL_MESSAGE(recvfrom, Op::recv, (int fd, void* buffer, size_t size, int flags, struct sockaddr* from, socklen_t* room),
              (fd, buffer, size, flags, from, room))

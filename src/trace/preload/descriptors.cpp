@@ -74,13 +74,13 @@ int do_openat(OpenatFn real, int dirfd, const char* path, int flags, mode_t mode
 
 }  // namespace
 
-#define REEL_MODE_OF(flags)                                            \
-  mode_t mode = 0;                                                     \
-  if (makes_file(flags)) {                                             \
-    va_list arguments;                                                 \
-    va_start(arguments, flags);                                        \
-    mode = va_arg(arguments, mode_t);                                  \
-    va_end(arguments);                                                 \
+#define REEL_MODE_OF(flags)           \
+  mode_t mode = 0;                    \
+  if (makes_file(flags)) {            \
+    va_list arguments;                \
+    va_start(arguments, flags);       \
+    mode = va_arg(arguments, mode_t); \
+    va_end(arguments);                \
   }
 
 REEL_EXPORT int open(const char* path, int flags, ...) {
@@ -168,10 +168,10 @@ int make_both(char* pattern, int suffix, int flags, void* real) {
 
 }  // namespace
 
-#define REEL_MKSTEMP(name, make)                                       \
-  REEL_EXPORT int name(char* pattern) {                                \
-    REEL_REAL(void*, name);                                            \
-    return do_mkstemp(pattern, 0, 0, make, real);                      \
+#define REEL_MKSTEMP(name, make)                  \
+  REEL_EXPORT int name(char* pattern) {           \
+    REEL_REAL(void*, name);                       \
+    return do_mkstemp(pattern, 0, 0, make, real); \
   }
 REEL_MKSTEMP(mkstemp, make_plain)
 REEL_MKSTEMP(mkstemp64, make_plain)
@@ -357,12 +357,12 @@ REEL_EXPORT int connect(int fd, const struct sockaddr* address, socklen_t size) 
   return call.result(real(fd, address, size));
 }
 
-#define REEL_OTHER_FD(name, parameters, arguments)                     \
-  REEL_EXPORT int name parameters noexcept {                           \
-    REEL_REAL(int (*) parameters, name);                               \
-    Call call(Op::other_fd);                                           \
-    call.fd2 = real arguments;                                         \
-    return call.result(call.fd2);                                      \
+#define REEL_OTHER_FD(name, parameters, arguments) \
+  REEL_EXPORT int name parameters noexcept {       \
+    REEL_REAL(int(*) parameters, name);            \
+    Call call(Op::other_fd);                       \
+    call.fd2 = real arguments;                     \
+    return call.result(call.fd2);                  \
   }
 REEL_OTHER_FD(epoll_create, (int size), (size))
 REEL_OTHER_FD(epoll_create1, (int flags), (flags))

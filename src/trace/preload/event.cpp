@@ -20,15 +20,13 @@ uint64_t thread_cpu() {
 }
 
 uint64_t in_ns(uint64_t ticks) {
-  return static_cast<uint64_t>(
-      static_cast<unsigned __int128>(ticks) * process().control->ns_per_tick_24 >> 24);
+  return static_cast<uint64_t>(static_cast<unsigned __int128>(ticks) * process().control->ns_per_tick_24 >> 24);
 }
 
 // CPU time of the gap before a call; measured only for gaps that are worth the question. What lies
 // between two measurements otherwise are short calls and short gaps: the thread was running.
 bool gap_cpu(uint64_t enter, uint64_t& cpu) {
-  if (thread.last_exit == 0 || enter - thread.last_exit < process().control->gap_ticks)
-    return false;
+  if (thread.last_exit == 0 || enter - thread.last_exit < process().control->gap_ticks) return false;
   uint64_t measured = thread_cpu();
   uint64_t at_exit = thread.cpu + in_ns(thread.last_exit - thread.cpu_at);
   uint64_t gap = in_ns(enter - thread.last_exit);
@@ -51,8 +49,7 @@ constexpr int kSeenFds = 1024;
 uint64_t seen_fds[kSeenFds / 64];
 
 bool is_seen(int fd) {
-  return fd < 0 || fd >= kSeenFds ||
-         (__atomic_load_n(&seen_fds[fd / 64], __ATOMIC_RELAXED) >> (fd % 64) & 1) != 0;
+  return fd < 0 || fd >= kSeenFds || (__atomic_load_n(&seen_fds[fd / 64], __ATOMIC_RELAXED) >> (fd % 64) & 1) != 0;
 }
 
 void see(int fd, bool open) {
@@ -164,8 +161,7 @@ void Call::finish(long result, uint64_t exit) {
   add(path_size > 0, wire::kPath);
   add(path2_size > 0, wire::kPath2);
   add(data_size_ > 0, wire::kData);
-  uint32_t size =
-      size_of(has) + text_room(path_size) + text_room(path2_size) + text_room(data_size_);
+  uint32_t size = size_of(has) + text_room(path_size) + text_room(path2_size) + text_room(data_size_);
   if (wire::Event* event = take_room(size)) {
     event->op = op_;
     event->has = has;
@@ -198,8 +194,7 @@ void Transfer::finish(Op op, int fd, uint64_t offset, uint64_t length, long resu
   uint64_t exit = now();
   if (result >= 0 && is_short(enter_, exit)) {
     bool whole = static_cast<uint64_t>(result) == length;
-    auto has = static_cast<uint16_t>(wire::kLength | (whole ? 0 : wire::kResult) |
-                                     (offset == 0 ? 0 : wire::kOffset));
+    auto has = static_cast<uint16_t>(wire::kLength | (whole ? 0 : wire::kResult) | (offset == 0 ? 0 : wire::kOffset));
     uint32_t size = sizeof(wire::Event) + 8 + (whole ? 0 : 8) + (offset == 0 ? 0 : 8);
     if (wire::Event* event = take_room(size)) {
       event->op = static_cast<uint16_t>(op);
@@ -237,8 +232,7 @@ void tell_unseen(int fd) {
     *at++ = static_cast<char>('0' + fd % 10);
     *at = '\0';
     char path[wire::kMaxPath];
-    long size = kernel(SYS_readlink, reinterpret_cast<long>(link), reinterpret_cast<long>(path),
-                       sizeof path - 1);
+    long size = kernel(SYS_readlink, reinterpret_cast<long>(link), reinterpret_cast<long>(path), sizeof path - 1);
     path[size > 0 ? size : 0] = '\0';
     wire::Object object;
     look(fd, "", AT_EMPTY_PATH, object);
@@ -263,8 +257,7 @@ void look(int dirfd, const char* path, int at_flags, wire::Object& object) {
   object.device = static_cast<uint64_t>(x.stx_dev_major) << 32 | x.stx_dev_minor;
   object.inode = x.stx_ino;
   if ((x.stx_mask & STATX_BTIME) != 0)
-    object.generation =
-        static_cast<uint64_t>(x.stx_btime.tv_sec) * 1'000'000'000u + x.stx_btime.tv_nsec;
+    object.generation = static_cast<uint64_t>(x.stx_btime.tv_sec) * 1'000'000'000u + x.stx_btime.tv_nsec;
   object.size = x.stx_size;
   object.blocks = x.stx_blocks;
   object.rdev = static_cast<uint64_t>(x.stx_rdev_major) << 32 | x.stx_rdev_minor;

@@ -105,8 +105,7 @@ REEL_EXPORT int unlinkat(int dirfd, const char* path, int flags) noexcept {
 REEL_EXPORT int remove(const char* path) noexcept {
   REEL_REAL(int (*)(const char*), remove);
   Naming naming(Op::unlink, AT_FDCWD, path);
-  if (naming.call.before && S_ISDIR(naming.call.before->mode))
-    naming.call.set_op(static_cast<uint16_t>(Op::rmdir));
+  if (naming.call.before && S_ISDIR(naming.call.before->mode)) naming.call.set_op(static_cast<uint16_t>(Op::rmdir));
   return naming.call.result(real(path));
 }
 
@@ -131,8 +130,7 @@ REEL_EXPORT int renameat(int from_dirfd, const char* from, int to_dirfd, const c
   Naming naming(Op::rename, from_dirfd, from);
   return moved(naming, to_dirfd, to, 0, real(from_dirfd, from, to_dirfd, to));
 }
-REEL_EXPORT int renameat2(int from_dirfd, const char* from, int to_dirfd, const char* to,
-                          unsigned flags) noexcept {
+REEL_EXPORT int renameat2(int from_dirfd, const char* from, int to_dirfd, const char* to, unsigned flags) noexcept {
   REEL_REAL(int (*)(int, const char*, int, const char*, unsigned), renameat2);
   Naming naming(Op::rename, from_dirfd, from);
   return moved(naming, to_dirfd, to, flags, real(from_dirfd, from, to_dirfd, to, flags));
@@ -144,8 +142,7 @@ REEL_EXPORT int link(const char* from, const char* to) noexcept {
 }
 REEL_EXPORT int linkat(int from_dirfd, const char* from, int to_dirfd, const char* to, int flags) noexcept {
   REEL_REAL(int (*)(int, const char*, int, const char*, int), linkat);
-  Naming naming(Op::link, from_dirfd, from,
-                AT_SYMLINK_NOFOLLOW | (flags & AT_EMPTY_PATH));
+  Naming naming(Op::link, from_dirfd, from, AT_SYMLINK_NOFOLLOW | (flags & AT_EMPTY_PATH));
   return moved(naming, to_dirfd, to, static_cast<unsigned>(flags), real(from_dirfd, from, to_dirfd, to, flags));
 }
 REEL_EXPORT int symlink(const char* text, const char* path) noexcept {
@@ -161,22 +158,22 @@ REEL_EXPORT int symlinkat(const char* text, int dirfd, const char* path) noexcep
   return made(Op::symlink, dirfd, path, 0, 0, real(text, dirfd, path), call);
 }
 
-#define REEL_TRUNCATE(name)                                            \
-  REEL_EXPORT int name(const char* path, off_t length) noexcept {      \
-    REEL_REAL(int (*)(const char*, off_t), name);                      \
-    Naming naming(Op::truncate, AT_FDCWD, path, 0);                    \
-    naming.call.length = static_cast<uint64_t>(length);                \
-    return naming.call.result(real(path, length));                     \
+#define REEL_TRUNCATE(name)                                       \
+  REEL_EXPORT int name(const char* path, off_t length) noexcept { \
+    REEL_REAL(int (*)(const char*, off_t), name);                 \
+    Naming naming(Op::truncate, AT_FDCWD, path, 0);               \
+    naming.call.length = static_cast<uint64_t>(length);           \
+    return naming.call.result(real(path, length));                \
   }
 REEL_TRUNCATE(truncate)
 REEL_TRUNCATE(truncate64)
-#define REEL_FTRUNCATE(name)                                           \
-  REEL_EXPORT int name(int fd, off_t length) noexcept {                \
-    REEL_REAL(int (*)(int, off_t), name);                              \
-    Call call(Op::truncate);                                           \
-    call.fd = fd;                                                      \
-    call.length = static_cast<uint64_t>(length);                       \
-    return call.result(real(fd, length));                              \
+#define REEL_FTRUNCATE(name)                            \
+  REEL_EXPORT int name(int fd, off_t length) noexcept { \
+    REEL_REAL(int (*)(int, off_t), name);               \
+    Call call(Op::truncate);                            \
+    call.fd = fd;                                       \
+    call.length = static_cast<uint64_t>(length);        \
+    return call.result(real(fd, length));               \
   }
 REEL_FTRUNCATE(ftruncate)
 REEL_FTRUNCATE(ftruncate64)
@@ -296,4 +293,3 @@ REEL_EXPORT int utime(const char* path, const struct utimbuf* times) noexcept {
                    readable ? static_cast<uint64_t>(times->modtime) * 1'000'000'000 : kTimeNow);
   return naming.call.result(result);
 }
-

@@ -8,10 +8,10 @@
 namespace reel::trace::shim {
 
 struct ProcessState {
-  wire::Control* control;   // null: this process is not recorded
+  wire::Control* control;  // null: this process is not recorded
   bool tried;
-  char dir[4096];           // of the rings
-  char library[4096];       // this shim's file, for LD_PRELOAD
+  char dir[4096];      // of the rings
+  char library[4096];  // this shim's file, for LD_PRELOAD
 };
 
 ProcessState& process();
@@ -19,16 +19,16 @@ ProcessState& process();
 // All that a thread has. Static TLS: no allocation at the first touch, also in a signal handler.
 struct ThreadState {
   wire::RingHeader* ring;
-  uint64_t next;         // address of the next event in it
+  uint64_t next;            // address of the next event in it
   wire::RingHeader* stale;  // rings left behind while an event was being filled
-  uint32_t depth;        // how many events are being filled: more than one when a signal handler records
-  uint32_t sequence;     // of the next ring
-  uint32_t lost;         // events since the last ring
-  int32_t parent;        // the thread that made this one; 0: not known
-  bool starting;         // a ring is being made; a signal handler must not make one too
-  bool resting;          // the ring was finished; the thread is at its end
-  uint64_t last_exit;    // ticks, of the last call
-  uint64_t cpu, cpu_at;  // the CPU time last measured in nanoseconds, and when in ticks
+  uint32_t depth;           // how many events are being filled: more than one when a signal handler records
+  uint32_t sequence;        // of the next ring
+  uint32_t lost;            // events since the last ring
+  int32_t parent;           // the thread that made this one; 0: not known
+  bool starting;            // a ring is being made; a signal handler must not make one too
+  bool resting;             // the ring was finished; the thread is at its end
+  uint64_t last_exit;       // ticks, of the last call
+  uint64_t cpu, cpu_at;     // the CPU time last measured in nanoseconds, and when in ticks
 };
 extern __thread ThreadState thread __attribute__((tls_model("initial-exec")));
 
@@ -36,7 +36,7 @@ extern __thread ThreadState thread __attribute__((tls_model("initial-exec")));
 wire::Event* take_room(uint32_t size);
 void is_filled(wire::Event* event, uint32_t size);  // the collector may have it
 
-bool start_process();       // once; false when there is nothing to record to
-void watch_thread_end();    // end_thread() is called when this thread ends
+bool start_process();     // once; false when there is nothing to record to
+void watch_thread_end();  // end_thread() is called when this thread ends
 
 }  // namespace reel::trace::shim

@@ -79,12 +79,11 @@ char** inject(char* const* from, char** list, Injection& text) {
   return list;
 }
 
-#define REEL_INJECTED(list, from)                                                        \
-  Injection injected_text;                                                               \
-  char** list = const_cast<char**>(from);                                                \
-  if (process().control)                                                                 \
-    list = inject(from, static_cast<char**>(alloca((count_of(from) + kInjected + 1) * sizeof(char*))), \
-                  injected_text)
+#define REEL_INJECTED(list, from)         \
+  Injection injected_text;                \
+  char** list = const_cast<char**>(from); \
+  if (process().control)                  \
+  list = inject(from, static_cast<char**>(alloca((count_of(from) + kInjected + 1) * sizeof(char*))), injected_text)
 
 uint32_t pack_arguments(char* const* arguments, char* to) {
   uint32_t size = 0;
@@ -149,15 +148,15 @@ REEL_EXPORT int execvpe(const char* file, char* const arguments[], char* const e
 }
 
 // The arguments of execl and its kin, up to their null; `rest` is what follows it.
-#define REEL_LIST_OF(arguments, first, rest)                                      \
-  va_list rest;                                                                   \
-  va_start(rest, first);                                                          \
-  size_t arguments##_count = 1;                                                   \
-  while (va_arg(rest, char*)) ++arguments##_count;                                \
-  va_end(rest);                                                                   \
+#define REEL_LIST_OF(arguments, first, rest)                                               \
+  va_list rest;                                                                            \
+  va_start(rest, first);                                                                   \
+  size_t arguments##_count = 1;                                                            \
+  while (va_arg(rest, char*)) ++arguments##_count;                                         \
+  va_end(rest);                                                                            \
   auto** arguments = static_cast<char**>(alloca((arguments##_count + 1) * sizeof(char*))); \
-  va_start(rest, first);                                                          \
-  arguments[0] = const_cast<char*>(first);                                        \
+  va_start(rest, first);                                                                   \
+  arguments[0] = const_cast<char*>(first);                                                 \
   for (size_t i = 1; i <= arguments##_count; ++i) arguments[i] = va_arg(rest, char*)
 
 REEL_EXPORT int execl(const char* path, const char* first, ...) noexcept {
@@ -192,8 +191,8 @@ REEL_EXPORT int execveat(int dirfd, const char* path, char* const arguments[], c
 
 namespace {
 
-using SpawnFn = int (*)(pid_t*, const char*, const posix_spawn_file_actions_t*, const posix_spawnattr_t*,
-                        char* const*, char* const*);
+using SpawnFn = int (*)(pid_t*, const char*, const posix_spawn_file_actions_t*, const posix_spawnattr_t*, char* const*,
+                        char* const*);
 
 // Seen as a vfork; the child's exec is known by its hello.
 int do_spawn(SpawnFn real, pid_t* pid, const char* path, const posix_spawn_file_actions_t* actions,
@@ -210,14 +209,12 @@ int do_spawn(SpawnFn real, pid_t* pid, const char* path, const posix_spawn_file_
 }  // namespace
 
 REEL_EXPORT int posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* actions,
-                            const posix_spawnattr_t* attributes, char* const arguments[],
-                            char* const environment[]) {
+                            const posix_spawnattr_t* attributes, char* const arguments[], char* const environment[]) {
   REEL_REAL(SpawnFn, posix_spawn);
   return do_spawn(real, pid, path, actions, attributes, arguments, environment);
 }
 REEL_EXPORT int posix_spawnp(pid_t* pid, const char* file, const posix_spawn_file_actions_t* actions,
-                             const posix_spawnattr_t* attributes, char* const arguments[],
-                             char* const environment[]) {
+                             const posix_spawnattr_t* attributes, char* const arguments[], char* const environment[]) {
   REEL_REAL(SpawnFn, posix_spawnp);
   return do_spawn(real, pid, file, actions, attributes, arguments, environment);
 }
@@ -343,8 +340,7 @@ StartSlot start_slots[kStartSlots];
 StartSlot* take_slot() {
   for (StartSlot& slot : start_slots) {
     int nobody = 0;
-    if (__atomic_compare_exchange_n(&slot.taken, &nobody, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-      return &slot;
+    if (__atomic_compare_exchange_n(&slot.taken, &nobody, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) return &slot;
   }
   return nullptr;
 }
@@ -376,14 +372,14 @@ REEL_EXPORT int pthread_create(pthread_t* thread, const pthread_attr_t* attribut
 }
 
 // Ends. What exit() does after us (stdio's last writes) is still recorded.
-#define REEL_EXIT(name)                                                \
-  REEL_EXPORT void name(int status) noexcept {                         \
-    REEL_REAL(void (*)(int), name);                                    \
-    Call call(Op::exit);                                               \
-    call.args(static_cast<uint32_t>(status), 0);                       \
-    call.done(0);                                                      \
-    real(status);                                                      \
-    __builtin_unreachable();                                           \
+#define REEL_EXIT(name)                          \
+  REEL_EXPORT void name(int status) noexcept {   \
+    REEL_REAL(void (*)(int), name);              \
+    Call call(Op::exit);                         \
+    call.args(static_cast<uint32_t>(status), 0); \
+    call.done(0);                                \
+    real(status);                                \
+    __builtin_unreachable();                     \
   }
 REEL_EXIT(_exit)
 REEL_EXIT(_Exit)

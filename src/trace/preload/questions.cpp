@@ -54,11 +54,11 @@ int asked(Call& call, int dirfd, const char* path, int flags, const struct stat*
     Call call(Op::stat);                                                   \
     return asked(call, AT_FDCWD, path, flags, answer, real(path, answer)); \
   }
-#define REEL_XSTAT(name, flags)                                                           \
-  REEL_EXPORT int name(int version, const char* path, struct stat* answer) noexcept {     \
-    REEL_REAL(int (*)(int, const char*, struct stat*), name);                             \
-    Call call(Op::stat);                                                                  \
-    return asked(call, AT_FDCWD, path, flags, answer, real(version, path, answer));       \
+#define REEL_XSTAT(name, flags)                                                       \
+  REEL_EXPORT int name(int version, const char* path, struct stat* answer) noexcept { \
+    REEL_REAL(int (*)(int, const char*, struct stat*), name);                         \
+    Call call(Op::stat);                                                              \
+    return asked(call, AT_FDCWD, path, flags, answer, real(version, path, answer));   \
   }
 REEL_STAT(stat, 0)
 REEL_STAT(lstat, AT_SYMLINK_NOFOLLOW)
@@ -74,8 +74,7 @@ REEL_EXPORT int stat64(const char* path, struct stat64* answer) noexcept {
 REEL_EXPORT int lstat64(const char* path, struct stat64* answer) noexcept {
   REEL_REAL(int (*)(const char*, struct stat64*), lstat64);
   Call call(Op::stat);
-  return asked(call, AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, reinterpret_cast<struct stat*>(answer),
-               real(path, answer));
+  return asked(call, AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, reinterpret_cast<struct stat*>(answer), real(path, answer));
 }
 REEL_EXPORT int fstat(int fd, struct stat* answer) noexcept {
   REEL_REAL(int (*)(int, struct stat*), fstat);
@@ -87,11 +86,11 @@ REEL_EXPORT int fstat64(int fd, struct stat64* answer) noexcept {
   Call call(Op::stat);
   return asked(call, fd, nullptr, 0, reinterpret_cast<struct stat*>(answer), real(fd, answer));
 }
-#define REEL_FXSTAT(name)                                                          \
-  REEL_EXPORT int name(int version, int fd, struct stat* answer) noexcept {        \
-    REEL_REAL(int (*)(int, int, struct stat*), name);                              \
-    Call call(Op::stat);                                                           \
-    return asked(call, fd, nullptr, 0, answer, real(version, fd, answer));         \
+#define REEL_FXSTAT(name)                                                   \
+  REEL_EXPORT int name(int version, int fd, struct stat* answer) noexcept { \
+    REEL_REAL(int (*)(int, int, struct stat*), name);                       \
+    Call call(Op::stat);                                                    \
+    return asked(call, fd, nullptr, 0, answer, real(version, fd, answer));  \
   }
 REEL_FXSTAT(__fxstat)
 REEL_FXSTAT(__fxstat64)
@@ -103,14 +102,13 @@ REEL_EXPORT int fstatat(int dirfd, const char* path, struct stat* answer, int fl
 REEL_EXPORT int fstatat64(int dirfd, const char* path, struct stat64* answer, int flags) noexcept {
   REEL_REAL(int (*)(int, const char*, struct stat64*, int), fstatat64);
   Call call(Op::stat);
-  return asked(call, dirfd, path, flags, reinterpret_cast<struct stat*>(answer),
-               real(dirfd, path, answer, flags));
+  return asked(call, dirfd, path, flags, reinterpret_cast<struct stat*>(answer), real(dirfd, path, answer, flags));
 }
-#define REEL_FXSTATAT(name)                                                                       \
+#define REEL_FXSTATAT(name)                                                                                 \
   REEL_EXPORT int name(int version, int dirfd, const char* path, struct stat* answer, int flags) noexcept { \
-    REEL_REAL(int (*)(int, int, const char*, struct stat*, int), name);                           \
-    Call call(Op::stat);                                                                          \
-    return asked(call, dirfd, path, flags, answer, real(version, dirfd, path, answer, flags));    \
+    REEL_REAL(int (*)(int, int, const char*, struct stat*, int), name);                                     \
+    Call call(Op::stat);                                                                                    \
+    return asked(call, dirfd, path, flags, answer, real(version, dirfd, path, answer, flags));              \
   }
 REEL_FXSTATAT(__fxstatat)
 REEL_FXSTATAT(__fxstatat64)
@@ -190,16 +188,16 @@ REEL_EXPORT ssize_t __readlinkat_chk(int dirfd, const char* path, char* text, si
   return named(call, dirfd, path, 0, 0, size, real(dirfd, path, text, size, room));
 }
 
-#define REEL_STATFS(name, type)                                            \
-  REEL_EXPORT int name(const char* path, type* answer) noexcept {          \
-    REEL_REAL(int (*)(const char*, type*), name);                          \
-    Call call(Op::statfs);                                                 \
-    return named(call, AT_FDCWD, path, 0, 0, 0, real(path, answer));       \
-  }                                                                        \
-  REEL_EXPORT int f##name(int fd, type* answer) noexcept {                 \
-    REEL_REAL(int (*)(int, type*), f##name);                               \
-    Call call(Op::statfs);                                                 \
-    return named(call, fd, nullptr, 0, 0, 0, real(fd, answer));            \
+#define REEL_STATFS(name, type)                                      \
+  REEL_EXPORT int name(const char* path, type* answer) noexcept {    \
+    REEL_REAL(int (*)(const char*, type*), name);                    \
+    Call call(Op::statfs);                                           \
+    return named(call, AT_FDCWD, path, 0, 0, 0, real(path, answer)); \
+  }                                                                  \
+  REEL_EXPORT int f##name(int fd, type* answer) noexcept {           \
+    REEL_REAL(int (*)(int, type*), f##name);                         \
+    Call call(Op::statfs);                                           \
+    return named(call, fd, nullptr, 0, 0, 0, real(fd, answer));      \
   }
 REEL_STATFS(statfs, struct statfs)
 REEL_STATFS(statfs64, struct statfs64)

@@ -63,8 +63,7 @@ wire::RingHeader* map_ring(const char* path, uint32_t bytes) {
   }
   kernel(SYS_madvise, reinterpret_cast<long>(map), bytes, MADV_DONTFORK);
   // One call for all pages is half the price of their faults. A thread's first ring may stay empty.
-  if (bytes > wire::kFirstRingBytes)
-    kernel(SYS_madvise, reinterpret_cast<long>(map), bytes, kPopulateWrite);
+  if (bytes > wire::kFirstRingBytes) kernel(SYS_madvise, reinterpret_cast<long>(map), bytes, kPopulateWrite);
   return static_cast<wire::RingHeader*>(map);
 }
 
@@ -132,8 +131,7 @@ wire::RingHeader* make_ring(uint32_t bytes) {
 void next_ring() {
   if (thread.starting) return;
   uint64_t all = ~0ull, before = 0;
-  kernel(SYS_rt_sigprocmask, SIG_SETMASK, reinterpret_cast<long>(&all),
-         reinterpret_cast<long>(&before), sizeof before);
+  kernel(SYS_rt_sigprocmask, SIG_SETMASK, reinterpret_cast<long>(&all), reinterpret_cast<long>(&before), sizeof before);
   thread.starting = true;
   uint32_t bytes = thread.sequence == 0 ? wire::kFirstRingBytes : wire::kRingBytes;
   leave_ring();
@@ -181,8 +179,7 @@ wire::Event* take_room(uint32_t size) {
     uint64_t at = take_next(size);
     if (fits_somewhere(at, size)) {
       auto* event = reinterpret_cast<wire::Event*>(at);
-      __atomic_store_n(&event->words, static_cast<uint16_t>(size / 8 | wire::kPending),
-                       __ATOMIC_RELAXED);
+      __atomic_store_n(&event->words, static_cast<uint16_t>(size / 8 | wire::kPending), __ATOMIC_RELAXED);
       return event;
     }
     if (tries > 0 || thread.lost % kRetryEvery != 0) break;
@@ -205,9 +202,8 @@ void forget_rings() {
   uint32_t depth = thread.depth;
   auto replace = [](wire::RingHeader* ring, bool first) {
     if (ring)
-      kernel(SYS_mmap, reinterpret_cast<long>(ring),
-             first ? wire::kFirstRingBytes : wire::kRingBytes, PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+      kernel(SYS_mmap, reinterpret_cast<long>(ring), first ? wire::kFirstRingBytes : wire::kRingBytes,
+             PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
   };
   if (depth > 0) {
     replace(thread.ring, thread.sequence <= 1);

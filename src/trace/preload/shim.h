@@ -116,21 +116,20 @@ struct ThreadSlot {
   unsigned char bytes[128];
 };
 void forget_rings();
-void take_rings(ThreadSlot& slot);             // vfork: the parent's are kept while the child runs
+void take_rings(ThreadSlot& slot);  // vfork: the parent's are kept while the child runs
 void give_back_rings(const ThreadSlot& slot);
-void end_thread();               // no more events of this thread
-void set_parent(int32_t tid);    // which thread made this one
+void end_thread();             // no more events of this thread
+void set_parent(int32_t tid);  // which thread made this one
 
 // libc opens files within itself, too. Before stdio uses a descriptor that was never seen: says what it is.
 void tell_unseen(int fd);
-void patch_stdio();              // stdio's own reads and writes come to us
-const char* own_path();          // of this library
+void patch_stdio();      // stdio's own reads and writes come to us
+const char* own_path();  // of this library
 const char* ring_dir();
 
 }  // namespace reel::trace::shim
 
 // The real function of this name and type, found once.
-#define REEL_REAL(type, name)                                                                    \
-  static void* real_slot;                                                                        \
-  auto real = reinterpret_cast<type>(                                                            \
-      real_slot ? real_slot : reel::trace::shim::find_real(#name, &real_slot))
+#define REEL_REAL(type, name) \
+  static void* real_slot;     \
+  auto real = reinterpret_cast<type>(real_slot ? real_slot : reel::trace::shim::find_real(#name, &real_slot))

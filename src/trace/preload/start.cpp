@@ -54,8 +54,8 @@ void thread_ends(void*) {
 // The program is there, and we are in it: the first event of each image.
 void hello() {
   char file[wire::kMaxPath];
-  long size = kernel(SYS_readlink, reinterpret_cast<long>("/proc/self/exe"),
-                     reinterpret_cast<long>(file), sizeof file - 1);
+  long size =
+      kernel(SYS_readlink, reinterpret_cast<long>("/proc/self/exe"), reinterpret_cast<long>(file), sizeof file - 1);
   if (size < 0) size = 0;
   file[size] = '\0';
   Call call(Op::none);

@@ -122,12 +122,11 @@ void patch_stdio() {
   real_close = reinterpret_cast<CloseFn>(dlsym(RTLD_NEXT, "_IO_file_close"));
   real_stat = reinterpret_cast<StatFn>(dlsym(RTLD_NEXT, "_IO_file_stat"));
   if (!real_read || !real_write || !real_seek || !real_close || !real_stat) return;
-  const Replacement replacements[] = {
-      {reinterpret_cast<void*>(real_read), reinterpret_cast<void*>(stdio_read)},
-      {reinterpret_cast<void*>(real_write), reinterpret_cast<void*>(stdio_write)},
-      {reinterpret_cast<void*>(real_seek), reinterpret_cast<void*>(stdio_seek)},
-      {reinterpret_cast<void*>(real_close), reinterpret_cast<void*>(stdio_close)},
-      {reinterpret_cast<void*>(real_stat), reinterpret_cast<void*>(stdio_stat)}};
+  const Replacement replacements[] = {{reinterpret_cast<void*>(real_read), reinterpret_cast<void*>(stdio_read)},
+                                      {reinterpret_cast<void*>(real_write), reinterpret_cast<void*>(stdio_write)},
+                                      {reinterpret_cast<void*>(real_seek), reinterpret_cast<void*>(stdio_seek)},
+                                      {reinterpret_cast<void*>(real_close), reinterpret_cast<void*>(stdio_close)},
+                                      {reinterpret_cast<void*>(real_stat), reinterpret_cast<void*>(stdio_stat)}};
   Pages pages = {reinterpret_cast<uintptr_t>(table), 0, 0};
   if (dl_iterate_phdr(find_pages, &pages) == 0) return;
   // The tables are one section of some 3 KiB; ours are the pages it can touch.
@@ -192,28 +191,28 @@ class FileOpening {
 
 using namespace reel::trace::shim;  // NOLINT
 
-#define REEL_FOPEN(name)                                               \
-  REEL_EXPORT FILE* name(const char* path, const char* mode) {         \
-    REEL_REAL(FILE * (*)(const char*, const char*), name);             \
-    FileOpening opening(path, mode);                                   \
-    return opening.done(real(path, mode));                             \
+#define REEL_FOPEN(name)                                       \
+  REEL_EXPORT FILE* name(const char* path, const char* mode) { \
+    REEL_REAL(FILE* (*)(const char*, const char*), name);      \
+    FileOpening opening(path, mode);                           \
+    return opening.done(real(path, mode));                     \
   }
 REEL_FOPEN(fopen)
 REEL_FOPEN(fopen64)
-#define REEL_FREOPEN(name)                                                        \
-  REEL_EXPORT FILE* name(const char* path, const char* mode, FILE* file) {        \
-    REEL_REAL(FILE * (*)(const char*, const char*, FILE*), name);                 \
-    if (!path) return real(path, mode, file);                                     \
-    FileOpening opening(path, mode);                                              \
-    return opening.done(real(path, mode, file));                                  \
+#define REEL_FREOPEN(name)                                                 \
+  REEL_EXPORT FILE* name(const char* path, const char* mode, FILE* file) { \
+    REEL_REAL(FILE* (*)(const char*, const char*, FILE*), name);           \
+    if (!path) return real(path, mode, file);                              \
+    FileOpening opening(path, mode);                                       \
+    return opening.done(real(path, mode, file));                           \
   }
 REEL_FREOPEN(freopen)
 REEL_FREOPEN(freopen64)
-#define REEL_TMPFILE(name)                                             \
-  REEL_EXPORT FILE* name(void) {                                       \
-    REEL_REAL(FILE * (*)(), name);                                     \
-    FileOpening opening(P_tmpdir, "w+x");                              \
-    return opening.done(real());                                       \
+#define REEL_TMPFILE(name)                \
+  REEL_EXPORT FILE* name(void) {          \
+    REEL_REAL(FILE* (*)(), name);         \
+    FileOpening opening(P_tmpdir, "w+x"); \
+    return opening.done(real());          \
   }
 REEL_TMPFILE(tmpfile)
 REEL_TMPFILE(tmpfile64)

@@ -105,9 +105,9 @@ void fetch_after(int32_t tid, FetchedCall& call) {
 
 wire::Object look_as(int32_t tid, int32_t dirfd, const std::string& path, bool follow) {
   std::string base = "/proc/" + std::to_string(tid);
-  std::string whole = path.starts_with('/')  ? base + "/root" + path
-                      : dirfd == AT_FDCWD ? base + "/cwd/" + path
-                                          : base + "/fd/" + std::to_string(dirfd) + "/" + path;
+  std::string whole = path.starts_with('/') ? base + "/root" + path
+                      : dirfd == AT_FDCWD   ? base + "/cwd/" + path
+                                            : base + "/fd/" + std::to_string(dirfd) + "/" + path;
   struct statx x;
   int flags = AT_NO_AUTOMOUNT | (follow ? 0 : AT_SYMLINK_NOFOLLOW);
   if (::statx(AT_FDCWD, whole.c_str(), flags, STATX_BASIC_STATS | STATX_BTIME, &x) != 0) return {};

@@ -74,8 +74,8 @@ bool may_change_what_is_there(const FetchedCall& call) {
     case Op::removexattr:
       return true;
     case Op::open:
-      return (call.shape->number == SYS_creat) ||
-             (call.arguments[call.shape->path + 1] & (O_CREAT | O_TRUNC)) != 0 || call.has_blob;
+      return (call.shape->number == SYS_creat) || (call.arguments[call.shape->path + 1] & (O_CREAT | O_TRUNC)) != 0 ||
+             call.has_blob;
     default:
       return false;
   }
@@ -93,7 +93,8 @@ Status Tracer::attach(int32_t pid) {
   while (::waitpid(pid, &status, WUNTRACED) < 0 && errno == EINTR) {
   }
   if (::ptrace(PTRACE_SEIZE, pid, nullptr, options()) != 0)
-    return Error::from_errno(errno, "ptrace of the command (is it forbidden here? see /proc/sys/kernel/yama/ptrace_scope)");
+    return Error::from_errno(errno,
+                             "ptrace of the command (is it forbidden here? see /proc/sys/kernel/yama/ptrace_scope)");
   ::kill(pid, SIGCONT);
   tracees_[pid].pid = pid;
   return ok();

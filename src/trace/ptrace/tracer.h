@@ -26,10 +26,10 @@ class Tracer {
 
  private:
   struct Tracee {
-    int32_t pid = 0;          // of its process
-    int32_t parent = 0;       // tid of the maker
+    int32_t pid = 0;     // of its process
+    int32_t parent = 0;  // tid of the maker
     bool in_call = false;
-    bool known = false;       // its thread has a number
+    bool known = false;  // its thread has a number
     uint32_t thread = 0;
     FetchedCall call;
     std::optional<wire::Object> before;

@@ -106,7 +106,8 @@ class Line {
     uint32_t bits = 0;
     const char* end = found->text.data() + found->text.size();
     auto [stopped, failed] = std::from_chars(found->text.data(), end, bits, 8);
-    if (found->kind != Json::Kind::string || failed != std::errc() || stopped != end || bits > 07777) return wrong("mode");
+    if (found->kind != Json::Kind::string || failed != std::errc() || stopped != end || bits > 07777)
+      return wrong("mode");
     entry.mode = bits;
     return ok();
   }

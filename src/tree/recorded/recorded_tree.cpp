@@ -36,7 +36,8 @@ Result<std::unique_ptr<RecordedTree>> RecordedTree::open(const std::string& mani
 Status RecordedTree::build(std::vector<ManifestEntry> entries) {
   // A directory comes before what is in it.
   std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.path < b.path; });
-  if (entries.empty() || !entries.front().path.empty()) return Error(Code::invalid, "there is no line with the path \".\"");
+  if (entries.empty() || !entries.front().path.empty())
+    return Error(Code::invalid, "there is no line with the path \".\"");
   root_ = entries.front().fid;
   for (ManifestEntry& entry : entries) {
     if (!paths_.emplace(entry.path, entry.fid).second)
@@ -85,8 +86,9 @@ Status RecordedTree::find_top(const std::string& tree) {
       return ok();
     }
   }
-  return Error(Code::io, "the recorded tree " + printable(tree) + " does not hold what the manifest names at its top; unpack "
-                         "the final tree there");
+  return Error(Code::io, "the recorded tree " + printable(tree) +
+                             " does not hold what the manifest names at its top; unpack "
+                             "the final tree there");
 }
 
 Result<const RecordedTree::Node*> RecordedTree::node(const Fid& fid) const {
@@ -180,10 +182,13 @@ Result<std::unique_ptr<File>> RecordedTree::open(const Fid& fid) {
   TRY_ASSIGN(Fd fd, open_in_tree(*found, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
   TRY_ASSIGN(Found there, find_at(fd.get(), ""));
   if (there.attributes.type != FileType::regular || (found->entry.size && *found->entry.size != there.attributes.size))
-    return Error(Code::io, tree_path_ + ": " + printable(found->entry.path) + " is no file of the size that the manifest says");
+    return Error(Code::io,
+                 tree_path_ + ": " + printable(found->entry.path) + " is no file of the size that the manifest says");
   return std::unique_ptr<File>(std::make_unique<RecordedFile>(std::move(fd), fid));
 }
 
-Result<Attributes> RecordedTree::stat(File& file) { return stat(static_cast<RecordedFile&>(file).fid); }
+Result<Attributes> RecordedTree::stat(File& file) {
+  return stat(static_cast<RecordedFile&>(file).fid);
+}
 
 }  // namespace reel::mirror
