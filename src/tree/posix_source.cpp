@@ -12,7 +12,7 @@
 #include <csignal>
 #include <cstdio>
 
-#include "tree/lustre_tree.h"
+#include "tree/lustre_calls.h"
 
 namespace reel::mirror {
 namespace {
@@ -84,6 +84,7 @@ Status PosixSource::inspect_root(const Options& options) {
     if (hidden && hidden->device == device_) hidden_inode_ = hidden->attributes.ino;
   }
   has_flags_ = settable_flags(root_->get()) != 0;
+  if (is_lustre(root_->get())) options_.is_lustre = true;
   if (options.by_handle && format_ != HandleFormat::opaque) {
     by_handle_ = true;  // what open_handle needs to try
     by_handle_ = static_cast<bool>(open_handle(root_fid_, O_PATH));

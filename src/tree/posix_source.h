@@ -34,7 +34,7 @@ class PosixSource final : public SourceTree {
     std::string hidden{};     // a directory that is not there for the mirror: its own state
     // Opens an object of the file system that `root` is on, in place of the kernel's handles.
     std::function<Result<Fd>(int root, const Fid& fid, int flags)> opener{};
-    bool is_lustre = false;  // see lustre_tree.h
+    bool is_lustre = false;  // taken for one whatever its file system says; see lustre_tree.h
     bool recall = false;     // Lustre: read contents that are only in the archive
   };
 

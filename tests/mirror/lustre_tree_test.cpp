@@ -5,7 +5,9 @@
 // once.
 #include "tree/lustre_tree.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -69,6 +71,9 @@ TEST(LustreTree, WhatIsNoLustreIsRefused) {
   EXPECT_NE(tree.error().text().find("there is no Lustre"), std::string::npos);
   EXPECT_TRUE(open_lustre_tree(scratch / "nothing", "", false).is(Code::not_found));
 }
+
+// "exists archived", as the recorded tour has it of sh1, and "exists archived released".
+constexpr uint32_t kArchived = 0x9, kReleased = 0xd;
 
 void set_hsm_flags(const std::string& path, uint32_t flags) {
   unsigned char value[24] = {};
@@ -156,16 +161,16 @@ TEST(LustreTree, ReleasedFilesAreNotRecalled) {
   };
   ASSERT_EQ(scan_quiet(), 0u);
   // It goes into the archive, and a new file that is only there appears.
-  set_hsm_flags(scratch / "src/known", 0x1 | 0x8);
+  set_hsm_flags(scratch / "src/known", kReleased);
   test::write_file(scratch / "src/new", "elsewhere");
-  set_hsm_flags(scratch / "src/new", 0x1 | 0x8);
+  set_hsm_flags(scratch / "src/new", kReleased);
   EXPECT_EQ(scan_quiet(), 1u);
   EXPECT_EQ(test::read_file(scratch / "dst/known"), "contents");
   EXPECT_NE(::access((scratch / "dst/new").c_str(), F_OK), 0);
   // Whether a file that was just written had been copied whole nobody knows: that is no contents to keep.
   test::write_file(scratch / "src/fresh", "one");
   ASSERT_EQ(scan(*source, store, scratch / "dst", now_s), 1u);
-  set_hsm_flags(scratch / "src/fresh", 0x1 | 0x8);
+  set_hsm_flags(scratch / "src/fresh", kReleased);
   EXPECT_EQ(scan(*source, store, scratch / "dst", now_s), 2u);
   // Asked to, or when it is back, it is copied; and Lustre's own attribute is not.
   options.recall = true;
@@ -174,6 +179,59 @@ TEST(LustreTree, ReleasedFilesAreNotRecalled) {
   EXPECT_EQ(test::read_file(scratch / "dst/new"), "elsewhere");
   char value[64];
   EXPECT_LT(::getxattr((scratch / "dst/new").c_str(), "trusted.hsm", value, sizeof value), 0);
+}
+
+TEST(LustreTree, ArchivedFilesStillHaveTheirContents) {
+  if (!test::is_root()) GTEST_SKIP() << "trusted.hsm can only be set by root";
+  Scratch scratch("tmpfs");
+  if (!scratch.missing().empty()) GTEST_SKIP() << scratch.missing();
+  for (const char* dir : {"src", "dst", "dst/.reel", "dst/.reel/park"}) test::make_dir(scratch / dir);
+  test::write_file(scratch / "src/archived", "contents");
+  set_hsm_flags(scratch / "src/archived", kArchived);
+  PosixSource::Options options;
+  options.is_lustre = true;
+  std::unique_ptr<PosixSource> source = *PosixSource::open(scratch / "src", options);
+  MemoryStore store;
+  int64_t now_s = 1000000;
+  QuietTree quiet(*source);
+  EXPECT_EQ(scan(quiet, store, scratch / "dst", now_s), 0u);
+  EXPECT_EQ(test::read_file(scratch / "dst/archived"), "contents");
+}
+
+TEST(LustreTree, VerifyRecallsNothingUnlessAsked) {
+  if (!test::is_root()) GTEST_SKIP() << "trusted.hsm can only be set by root";
+  Scratch scratch("tmpfs");
+  if (!scratch.missing().empty()) GTEST_SKIP() << scratch.missing();
+  for (const char* dir : {"src", "dst"}) test::make_dir(scratch / dir);
+  const std::vector<std::pair<std::string, uint32_t>> files = {{"archived", kArchived}, {"released", kReleased}};
+  for (const auto& [name, flags] : files) {
+    test::write_file(scratch / "src/" + name, "here");
+    test::write_file(scratch / "dst/" + name, "else");
+    for (const char* side : {"src/", "dst/"}) {
+      struct timespec times[2] = {{1, 0}, {1, 0}};
+      ASSERT_EQ(::utimensat(AT_FDCWD, (scratch / side + name).c_str(), times, 0), 0);
+    }
+    set_hsm_flags(scratch / "src/" + name, flags);
+  }
+  VerifyOptions options;
+  options.is_lustre = true;
+  std::string differ;
+  VerifyEvents events;
+  events.difference = [&](const Difference& difference) {
+    if (!difference.path.empty()) differ += difference.path + " ";
+  };
+  Result<VerifySummary> found = verify(scratch / "src", scratch / "dst", options, events);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(differ, "archived ");
+  EXPECT_EQ(found->released, 1u);
+  EXPECT_EQ(found->errors, 0u);
+  options.recall = true;
+  differ.clear();
+  options.jobs = 1;
+  found = verify(scratch / "src", scratch / "dst", options, events);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->released, 0u);
+  EXPECT_NE(differ.find("released "), std::string::npos);
 }
 
 // Answers a question only when so many are waiting for theirs.
