@@ -327,6 +327,18 @@ Result<std::unique_ptr<File>> PosixSource::open(const Fid& fid) {
   return std::unique_ptr<File>(new PosixFile(std::move(fd), found.attributes));
 }
 
+Result<std::optional<uint64_t>> PosixSource::data_version(File& file) {
+  if (!options_.is_lustre) return std::optional<uint64_t>();
+  return mirror::data_version(file.fd());
+}
+
+Result<std::string> PosixSource::layout(const Fid& fid, File* file) {
+  if (!options_.is_lustre) return std::string();
+  if (file) return layout_of(file->fd());
+  TRY_ASSIGN(Fd fd, open_object(fid, O_RDONLY | O_DIRECTORY));
+  return layout_of(fd.get());
+}
+
 // How long ago ctime moved last, in nanoseconds.
 Result<int64_t> PosixSource::quiet_for(int fd) const {
   TRY_ASSIGN(Found found, living(fd));

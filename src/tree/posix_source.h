@@ -58,6 +58,8 @@ class PosixSource final : public SourceTree {
   Result<std::vector<Xattr>> xattrs(const Fid& fid, File* file) override;
   Result<bool> being_written(File& file) override;
   Result<Attributes> stat(File& file) override;
+  Result<std::optional<uint64_t>> data_version(File& file) override;
+  Result<std::string> layout(const Fid& fid, File* file) override;
   Result<std::unique_ptr<File>> open(const Fid& fid) override;
 
  private:

@@ -20,6 +20,7 @@
 #include "mirror/engine.h"
 #include "mirror/scratch.h"
 #include "mirror/survey.h"
+#include "tree/lustre_layout.h"
 #include "tree/posix_target.h"
 #include "verify/verify.h"
 
@@ -108,7 +109,7 @@ class MemoryStore final : public Store {
 };
 
 // A tree whose files have all been left alone for long.
-class QuietTree final : public SourceTree {
+class QuietTree : public SourceTree {
  public:
   explicit QuietTree(SourceTree& tree) : tree_(tree) {}
   Fid root() const override { return tree_.root(); }
@@ -122,17 +123,27 @@ class QuietTree final : public SourceTree {
   Result<bool> being_written(File&) override { return false; }
   Result<std::unique_ptr<File>> open(const Fid& fid) override { return tree_.open(fid); }
   Result<Attributes> stat(File& file) override { return tree_.stat(file); }
+  Result<std::optional<uint64_t>> data_version(File& file) override { return tree_.data_version(file); }
+  Result<std::string> layout(const Fid& fid, File* file) override { return tree_.layout(fid, file); }
 
  private:
   SourceTree& tree_;
 };
 
-// One scan of `source` into `target`; how many objects are in trouble at its end.
-uint64_t scan(SourceTree& source, Store& store, const std::string& target, int64_t& now_s) {
+struct ScanEnd {
+  uint64_t troubles = 0, copied = 0, layouts_lost = 0;
+  std::string notes;
+};
+
+// One scan of `source` into `target`.
+ScanEnd scan_whole(SourceTree& source, Store& store, const std::string& target, int64_t& now_s,
+                   const PosixTarget::Options& options) {
   Pool pool(0);
+  ScanEnd end;
   EngineHooks hooks;
+  hooks.note = [&](const std::string& text) { end.notes += text + "\n"; };
   hooks.open_target = [&]() -> Result<std::unique_ptr<TargetTree>> {
-    TRY_ASSIGN(std::unique_ptr<PosixTarget> opened, PosixTarget::open(target));
+    TRY_ASSIGN(std::unique_ptr<PosixTarget> opened, PosixTarget::open(target, options));
     return std::unique_ptr<TargetTree>(std::move(opened));
   };
   hooks.now_s = [&] { return now_s += 1000; };
@@ -141,7 +152,14 @@ uint64_t scan(SourceTree& source, Store& store, const std::string& target, int64
   EXPECT_TRUE(engine.start());
   EXPECT_TRUE(engine.request_scan());
   for (int i = 0; i < 20; ++i) EXPECT_TRUE(engine.step());
-  return engine.progress().troubles;
+  end.troubles = engine.progress().troubles;
+  end.copied = engine.counters().files_copied;
+  end.layouts_lost = engine.counters().layouts_lost;
+  return end;
+}
+// How many objects are in trouble at its end.
+uint64_t scan(SourceTree& source, Store& store, const std::string& target, int64_t& now_s) {
+  return scan_whole(source, store, target, now_s, {}).troubles;
 }
 
 TEST(LustreTree, ReleasedFilesAreNotRecalled) {
@@ -234,6 +252,167 @@ TEST(LustreTree, VerifyRecallsNothingUnlessAsked) {
   EXPECT_NE(differ.find("released "), std::string::npos);
 }
 
+// --- layouts: tmpfs keeps any trusted attribute, and so can play both Lustres ---
+
+std::string layout(uint32_t magic, uint32_t pattern, uint16_t stripes, uint16_t objects) {
+  std::string value(32 + size_t{24} * objects, 'o');
+  store_le(value.data(), magic);
+  store_le(value.data() + 4, pattern);
+  store_le<uint32_t>(value.data() + 24, 1 << 20);
+  store_le<uint16_t>(value.data() + 28, stripes);
+  store_le<uint16_t>(value.data() + 30, 0);
+  return value;
+}
+constexpr uint32_t kPlain = 0x0bd10bd0, kForeign = 0x0bd70bd0;
+
+void set_layout(const std::string& path, const std::string& value) {
+  ASSERT_EQ(::setxattr(path.c_str(), "trusted.lov", value.data(), value.size(), 0), 0);
+}
+std::string layout_at(const std::string& path) {
+  char value[4096];
+  ssize_t size = ::getxattr(path.c_str(), "trusted.lov", value, sizeof value);
+  return size < 0 ? "none" : std::string(value, static_cast<size_t>(size));
+}
+
+class TwoLustres : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!test::is_root()) GTEST_SKIP() << "trusted.lov can only be set by root";
+    if (!scratch.missing().empty()) GTEST_SKIP() << scratch.missing();
+    for (const char* dir : {"src", "src/dir", "dst", "dst/.reel", "dst/.reel/park"}) test::make_dir(scratch / dir);
+    source_options.is_lustre = true;
+    target_options.is_lustre = true;
+  }
+  ScanEnd scan() {
+    std::unique_ptr<PosixSource> source = *PosixSource::open(scratch / "src", source_options);
+    QuietTree quiet(*source);
+    return scan_whole(quiet, store, scratch / "dst", now_s, target_options);
+  }
+
+  Scratch scratch{"tmpfs"};
+  PosixSource::Options source_options;
+  PosixTarget::Options target_options;
+  MemoryStore store;
+  int64_t now_s = 1000000;
+};
+
+TEST_F(TwoLustres, NewFilesGetTheLayoutOfTheirSource) {
+  test::write_file(scratch / "src/dir/file", "contents");
+  set_layout(scratch / "src/dir/file", layout(kPlain, 1, 4, 4));
+  test::write_file(scratch / "src/none", "no layout of its own");
+  ScanEnd end = scan();
+  EXPECT_EQ(end.troubles, 0u);
+  EXPECT_EQ(end.layouts_lost, 0u);
+  std::string wanted = *portable_layout(layout(kPlain, 1, 4, 0));
+  EXPECT_EQ(layout_at(scratch / "dst/dir/file"), wanted);
+  EXPECT_EQ(test::read_file(scratch / "dst/dir/file"), "contents");
+  EXPECT_EQ(layout_at(scratch / "dst/none"), "none");
+}
+
+TEST_F(TwoLustres, DefaultLayoutsOfDirectoriesFollow) {
+  set_layout(scratch / "src/dir", layout(kPlain, 1, 2, 0));
+  ASSERT_EQ(scan().troubles, 0u);
+  EXPECT_EQ(layout_at(scratch / "dst/dir"), *portable_layout(layout(kPlain, 1, 2, 0)));
+  EXPECT_EQ(layout_at(scratch / "dst"), "none");
+  set_layout(scratch / "src/dir", layout(kPlain, 1, 0xffff, 0));
+  ASSERT_EQ(scan().troubles, 0u);
+  EXPECT_EQ(layout_at(scratch / "dst/dir"), *portable_layout(layout(kPlain, 1, 0xffff, 0)));
+  ASSERT_EQ(::removexattr((scratch / "src/dir").c_str(), "trusted.lov"), 0);
+  ASSERT_EQ(scan().troubles, 0u);
+  EXPECT_EQ(layout_at(scratch / "dst/dir"), "none");
+}
+
+TEST_F(TwoLustres, ALayoutThatCannotBeCarriedIsToldAndTheFileIsThere) {
+  test::write_file(scratch / "src/foreign", "contents");
+  set_layout(scratch / "src/foreign", layout(kForeign, 1, 1, 0));
+  set_layout(scratch / "src/dir", layout(kForeign, 1, 1, 0));
+  ScanEnd end = scan();
+  EXPECT_EQ(end.troubles, 0u);
+  EXPECT_EQ(end.layouts_lost, 2u);
+  EXPECT_NE(end.notes.find("foreign: has the target's default layout"), std::string::npos) << end.notes;
+  EXPECT_EQ(test::read_file(scratch / "dst/foreign"), "contents");
+}
+
+TEST_F(TwoLustres, ALayoutThatTheTargetRefusesIsToldAndTheFileIsThere) {
+  std::unique_ptr<PosixTarget> target = *PosixTarget::open(scratch / "dst", target_options);
+  std::string refused(70000, ' ');  // larger than any attribute
+  std::unique_ptr<File> file = *target->create(*target->root(), "file", 0600, refused);
+  ASSERT_TRUE(file->layout_refused);
+  EXPECT_EQ(::pwrite(file->fd(), "contents", 8, 0), 8);
+  EXPECT_EQ(test::read_file(scratch / "dst/file"), "contents");
+  EXPECT_FALSE(target->set_layout(*target->root(), refused));
+}
+
+TEST_F(TwoLustres, OneLustreIsNoneOfIt) {
+  test::write_file(scratch / "src/file", "contents");
+  set_layout(scratch / "src/file", layout(kPlain, 1, 4, 4));
+  set_layout(scratch / "src/dir", layout(kPlain, 1, 4, 0));
+  target_options.is_lustre = false;
+  EXPECT_EQ(scan().layouts_lost, 0u);
+  EXPECT_EQ(layout_at(scratch / "dst/file"), "none");
+  EXPECT_EQ(layout_at(scratch / "dst/dir"), "none");
+}
+
+// --- data versions ---
+
+// A file that another client writes to while it is copied, within one tick of ctime: only its version tells.
+class WrittenUnseen final : public QuietTree {
+ public:
+  WrittenUnseen(SourceTree& tree, std::string path) : QuietTree(tree), path_(std::move(path)) {}
+  Result<Attributes> stat(const Fid& fid) override { return as_before(QuietTree::stat(fid)); }
+  Result<Attributes> stat(File& file) override { return as_before(QuietTree::stat(file)); }
+  Result<std::optional<uint64_t>> data_version(File&) override {
+    if (++asked_ == 2) {  // it was copied
+      test::write_file(path_, "new");
+      ++version_;
+    }
+    return std::optional(version_);
+  }
+  Result<std::unique_ptr<File>> open(const Fid& fid) override {
+    TRY_ASSIGN(std::unique_ptr<File> file, QuietTree::open(fid));
+    TRY_ASSIGN(file->as_opened, as_before(std::move(*file->as_opened)));
+    return file;
+  }
+  int asked() const { return asked_; }
+
+ private:
+  static Result<Attributes> as_before(Result<Attributes> found) {
+    if (found && found->type == FileType::regular) found->ctime = found->mtime = {5, 0};
+    return found;
+  }
+  const std::string path_;
+  int asked_ = 0;
+  uint64_t version_ = 7;
+};
+
+TEST(LustreTree, AChangeThatOnlyTheDataVersionTellsIsCopiedAgain) {
+  Scratch scratch;
+  for (const char* dir : {"src", "dst", "dst/.reel", "dst/.reel/park"}) test::make_dir(scratch / dir);
+  test::write_file(scratch / "src/file", "old");
+  std::unique_ptr<PosixSource> source = *PosixSource::open(scratch / "src");
+  WrittenUnseen written(*source, scratch / "src/file");
+  MemoryStore store;
+  int64_t now_s = 1000000;
+  ScanEnd end = scan_whole(written, store, scratch / "dst", now_s, {});
+  EXPECT_EQ(end.troubles, 0u);
+  EXPECT_EQ(test::read_file(scratch / "dst/file"), "new");
+  EXPECT_EQ(end.copied, 2u);
+  EXPECT_EQ(written.asked(), 4);
+}
+
+TEST(LustreTree, ElsewhereThereIsNoDataVersion) {
+  Scratch scratch;
+  test::write_file(scratch / "file", "text");
+  PosixSource::Options options;
+  options.is_lustre = true;
+  std::unique_ptr<PosixSource> source = *PosixSource::open(scratch.path(), options);
+  Fid fid = source->lookup(source->root(), "file")->fid;
+  std::unique_ptr<File> file = *source->open(fid);
+  Result<std::optional<uint64_t>> version = source->data_version(*file);
+  ASSERT_TRUE(version) << version.error().text();
+  EXPECT_FALSE(version->has_value());
+}
+
 // Answers a question only when so many are waiting for theirs.
 class WaitingSource final : public SourceTree {
  public:
@@ -283,6 +462,7 @@ TEST(LustreTree, SixtyFourQuestionsAreOnTheirWayAtOnce) {
   Result<Survey> found = survey(dirty, {}, index, source, pool, nullptr, {});
   ASSERT_TRUE(found);
   EXPECT_EQ(found->changes.size(), 5000u);
+  EXPECT_EQ(found->lookups, 5000u);
   EXPECT_GE(source.most(), 64u);
 }
 
