@@ -85,9 +85,7 @@ Result<std::string> layout_of(int fd) {
 }
 
 Status set_layout_of(int fd, const std::string& layout) {
-  int result = layout.empty() ? ::fremovexattr(fd, layout_name())
-                              : ::fsetxattr(fd, layout_name(), layout.data(), layout.size(), 0);
-  if (result == 0 || (layout.empty() && errno == ENODATA)) return ok();
+  if (::fsetxattr(fd, layout_name(), layout.data(), layout.size(), 0) == 0) return ok();
   return Error::from_errno(errno, "set the layout");
 }
 
