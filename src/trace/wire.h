@@ -29,6 +29,8 @@ inline constexpr const char* kControlName = "control";
 inline constexpr uint32_t kFirstRingBytes = 32u << 10;  // of a thread; the next ones are larger
 inline constexpr uint32_t kRingBytes = 256u << 10;
 
+inline constexpr uint64_t kGap_ns = 20'000;  // of shorter gaps between calls the CPU time is not told
+
 enum Clock : uint32_t {
   kMonotonic = 0,  // a tick is a nanosecond of CLOCK_MONOTONIC
   kCounter = 1,    // the processor's time stamp counter, where the kernel keeps its own time by it

@@ -257,6 +257,31 @@ TEST_F(Replayed, AStopLeavesAReport) {
   EXPECT_LT(now_ns() - begin, 30'000 * kMillisecond);
 }
 
+// Two gaps of 60 ms, one in which the thread computed and one in which it waited: the CPU time of our process tells.
+TEST_F(Replayed, ComputingIsComputedAndWaitingIsSlept) {
+  for (bool computing : {true, false}) {
+    options_.log = dir_.at(computing ? "computing" : "waiting");
+    options_.into = options_.log + ".into";
+    Synthetic trace(options_.log);
+    uint32_t thread = trace.process();
+    trace.on_path(thread, Op::mkdir, "/d");
+    Event gap = Synthetic::make(thread, Op::compute, 0);
+    gap.arg = computing ? 60 * kMillisecond : 0;
+    trace.call(gap, 0, 60 * kMillisecond);
+    trace.on_path(thread, Op::mkdir, "/e", 0, 0);
+    trace.finish();
+    options_.mode = Mode::think;
+    uint64_t cpu = nanoseconds_of(CLOCK_PROCESS_CPUTIME_ID), wall = now_ns();
+    good();
+    cpu = nanoseconds_of(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+    EXPECT_GE(now_ns() - wall, 59 * kMillisecond);
+    if (computing)
+      EXPECT_GE(cpu, 55 * kMillisecond);
+    else
+      EXPECT_LT(cpu, 40 * kMillisecond);
+  }
+}
+
 // The other end of the fifo was never opened by anybody who was recorded.
 TEST_F(Replayed, WhatWaitsInVainIsGivenUpAndNamed) {
   Synthetic trace(options_.log);

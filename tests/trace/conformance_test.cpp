@@ -212,6 +212,27 @@ TEST_P(Conformance, MoreThanARingHolds) {
   for (size_t i = 0; i < 50000; ++i) ASSERT_EQ(lines[i + 1], "pwrite f " + std::to_string(i * 16) + "+16=16");
 }
 
+// The same in all recorders: the gap's length, and the CPU time that its thread (not its process) had in it.
+TEST_P(Conformance, GapsHaveTheirCpuTime) {
+  record("gaps");
+  std::map<uint64_t, Event> before;  // by the offset of the write behind the gap
+  const Event* gap = nullptr;
+  for (const Event& event : run_.trace.events) {
+    if (event.op == Op::pwrite && gap && gap->thread == event.thread) before[event.offset] = *gap;
+    gap = event.op == Op::compute ? &event : nullptr;
+  }
+  constexpr uint64_t kMs = 1'000'000;
+  ASSERT_TRUE(before.count(1) && before.count(2) && before.count(3));
+  EXPECT_GE(before[1].arg, 29 * kMs);
+  EXPECT_LE(before[1].arg, 34 * kMs);
+  EXPECT_GE(before[1].duration_ns, before[1].arg);
+  EXPECT_LE(before[2].arg, 5 * kMs);
+  EXPECT_GE(before[2].duration_ns, 40 * kMs);
+  EXPECT_GE(before[3].arg, 19 * kMs);
+  EXPECT_LE(before[3].arg, 24 * kMs);
+  EXPECT_GE(before[3].duration_ns, 40 * kMs);
+}
+
 TEST_P(Conformance, TheInitialStateIsWhatWasThere) {
   record("basic");
   std::map<std::string, FileKind> kinds;

@@ -77,6 +77,12 @@ class BpfRecorder {
   Status ended(const reel_bpf_event& event);
   Result<uint32_t> thread_of(const reel_bpf_event& event);
   Status write_lost();
+  void measure_gap(const reel_bpf_event& event, Raw& raw);
+
+  // A thread at the end of its last call.
+  struct Left {
+    uint64_t exit_ns = 0, off_ns = 0;
+  };
 
   Assembler& assembler_;
   Writer& writer_;
@@ -86,6 +92,7 @@ class BpfRecorder {
   uint64_t arrivals_ = 0, lost_ = 0;
   std::unordered_map<uint32_t, uint32_t> parents_;                           // tid -> tid of its maker
   std::unordered_map<uint32_t, uint32_t> threads_;                           // tid -> number in the trace
+  std::unordered_map<uint32_t, Left> left_;                                  // by tid
   std::unordered_map<uint32_t, std::pair<std::string, std::string>> execs_;  // tid -> program, arguments
   std::set<int32_t> living_;
 };
@@ -139,6 +146,9 @@ Status BpfRecorder::watch(int32_t pid) {
   uint8_t one = 1;
   if (bpf_map_update_elem(bpf_object__find_map_fd_by_name(object_, "processes"), &key, &one, BPF_ANY) != 0)
     return Error::from_errno(errno, "fill a BPF map");
+  uint64_t none[2] = {0, 0};
+  if (bpf_map_update_elem(bpf_object__find_map_fd_by_name(object_, "offs"), &key, none, BPF_ANY) != 0)
+    return Error::from_errno(errno, "fill a BPF map");
   living_.insert(pid);
   return ok();
 }
@@ -191,6 +201,15 @@ Result<uint32_t> BpfRecorder::thread_of(const reel_bpf_event& event) {
   return number;
 }
 
+// What was not spent off the processors between two calls was computing.
+void BpfRecorder::measure_gap(const reel_bpf_event& event, Raw& raw) {
+  Left& left = left_[event.tid];
+  uint64_t gap = event.enter_ns > left.exit_ns ? event.enter_ns - left.exit_ns : 0;
+  if (left.exit_ns != 0 && gap >= wire::kGap_ns)
+    raw.cpu_ns = gap - std::min<uint64_t>(gap, event.off_enter - left.off_ns);
+  left = {event.exit_ns, event.off_exit};
+}
+
 wire::Object object_of(const reel_bpf_event& event) {
   wire::Object object{};
   object.device = event.device;
@@ -227,6 +246,7 @@ Status BpfRecorder::call(const reel_bpf_event& event, std::string_view path, std
   Raw raw;
   if (!to_raw(call, raw)) return ok();
   if ((event.has & REEL_BPF_HAS_OBJECT) != 0) raw.object = object_of(event);
+  measure_gap(event, raw);
   return assembler_.take(thread, raw);
 }
 
@@ -264,6 +284,7 @@ Status BpfRecorder::uring(const reel_bpf_event& event) {
 Status BpfRecorder::ended(const reel_bpf_event& event) {
   TRY_ASSIGN(uint32_t thread, thread_of(event));
   threads_.erase(event.tid);
+  left_.erase(event.tid);
   execs_.erase(event.tid);
   bool process = event.args[1] != 0;
   int signal = static_cast<int>(event.args[0] & 0x7f);
@@ -292,6 +313,7 @@ Status BpfRecorder::deliver(const std::string& bytes) {
       auto child = static_cast<uint32_t>(event.args[0]);
       parents_[child] = event.tid;
       threads_.erase(child);  // the number was another's before
+      left_.erase(child);
       if (event.args[1] == child) living_.insert(static_cast<int32_t>(child));
       return ok();
     }

@@ -11,6 +11,14 @@
 #include "trace/collect/ring_clock.h"
 
 namespace reel::trace {
+namespace {
+
+// Requests of aio and io_uring lie across their thread's calls: no gap of its begins or ends with them.
+bool is_request(Op op) {
+  return (op >= Op::aio_read && op <= Op::aio_fsync) || (op >= Op::uring_read && op <= Op::uring_other);
+}
+
+}  // namespace
 
 Assembler::Assembler(Writer& writer, Surroundings& surroundings, Filter filter, uint64_t ahead_ns)
     : writer_(writer),
@@ -178,8 +186,10 @@ Status Assembler::compute(ThreadState& at, const Raw& raw) {
 
 Status Assembler::take(uint32_t number, const Raw& raw) {
   ThreadState& at = state(number);
-  TRY(compute(at, raw));
-  at.last_exit = std::max(at.last_exit, raw.event.exit_ns);
+  if (!is_request(raw.op())) {
+    TRY(compute(at, raw));
+    at.last_exit = std::max(at.last_exit, raw.event.exit_ns);
+  }
   at.process->last_ns = std::max(at.process->last_ns, in_real_time(raw.event.exit_ns));
   if (raw.event.op == wire::kOpHello) return hello(at, raw);
   if (raw.event.op == wire::kOpExecTry) return exec_tried(at, raw);

@@ -18,7 +18,6 @@ namespace reel::trace {
 namespace {
 
 constexpr uint64_t kSettle_ns = 5'000'000;  // a thread may be held up between its stamp and its event
-constexpr uint64_t kGap_ns = 20'000;        // shorter gaps are not worth asking for CPU time
 constexpr size_t kControlBytes = 4096;
 
 bool is_dead(int32_t pid) {
@@ -40,7 +39,7 @@ Status make_control(const std::string& dir, uint64_t limit_bytes) {
   control.version = wire::kVersion;
   control.limit_bytes = limit_bytes;
   RingClock::choose(control);
-  control.gap_ticks = kGap_ns * (1u << 24) / control.ns_per_tick_24;
+  control.gap_ticks = wire::kGap_ns * (1u << 24) / control.ns_per_tick_24;
   bool written = ::ftruncate(fd, kControlBytes) == 0 && ::posix_fallocate(fd, 0, kControlBytes) == 0 &&
                  ::pwrite(fd, &control, sizeof control, 0) == sizeof control;
   int error = errno;

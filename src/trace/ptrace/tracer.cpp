@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <fstream>
@@ -118,6 +119,15 @@ Result<uint32_t> Tracer::thread_of(int32_t tid, Tracee& tracee) {
   return tracee.thread;
 }
 
+// The CPU time of the gap before a call; unknown where the kernel does not tell it.
+void Tracer::measure_gap(int32_t tid, Tracee& tracee) {
+  if (!tracee.cpu) tracee.cpu = std::make_unique<CpuTime>(tid);
+  tracee.gap_cpu_ns.reset();
+  uint64_t gap = tracee.call.enter_ns - tracee.left_ns;
+  if (tracee.left_ns == 0 || !tracee.left_cpu_ns || gap < wire::kGap_ns) return;
+  if (std::optional<uint64_t> now = tracee.cpu->now()) tracee.gap_cpu_ns = std::min(gap, *now - *tracee.left_cpu_ns);
+}
+
 Status Tracer::entered(int32_t tid, Tracee& tracee) {
   CallInfo info{};
   long size = ::ptrace(PTRACE_GET_SYSCALL_INFO, tid, reinterpret_cast<void*>(sizeof info), &info);
@@ -142,6 +152,7 @@ Status Tracer::entered(int32_t tid, Tracee& tracee) {
   }
   tracee.in_call = true;
   tracee.call.enter_ns = monotonic_now();
+  measure_gap(tid, tracee);
   if (shape->number == SYS_exit || shape->number == SYS_exit_group) {
     // There is no return.
     tracee.call.exit_ns = tracee.call.enter_ns;
@@ -171,6 +182,8 @@ Status Tracer::returned(int32_t tid, Tracee& tracee) {
   tracee.call.result = info.exit.rval;
   fetch_after(tid, tracee.call);
   Status done = emit(tid, tracee);
+  tracee.left_ns = now;
+  tracee.left_cpu_ns = tracee.cpu->now();
   go_on(tid);
   return done;
 }
@@ -181,6 +194,7 @@ Status Tracer::emit(int32_t tid, Tracee& tracee) {
   Raw raw;
   if (!to_raw(tracee.call, raw)) return ok();
   raw.before = tracee.before;
+  raw.cpu_ns = tracee.gap_cpu_ns;
   bool succeeded = tracee.call.result >= 0;
   if (raw.op() == Op::open && succeeded) raw.object = look_at_fd(tid, static_cast<int32_t>(tracee.call.result));
   if (raw.op() == Op::stat && succeeded) {

@@ -13,6 +13,7 @@
 #include "trace/collect/assembler.h"
 #include "trace/collect/syscalls.h"
 #include "trace/command.h"
+#include "trace/ptrace/cpu_time.h"
 
 namespace reel::trace {
 
@@ -33,6 +34,10 @@ class Tracer {
     uint32_t thread = 0;
     FetchedCall call;
     std::optional<wire::Object> before;
+    std::unique_ptr<CpuTime> cpu;
+    uint64_t left_ns = 0;                 // when its last call returned
+    std::optional<uint64_t> left_cpu_ns;  // and the CPU time it had had then
+    std::optional<uint64_t> gap_cpu_ns;   // between that and the call it is in
   };
 
   Status attach(int32_t pid);
@@ -44,6 +49,7 @@ class Tracer {
   Status made_child(int32_t tid);
   Status ended(int32_t tid, int status);
   Result<uint32_t> thread_of(int32_t tid, Tracee& tracee);
+  void measure_gap(int32_t tid, Tracee& tracee);
 
   Assembler& assembler_;
   std::unordered_map<int32_t, Tracee> tracees_;
