@@ -214,6 +214,7 @@ Result<int> run_ptrace(Session& session) {
   TRY(session.writer->fact("blind", kPtraceBlind));
   Tracer tracer(session.assembler);
   TRY_ASSIGN(int exit_code, tracer.run(session.options.command));
+  TRY(tracer.own_times().write(*session.writer));
   if (tracer.saw_other_machine())
     TRY(session.writer->loss(
         {session.clocks.realtime, 0, 0, "a program for another machine (32 bit) was not followed"}));

@@ -10,6 +10,8 @@
 
 #include "base/env.h"
 #include "recorded.h"
+#include "trace/costs.h"
+#include "trace/wire.h"
 
 namespace reel::trace {
 namespace {
@@ -231,6 +233,19 @@ TEST_P(Conformance, GapsHaveTheirCpuTime) {
   EXPECT_GE(before[3].arg, 19 * kMs);
   EXPECT_LE(before[3].arg, 24 * kMs);
   EXPECT_GE(before[3].duration_ns, 40 * kMs);
+}
+
+// What the recorder costs is measured, and the calls that measure it are not in the trace.
+TEST_P(Conformance, TheRecorderKnowsItsOwnCost) {
+  record("basic");
+  ASSERT_TRUE(run_.trace.facts.count("cost_ns"));
+  uint64_t cost = std::stoull(run_.trace.facts["cost_ns"]);
+  EXPECT_GT(cost, 0u);
+  EXPECT_LT(cost, 2'000'000u);
+  for (const Event& event : run_.trace.events) EXPECT_NE(event.fd.number, wire::kCalibrationFd);
+  Costs costs(run_.trace.facts);
+  EXPECT_EQ(costs.between(Op::lseek, Op::lseek), cost);
+  EXPECT_GE(costs.between(Op::open, Op::lseek), cost);
 }
 
 TEST_P(Conformance, TheInitialStateIsWhatWasThere) {

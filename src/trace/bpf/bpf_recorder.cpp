@@ -341,7 +341,10 @@ Result<int> run_bpf(Assembler& assembler, Writer& writer, const std::vector<std:
   BpfRecorder recorder(assembler, writer);
   TRY(recorder.load());
   Command running;
-  TRY(running.launch(command, {}, [] { ::raise(SIGSTOP); }));
+  TRY(running.launch(command, {}, [] {
+    ::raise(SIGSTOP);
+    make_calibration_calls();
+  }));
   int status = 0;
   while (::waitpid(running.pid(), &status, WUNTRACED) < 0 && errno == EINTR) {
   }

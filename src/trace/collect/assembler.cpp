@@ -173,7 +173,9 @@ Status Assembler::base_event(ThreadState& at, const Raw& raw, Event& event, std:
 
 // The gap before a call, when its CPU time was measured.
 Status Assembler::compute(ThreadState& at, const Raw& raw) {
-  if (!raw.cpu_ns || at.last_exit == 0 || raw.event.enter_ns <= at.last_exit) return ok();
+  // A gap that is no longer than what the recorder itself does in it tells nothing.
+  uint64_t shortest = at.last_exit + calibration_.cost_ns() + wire::kGap_ns;
+  if (!raw.cpu_ns || at.last_exit == 0 || raw.event.enter_ns < shortest) return ok();
   Event event;
   event.op = Op::compute;
   event.thread = at.thread.number;
@@ -186,6 +188,7 @@ Status Assembler::compute(ThreadState& at, const Raw& raw) {
 
 Status Assembler::take(uint32_t number, const Raw& raw) {
   ThreadState& at = state(number);
+  if (calibration_.takes(number, raw)) return calibration_.is_done() ? calibration_.write(writer_) : ok();
   if (!is_request(raw.op())) {
     TRY(compute(at, raw));
     at.last_exit = std::max(at.last_exit, raw.event.exit_ns);

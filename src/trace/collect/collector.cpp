@@ -190,6 +190,7 @@ Status Collector::collect(bool last) {
     TRY(retire(last));
   }
   if (last) {
+    TRY(write_own_times());
     uint64_t all = __atomic_load_n(&control_->lost, __ATOMIC_RELAXED);
     if (all > lost_seen_)
       TRY(writer_.loss({assembler_.in_real_time(monotonic_now()), 0, all - lost_seen_,
@@ -197,6 +198,16 @@ Status Collector::collect(bool last) {
     lost_seen_ = all;
   }
   return last ? assembler_.flush() : ok();
+}
+
+Status Collector::write_own_times() {
+  OwnTimes times;
+  for (uint32_t op = 0; op < wire::kOwnTimeOps; ++op) {
+    const wire::OwnTime& own = control_->own[op];
+    auto in_ns = [this](uint64_t ticks) { return ticks * control_->ns_per_tick_24 >> 24; };
+    times.add(static_cast<Op>(op), in_ns(own.before), in_ns(own.after), own.calls);
+  }
+  return times.write(writer_);
 }
 
 // In this order: whoever finds the rings after our death knows at each point what the log has.

@@ -129,6 +129,7 @@ bool start_process() {
   counter_is_clock = control->clock == wire::kCounter;
   __atomic_store_n(&state.control, control, __ATOMIC_RELEASE);
   hello();  // before any other event: constructors of other libraries may come before ours
+  calibrate();
   return true;
 }
 

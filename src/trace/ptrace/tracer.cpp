@@ -148,7 +148,9 @@ Status Tracer::entered(int32_t tid, Tracee& tracee) {
   tracee.before.reset();
   if (shape->path >= 0 && !tracee.call.path.empty() && may_change_what_is_there(tracee.call)) {
     int32_t dirfd = shape->dirfd == kCwdArg ? AT_FDCWD : static_cast<int32_t>(info.seccomp.args[shape->dirfd]);
+    uint64_t begin = monotonic_now();
     tracee.before = look_as(tid, dirfd, tracee.call.path, !names_the_link_itself(shape->op));
+    own_times_.add(shape->op, monotonic_now() - begin, 0);
   }
   tracee.in_call = true;
   tracee.call.enter_ns = monotonic_now();
@@ -257,6 +259,7 @@ Result<int> Tracer::run(const std::vector<std::string>& command) {
   TRY(running.launch(command, {}, [] {
     ::raise(SIGSTOP);
     if (!install_call_filter()) ::_exit(126);
+    make_calibration_calls();
   }));
   command_ = running.pid();
   assembler_.begin(command_, std::filesystem::current_path().string());

@@ -23,6 +23,7 @@ class Tracer {
 
   // Runs the command until it and all that it started have ended; the exit code is the command's.
   Result<int> run(const std::vector<std::string>& command);
+  const OwnTimes& own_times() const { return own_times_; }
   bool saw_other_machine() const { return other_machine_; }  // 32-bit programs: not recorded
 
  private:
@@ -53,6 +54,7 @@ class Tracer {
 
   Assembler& assembler_;
   std::unordered_map<int32_t, Tracee> tracees_;
+  OwnTimes own_times_;
   int32_t command_ = 0;
   int exit_code_ = 0;
   bool other_machine_ = false;
