@@ -195,7 +195,10 @@ Result<int> run_preload(Session& session) {
   const char* preload = ::getenv("LD_PRELOAD");
   std::string list = options.preload_library + (preload && *preload ? std::string(":") + preload : "");
   Command command;
-  Status started = command.start(options.command, {std::string(wire::kEnvDir) + "=" + rings, "LD_PRELOAD=" + list});
+  const char* asan = ::getenv("ASAN_OPTIONS");
+  std::string order = std::string("ASAN_OPTIONS=") + wire::kAsanOrder + (asan && *asan ? std::string(":") + asan : "");
+  Status started =
+      command.start(options.command, {std::string(wire::kEnvDir) + "=" + rings, "LD_PRELOAD=" + list, order});
   if (!started) {
     forget_rings(session.env, options.log, rings);
     return std::move(started).error();

@@ -25,6 +25,8 @@ inline constexpr uint64_t kControlMagic = 0x3154434c52454552ull;
 inline constexpr uint32_t kVersion = 2;
 
 inline constexpr const char* kEnvDir = "REEL_RECORD_DIR";  // where the rings are
+// For ASAN_OPTIONS: AddressSanitizer wants to be the first library of a program, and would end one with us before it.
+inline constexpr const char* kAsanOrder = "verify_asan_link_order=0";
 inline constexpr const char* kControlName = "control";
 inline constexpr uint32_t kFirstRingBytes = 32u << 10;  // of a thread; the next ones are larger
 inline constexpr uint32_t kRingBytes = 256u << 10;

@@ -143,6 +143,7 @@ bool is_short(uint64_t enter, uint64_t exit) {
 }  // namespace
 
 bool recording() {
+  if (process().is_here && *process().is_here == 0) came_by_unseen_fork();
   if (thread.ring) return !process().control->stopped;
   if (thread.starting || thread.resting || !start_process()) return false;
   if (thread.sequence == 0) {
