@@ -268,6 +268,28 @@ static int user(void) {
   return 0;
 }
 
+// 20,000 writes to places that nobody can guess; then "half" says who we are, and when "go" is there as many again;
+// then "end" says how many failed.
+static int halves(void) {
+  int fd = open("f", O_CREAT | O_RDWR, 0600), failed = 0;
+  unsigned long place = 1;
+  for (int i = 0; i < 40000; ++i) {
+    place = place * 6364136223846793005ul + 1442695040888963407ul;
+    if (pwrite(fd, "0123456789abcdef", 1 + place % 16, (long)(place >> 36)) != (long)(1 + place % 16)) ++failed;
+    if (i != 19999) continue;
+    char text[32];
+    snprintf(text, sizeof text, "%d", (int)getpid());
+    put("half.new", text);
+    if (rename("half.new", "half") != 0) return 1;
+    while (access("go", F_OK) != 0) usleep(1000);
+  }
+  char text[32];
+  snprintf(text, sizeof text, "%d", failed);
+  put("end.new", text);
+  if (rename("end.new", "end") != 0) return 1;
+  return 3;
+}
+
 static int killed(void) {
   put("f", "written\n");
   kill(getpid(), SIGKILL);
@@ -279,7 +301,7 @@ int main(int argc, char** argv) {
     const char* name;
     int (*run)(void);
   } all[] = {{"signals", signals}, {"errors", errors}, {"vforks", vforks},   {"spawns", spawns}, {"child", child}, {"execs", execs},
-             {"clones", clones},   {"uring", uring},   {"aio", aio},         {"threads", threads}, {"user", user}, {"killed", killed}};
+             {"clones", clones},   {"uring", uring},   {"aio", aio},         {"threads", threads}, {"user", user}, {"killed", killed}, {"halves", halves}};
   self = argv[0];
   for (size_t i = 0; argc > 1 && i < sizeof all / sizeof all[0]; ++i)
     if (strcmp(argv[1], all[i].name) == 0) return all[i].run();

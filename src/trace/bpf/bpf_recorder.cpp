@@ -54,12 +54,10 @@ struct Held {
 class BpfRecorder {
  public:
   BpfRecorder(Assembler& assembler, Writer& writer) : assembler_(assembler), writer_(writer) {}
-  ~BpfRecorder() {
-    ring_buffer__free(ring_);
-    bpf_object__close(object_);
-  }
+  ~BpfRecorder() { unload(); }
 
   Status load();
+  void unload();
   Status watch(int32_t pid);
   Status drain(bool last);
   bool anybody_left() const { return !living_.empty(); }
@@ -88,6 +86,7 @@ class BpfRecorder {
   Writer& writer_;
   bpf_object* object_ = nullptr;
   ring_buffer* ring_ = nullptr;
+  std::vector<bpf_link*> links_;
   std::vector<Held> held_;
   uint64_t arrivals_ = 0, lost_ = 0;
   std::unordered_map<uint32_t, uint32_t> parents_;                           // tid -> tid of its maker
@@ -132,13 +131,24 @@ Status BpfRecorder::load() {
   }
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, object_) {
-    if (!bpf_program__attach(program))
+    bpf_link* link = bpf_program__attach(program);
+    if (!link)
       return Error(Code::unsupported, std::string("cannot attach the BPF program ") + bpf_program__name(program) +
                                           ": " + std::strerror(errno));
+    links_.push_back(link);
   }
   ring_ = ring_buffer__new(bpf_object__find_map_fd_by_name(object_, "events"), take_static, this, nullptr);
   if (!ring_) return Error::from_errno(errno, "open the BPF ring");
   return ok();
+}
+
+void BpfRecorder::unload() {
+  for (bpf_link* link : links_) bpf_link__destroy(link);
+  links_.clear();
+  ring_buffer__free(ring_);
+  bpf_object__close(object_);
+  ring_ = nullptr;
+  object_ = nullptr;
 }
 
 Status BpfRecorder::watch(int32_t pid) {
@@ -337,21 +347,10 @@ bool bpf_possible() {
   return ::geteuid() == 0 && ::access("/sys/kernel/btf/vmlinux", R_OK) == 0;
 }
 
-Result<int> run_bpf(Assembler& assembler, Writer& writer, const std::vector<std::string>& command) {
-  BpfRecorder recorder(assembler, writer);
-  TRY(recorder.load());
-  Command running;
-  TRY(running.launch(command, {}, [] {
-    ::raise(SIGSTOP);
-    make_calibration_calls();
-  }));
-  int status = 0;
-  while (::waitpid(running.pid(), &status, WUNTRACED) < 0 && errno == EINTR) {
-  }
-  assembler.begin(running.pid(), std::filesystem::current_path().string());
-  TRY(recorder.watch(running.pid()));
-  ::kill(running.pid(), SIGCONT);
-  TRY(running.launched());
+namespace {
+
+// Until the command has ended, and what it left behind has or has had its time.
+Status follow(BpfRecorder& recorder, Command& running, Assembler& assembler, Writer& writer) {
   for (;;) {
     TRY_ASSIGN(bool ended, running.wait(kDrainMs));
     if (ended) break;
@@ -368,8 +367,32 @@ Result<int> run_bpf(Assembler& assembler, Writer& writer, const std::vector<std:
     TRY(writer.loss(
         {assembler.in_real_time(monotonic_now()), 0, 0,
          "a process that the command left behind (pid " + std::to_string(recorder.somebody()) + ") went on"}));
-  TRY(assembler.finish());
-  return running.exit_code();
+  return assembler.finish();
+}
+
+}  // namespace
+
+Result<Ran> run_bpf(Assembler& assembler, Writer& writer, const std::vector<std::string>& command) {
+  BpfRecorder recorder(assembler, writer);
+  TRY(recorder.load());
+  Command running;
+  TRY(running.launch(command, {}, [] {
+    ::raise(SIGSTOP);
+    make_calibration_calls();
+  }));
+  int status = 0;
+  while (::waitpid(running.pid(), &status, WUNTRACED) < 0 && errno == EINTR) {
+  }
+  assembler.begin(running.pid(), std::filesystem::current_path().string());
+  TRY(recorder.watch(running.pid()));
+  ::kill(running.pid(), SIGCONT);
+  TRY(running.launched());
+  Status recorded = follow(recorder, running, assembler, writer);
+  if (!recorded) {
+    recorder.unload();
+    TRY(running.let_it_end());
+  }
+  return Ran{running.exit_code(), std::move(recorded)};
 }
 
 }  // namespace reel::trace

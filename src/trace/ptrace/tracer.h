@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The ptrace recorder: sees every system call of a command and all it starts, static programs and Go
-// too, without privileges. A seccomp filter stops them only at the calls that are recorded. A call
-// costs two stops, as with strace.
+// too, without privileges. A call costs two stops, as with strace.
 #pragma once
+
+#include <sys/ptrace.h>
 
 #include <memory>
 #include <string>
@@ -17,12 +18,16 @@
 
 namespace reel::trace {
 
+// <linux/ptrace.h> cannot stand beside <sys/ptrace.h>; glibc has the structure under its own name.
+using CallInfo = struct __ptrace_syscall_info;
+
 class Tracer {
  public:
   explicit Tracer(Assembler& assembler) : assembler_(assembler) {}
 
   // Runs the command until it and all that it started have ended; the exit code is the command's.
-  Result<int> run(const std::vector<std::string>& command);
+  // Errors: it could not be run.
+  Result<Ran> run(const std::vector<std::string>& command);
   const OwnTimes& own_times() const { return own_times_; }
   bool saw_other_machine() const { return other_machine_; }  // 32-bit programs: not recorded
 
@@ -42,10 +47,12 @@ class Tracer {
   };
 
   Status attach(int32_t pid);
-  Status follow();
+  void follow();
+  void fail_on(Status done);
+  Status at_call(int32_t tid, Tracee& tracee);
   Status stopped(int32_t tid, int status);
-  Status entered(int32_t tid, Tracee& tracee);
-  Status returned(int32_t tid, Tracee& tracee);
+  Status entered(int32_t tid, Tracee& tracee, const CallInfo& info);
+  Status returned(int32_t tid, Tracee& tracee, const CallInfo& info, uint64_t now);
   Status emit(int32_t tid, Tracee& tracee);
   Status made_child(int32_t tid);
   Status ended(int32_t tid, int status);
@@ -58,10 +65,8 @@ class Tracer {
   int32_t command_ = 0;
   int exit_code_ = 0;
   bool other_machine_ = false;
+  bool recording_ = true;  // false: the trace cannot be written any more, for the reason in failed_
+  Status failed_ = ok();
 };
-
-// In the child, before its exec: from now on the calls of all_shapes() stop for the tracer. False
-// with errno when the kernel does not let us.
-bool install_call_filter();
 
 }  // namespace reel::trace
