@@ -114,7 +114,7 @@ std::string anonymous_string(StringKind kind, const std::string& text, const Ano
 bool keeps_fact(const std::string& key) {
   for (const char* kept : {"format", "recorder", "blind", "umask", "start", "end", "exit", "cost_ns", "kernel"})
     if (key == kept) return true;
-  return key.starts_with("clock.");
+  return key.starts_with("clock.") || key.starts_with("cost_ns.");
 }
 
 std::string anonymous_fact(const std::string& key, const std::string& value, const AnonymizeOptions& options) {
