@@ -64,10 +64,11 @@ Status make_reserve(const std::string& log) {
 }
 
 // Where rings live: in memory when it can be had, for a ring must not make the disk busy that is
-// being measured. They go away with the recording.
-Result<std::string> make_ring_dir(const std::string& log, uint64_t limit) {
+// being measured. They go away with the recording. What must not reach the disk in clear never goes to the log's.
+Result<std::string> make_ring_dir(const std::string& log, uint64_t limit, bool only_memory) {
   Status made = ok();
   for (const std::string& base : {std::string("/dev/shm"), log}) {
+    if (only_memory && base == log) break;
     std::string pattern = base + "/reel-rings.XXXXXX";
     if (!::mkdtemp(pattern.data())) {
       made = Error::from_errno(errno, "make a directory for rings in " + base);
@@ -79,6 +80,10 @@ Result<std::string> make_ring_dir(const std::string& log, uint64_t limit) {
     std::error_code ignored;
     std::filesystem::remove_all(dir, ignored);
   }
+  if (only_memory)
+    return std::move(made)
+        .error()
+        .with("elsewhere names would reach the disk in clear (--via bpf and --via ptrace need no such directory)");
   return std::move(made).error();
 }
 
@@ -113,6 +118,7 @@ Status write_start(Writer& writer, const RecordOptions& options, const std::stri
   TRY(writer.fact("host", names.nodename));
   TRY(writer.fact("kernel", std::string(names.sysname) + " " + names.release));
   TRY(writer.fact("start", std::to_string(clocks.realtime)));
+  if (options.anonymize) TRY(mark_anonymous(writer, options.anonymize->policy));
   if (options.filter.active()) TRY(writer.fact("filter", options.filter.text()));
   TRY(write_clock(writer, "clock.0", clocks));
   return writer.flush();  // whatever happens to reel now, this is known
@@ -143,11 +149,11 @@ void inherit_files(Assembler& assembler) {
   }
 }
 
-Status write_note(Env& env, const std::string& log, const std::string& rings, const Clocks& clocks) {
+Status write_note(Env& env, const RecordOptions& options, const std::string& rings, const Clocks& clocks) {
   std::ostringstream text;
   text << "reel-recording 1\nrings " << rings << "\nahead " << clocks.realtime - clocks.monotonic << "\npid "
-       << ::getpid() << "\n";
-  return replace_file(env, log, note_path(log), text.str());
+       << ::getpid() << "\nanonymous " << (options.anonymize ? 1 : 0) << "\n";
+  return replace_file(env, options.log, note_path(options.log), text.str());
 }
 
 // The log could not be written from some moment on; there is room again.
@@ -225,8 +231,8 @@ Result<Ran> run_preload(Session& session) {
   if (::access(options.preload_library.c_str(), R_OK) != 0)
     return Error::from_errno(errno, "the recorder's library " + options.preload_library);
   TRY(session.writer->fact("blind", kPreloadBlind));
-  TRY_ASSIGN(std::string rings, make_ring_dir(options.log, options.ring_limit));
-  TRY(write_note(session.env, options.log, rings, session.clocks));
+  TRY_ASSIGN(std::string rings, make_ring_dir(options.log, options.ring_limit, options.anonymize.has_value()));
+  TRY(write_note(session.env, options, rings, session.clocks));
   TRY_ASSIGN(std::unique_ptr<Collector> collector, Collector::open(rings, session.assembler, *session.writer));
   const char* preload = ::getenv("LD_PRELOAD");
   std::string list = options.preload_library + (preload && *preload ? std::string(":") + preload : "");
@@ -313,6 +319,7 @@ struct Note {
   std::string rings;
   uint64_t ahead = 0;
   pid_t pid = 0;
+  bool anonymous = false;
 };
 
 Result<Note> read_note(Env& env, const std::string& log) {
@@ -326,6 +333,7 @@ Result<Note> read_note(Env& env, const std::string& log) {
     if (key == "rings") in >> note.rings;
     if (key == "ahead") in >> note.ahead;
     if (key == "pid") in >> note.pid;
+    if (key == "anonymous") in >> note.anonymous;
   }
   if (magic != "reel-recording" || version != 1 || note.rings.empty())
     return Error(Code::corrupt, note_path(log) + " is not a note of a recording");
@@ -342,6 +350,7 @@ Result<Recorded> record(Env& env, const RecordOptions& options) {
   Via via = options.via == Via::automatic ? best_for(find_program(options.command[0])) : options.via;
   TRY(make_dirs(env, options.log));
   TRY_ASSIGN(std::unique_ptr<Writer> writer, Writer::open(env, options.log));
+  if (options.anonymize) writer = anonymous_writer(std::move(writer), *options.anonymize);
   Session session(env, options, std::move(writer), read_clocks(env));
   TRY(make_reserve(options.log));
   TRY(write_start(*session.writer, options, name_of(via), session.clocks));
@@ -363,6 +372,16 @@ Result<Recorded> recover(Env& env, const std::string& log) {
   if (::kill(note->pid, 0) == 0)
     return Error(Code::busy, "the recording into " + log + " goes on (pid " + std::to_string(note->pid) + ")");
   TRY_ASSIGN(std::unique_ptr<Writer> writer, Writer::open(env, log));
+  if (note->anonymous) {
+    // Which clear name belongs to which word of the log is gone with reel's memory.
+    TRY(writer->loss(
+        {env.realtime_ns(), 0, 0, "reel was ended while it recorded; the rings had names in clear, and were removed"}));
+    TRY(writer->commit());
+    forget_rings(env, log, note->rings);
+    uint64_t events = writer->events();
+    writer.reset();
+    return summary(env, log, events, 0);
+  }
   LiveSurroundings surroundings;
   Assembler assembler(*writer, surroundings, Filter{}, note->ahead);
   TRY_ASSIGN(Trace before, load(env, log));

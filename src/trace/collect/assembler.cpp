@@ -41,6 +41,14 @@ void Assembler::inherit(int32_t number, std::shared_ptr<OpenFile> file) {
   first_table_.inherit(number, std::move(file));
 }
 
+void Assembler::leads_to(uint32_t thread, int32_t number, const std::string& path) {
+  FdTable& table = state(thread).process->table;
+  if (table.find(number)) return;
+  auto file = std::make_shared<OpenFile>();
+  file->path = path;
+  table.inherit(number, file);
+}
+
 std::shared_ptr<Process> Assembler::alive(int32_t pid) {
   auto at = by_pid_.find(pid);
   return at != by_pid_.end() && !at->second->ended ? at->second : nullptr;

@@ -42,6 +42,11 @@ class Assembler {
   void begin(int32_t pid, const std::string& cwd);
   void inherit(int32_t number, std::shared_ptr<OpenFile> file);
 
+  // What an import is told beside the calls: the thread's process is in this directory; and, when nobody was seen
+  // opening it, what the descriptor leads to (its position is not known).
+  void is_in_directory(uint32_t thread, const std::string& cwd) { state(thread).process->cwd = cwd; }
+  void leads_to(uint32_t thread, int32_t number, const std::string& path);
+
   // As if it had taken what is in the trace already: who was there, in which directory, with what open.
   void resume(const Trace& before);
 
