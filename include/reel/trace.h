@@ -69,7 +69,7 @@ struct Thread {
   uint32_t process = 0;
   uint32_t parent = 0;  // the thread that made it; 0: it was the first
   int32_t pid = 0, tid = 0;
-  uint32_t uid = 0, gid = 0;
+  uint32_t uid = 0, gid = 0;  // ~0: not known
   uint64_t start_ns = 0;
   StringId name = 0;  // what ran when it was first seen
 };
@@ -88,7 +88,7 @@ struct FileState {
   FileKind kind = FileKind::absent;
   Known known = Known::inferred;
   Content content = Content::unknown;
-  uint32_t mode = 0, uid = 0, gid = 0;  // mode: permission bits only
+  uint32_t mode = 0, uid = 0, gid = 0;  // mode: permission bits only; ids ~0: not known
   uint64_t size = 0, allocated = 0;     // bytes
   uint32_t nlink = 1;
   uint64_t rdev = 0;

@@ -21,6 +21,7 @@
 #include "log/lustre_wire.h"
 #include "log/text.h"
 #include "log/text_in.h"
+#include "trace/import/strace.h"
 #include "trace/text.h"
 
 namespace reel::cli {
@@ -152,7 +153,7 @@ Result<int> run_print(const PrintOptions& options) {
 }
 
 struct ImportOptions {
-  std::string file, log, stream, format;
+  std::string file, log, stream, format, cwd;
 };
 
 // "some/mdt0.nidbe.raw" -> "mdt0": what to call a stream when nobody said.
@@ -179,7 +180,29 @@ log::RecordFormat format_of(const std::string& name) {
   return name == "json" ? log::RecordFormat::json : log::RecordFormat::lustre;
 }
 
+// Text of strace: what cannot be read is left out, told, and a loss in the trace.
+Result<int> run_import_strace(const ImportOptions& options) {
+  Env& env = Env::posix();
+  TRY_ASSIGN(std::string text, read_file(env, options.file, std::numeric_limits<size_t>::max()));
+  if (trace::is_trace(env, options.log))
+    return Error(Code::exists, options.log + " holds a trace already; name another directory");
+  TRY_ASSIGN(std::unique_ptr<trace::Writer> writer, trace::Writer::open(env, options.log));
+  Result<trace::StraceImported> imported = trace::import_strace(*writer, text, {options.cwd});
+  if (!imported) return std::move(imported).error().with("import " + options.file);
+  TRY(writer->commit());
+  const std::vector<std::string>& problems = imported->problems;
+  for (size_t i = 0; i < std::min(problems.size(), kProblemsShown); ++i)
+    std::fprintf(stderr, "reel: %s, %s\n", options.file.c_str(), problems[i].c_str());
+  if (problems.size() > kProblemsShown)
+    std::fprintf(stderr, "reel: and %zu lines more that were not understood\n", problems.size() - kProblemsShown);
+  std::fprintf(stderr, "reel: imported %llu calls into %s; %zu lines were not understood\n",
+               static_cast<unsigned long long>(imported->calls), options.log.c_str(), problems.size());
+  return problems.empty() ? kOk : kPartial;
+}
+
 Result<int> run_import(const ImportOptions& options) {
+  if (options.log.empty()) return Error(Code::invalid, "import: name the log, as second argument or with -o");
+  if (options.format == "strace") return run_import_strace(options);
   Env& env = Env::posix();
   TRY_ASSIGN(std::string bytes, read_file(env, options.file, std::numeric_limits<size_t>::max()));
   log::RecordFormat format = format_of(options.format);
@@ -225,11 +248,14 @@ void define_import(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<ImportOptions>();
   CLI::App* verb = app.add_subcommand("import", "put records from a file into a log");
   verb->add_option("FILE", options->file)->required();
-  verb->add_option("LOG", options->log, "log directory; made when it is not there")->required();
+  CLI::Option* log = verb->add_option("LOG", options->log, "log directory; made when it is not there");
+  verb->add_option("-o,--output", options->log, "the same")->excludes(log);
   verb->add_option("--format", options->format,
-                   "lustre (raw bytes of a changelog device), lfs (text of `lfs changelog`) or json")
+                   "lustre (raw bytes of a changelog device), lfs (text of `lfs changelog`), json, or strace (text of "
+                   "strace -f -ttt -T -y)")
       ->required()
-      ->check(CLI::IsMember({"lustre", "lfs", "json"}));
+      ->check(CLI::IsMember({"lustre", "lfs", "json", "strace"}));
+  verb->add_option("--cwd", options->cwd, "strace: the first process's directory, where no line tells it");
   verb->add_option("--stream", options->stream, "which stream (default: the only one, or named after FILE)");
   verb->callback([options, &exit_code] { exit_code = code_of(run_import(*options)); });
 }

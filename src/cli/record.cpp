@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "base/env.h"
+#include "cli/anonymize_options.h"
 #include "cli/cli.h"
 #include "cli/log_verbs.h"
 #include "trace/recording.h"
@@ -20,6 +21,8 @@ struct Options {
   trace::RecordOptions record;
   std::string mask;
   std::string via = "auto";
+  AnonymizeChoice names;
+  bool anonymize = false;
   bool recover = false;
   bool quiet = false;
 };
@@ -46,6 +49,18 @@ void tell(const trace::Recorded& recorded, const std::string& log) {
   for (const std::string& reason : recorded.incomplete) std::fprintf(stderr, "reel: incomplete: %s\n", reason.c_str());
 }
 
+// What becomes of names, when anything does.
+Status choose_names(Options& options) {
+  bool any = options.anonymize || !options.names.policy.empty();
+  if (!any && !(options.names.key_file.empty() && !options.names.keep_extensions))
+    return Error(Code::invalid, "--anonymize-key and --keep-extensions go with --anonymize or --policy");
+  if (!any) return ok();
+  TRY_ASSIGN(trace::AnonymizeOptions how,
+             options_of(options.names, options.anonymize ? trace::Policy::nobody() : trace::Policy()));
+  options.record.anonymize = std::move(how);
+  return ok();
+}
+
 Result<int> run_record(Options& options) {
   Env& env = Env::posix();
   trace::RecordOptions& record = options.record;
@@ -66,6 +81,7 @@ Result<int> run_record(Options& options) {
                                                          {"ptrace", trace::Via::ptrace}};
   record.via = kVia.at(options.via);
   record.preload_library = preload_library();
+  TRY(choose_names(options));
   TRY_ASSIGN(trace::Recorded recorded, trace::record(env, record));
   if (!options.quiet) tell(recorded, record.log);
   return recorded.exit_code;
@@ -92,6 +108,8 @@ void define_record(CLI::App& app, int& exit_code) {
   verb->add_option(
       "--ring-limit", record.ring_limit,
       "bytes that rings may have which are not collected yet (default 1 GiB); beyond, calls are lost and counted");
+  verb->add_flag("--anonymize", options->anonymize, "the log names nobody, from its first byte on");
+  add_anonymize_options(*verb, options->names, "--anonymize-key");
   verb->add_flag("--recover", options->recover, "put what a killed recording has left into the log -o");
   verb->add_flag("-q,--quiet", options->quiet, "say nothing at the end");
   verb->callback([options, &exit_code] { exit_code = code_of(run_record(*options)); });

@@ -3,11 +3,13 @@
 // One recording: runs a command with a recorder on it, until it has ended, and leaves its trace.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/env.h"
 #include "reel/result.h"
+#include "trace/anonymize.h"
 #include "trace/filter.h"
 
 namespace reel::trace {
@@ -19,8 +21,9 @@ struct RecordOptions {
   Via via = Via::automatic;
   std::vector<std::string> command;  // found by PATH
   Filter filter;
-  uint64_t ring_limit = 1ull << 30;  // bytes of rings that are not collected yet
-  std::string preload_library;       // the shim's file
+  std::optional<AnonymizeOptions> anonymize;  // names go into the log as these say, never in clear
+  uint64_t ring_limit = 1ull << 30;           // bytes of rings that are not collected yet
+  std::string preload_library;                // the shim's file
 };
 
 struct Recorded {

@@ -11,6 +11,14 @@
 #include "trace/collect/ring_clock.h"
 
 namespace reel::trace {
+namespace {
+
+// Requests of aio and io_uring lie across their thread's calls: no gap of its begins or ends with them.
+bool is_request(Op op) {
+  return (op >= Op::aio_read && op <= Op::aio_fsync) || (op >= Op::uring_read && op <= Op::uring_other);
+}
+
+}  // namespace
 
 Assembler::Assembler(Writer& writer, Surroundings& surroundings, Filter filter, uint64_t ahead_ns)
     : writer_(writer),
@@ -31,6 +39,14 @@ void Assembler::begin(int32_t pid, const std::string& cwd) {
 
 void Assembler::inherit(int32_t number, std::shared_ptr<OpenFile> file) {
   first_table_.inherit(number, std::move(file));
+}
+
+void Assembler::leads_to(uint32_t thread, int32_t number, const std::string& path) {
+  FdTable& table = state(thread).process->table;
+  if (table.find(number)) return;
+  auto file = std::make_shared<OpenFile>();
+  file->path = path;
+  table.inherit(number, file);
 }
 
 std::shared_ptr<Process> Assembler::alive(int32_t pid) {
@@ -165,7 +181,9 @@ Status Assembler::base_event(ThreadState& at, const Raw& raw, Event& event, std:
 
 // The gap before a call, when its CPU time was measured.
 Status Assembler::compute(ThreadState& at, const Raw& raw) {
-  if (!raw.cpu_ns || at.last_exit == 0 || raw.event.enter_ns <= at.last_exit) return ok();
+  // A gap that is no longer than what the recorder itself does in it tells nothing.
+  uint64_t shortest = at.last_exit + calibration_.cost_ns() + wire::kGap_ns;
+  if (!raw.cpu_ns || at.last_exit == 0 || raw.event.enter_ns < shortest) return ok();
   Event event;
   event.op = Op::compute;
   event.thread = at.thread.number;
@@ -178,8 +196,11 @@ Status Assembler::compute(ThreadState& at, const Raw& raw) {
 
 Status Assembler::take(uint32_t number, const Raw& raw) {
   ThreadState& at = state(number);
-  TRY(compute(at, raw));
-  at.last_exit = std::max(at.last_exit, raw.event.exit_ns);
+  if (calibration_.takes(number, raw)) return calibration_.is_done() ? calibration_.write(writer_) : ok();
+  if (!is_request(raw.op())) {
+    TRY(compute(at, raw));
+    at.last_exit = std::max(at.last_exit, raw.event.exit_ns);
+  }
   at.process->last_ns = std::max(at.process->last_ns, in_real_time(raw.event.exit_ns));
   if (raw.event.op == wire::kOpHello) return hello(at, raw);
   if (raw.event.op == wire::kOpExecTry) return exec_tried(at, raw);

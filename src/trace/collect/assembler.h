@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "reel/trace.h"
+#include "trace/collect/calibration.h"
 #include "trace/collect/initial_state.h"
 #include "trace/collect/objects.h"
 #include "trace/collect/raw.h"
@@ -40,6 +41,11 @@ class Assembler {
   // The first process's directory and the files it was born with.
   void begin(int32_t pid, const std::string& cwd);
   void inherit(int32_t number, std::shared_ptr<OpenFile> file);
+
+  // What an import is told beside the calls: the thread's process is in this directory; and, when nobody was seen
+  // opening it, what the descriptor leads to (its position is not known).
+  void is_in_directory(uint32_t thread, const std::string& cwd) { state(thread).process->cwd = cwd; }
+  void leads_to(uint32_t thread, int32_t number, const std::string& path);
 
   // As if it had taken what is in the trace already: who was there, in which directory, with what open.
   void resume(const Trace& before);
@@ -104,6 +110,7 @@ class Assembler {
   uint64_t ahead_ns_;
   Objects objects_;
   InitialState initial_;
+  Calibration calibration_;
   std::vector<ThreadState> threads_;              // by number - 1
   std::unordered_map<int32_t, uint32_t> by_tid_;  // the latest of this tid
   std::unordered_map<int32_t, std::shared_ptr<Process>> by_pid_;

@@ -101,7 +101,9 @@ void Assembler::complete_open(Process& process, const Raw& raw, Event& event, co
   file->append = (event.flags & O_APPEND) != 0;
   if (raw.object) {
     file->seekable = S_ISREG(raw.object->mode);
-    sizes_[event.object] = raw.object->size;
+    if (surroundings_.first_hand()) sizes_[event.object] = raw.object->size;
+    if (!surroundings_.first_hand()) sizes_.try_emplace(event.object, raw.object->size);
+    if ((event.flags & O_TRUNC) != 0) sizes_[event.object] = 0;
     if (S_ISDIR(raw.object->mode)) directories_.push_back(file);
   }
   if (raw.before && raw.before->links == 0) event.arg2 = 1;
