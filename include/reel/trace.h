@@ -102,12 +102,16 @@ struct Loss {
   std::string reason;
 };
 
-// Counters-only mode: what a thread did with a file, without the calls.
+// Calls that are in no other record: of counters-only mode, and those that a sample left out. What one process did
+// with one file by one operation; several of the same add up.
 struct Count {
-  uint32_t thread = 0;
+  uint32_t thread = 0;  // the process's first
   Op op = Op::none;
-  StringId path = 0;
+  StringId path = 0;     // of the file; 0: it has none, or it is not known
+  StringId program = 0;  // what the process ran
   uint64_t calls = 0, failed = 0, bytes = 0, time_ns = 0;
+  uint64_t small = 0;                  // data calls that moved something, but less than 4 KiB
+  std::map<uint64_t, uint64_t> sizes;  // data calls that moved something: size_class -> calls
 };
 
 enum class StringKind : uint8_t { path, link_text, xattr_name, arguments, thread_name, other };
@@ -118,6 +122,10 @@ const char* op_name(Op op);
 Op op_of_name(std::string_view name);
 // The record type (for masks) of an op.
 RecordType type_of(Op op);
+// Whether a result above 0 is bytes that were read, written or copied.
+bool moves_data(Op op);
+// The power of two that so many bytes (at least 1) reach: 1, 2, 4, 4, 8 ...
+uint64_t size_class(uint64_t bytes);
 
 // Writes a trace. Nothing may refer to a string before string() gave its number.
 class Writer {

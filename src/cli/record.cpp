@@ -44,8 +44,9 @@ std::string default_log(const std::string& command) {
 }
 
 void tell(const trace::Recorded& recorded, const std::string& log) {
-  std::fprintf(stderr, "reel: %llu calls recorded in %s\n", static_cast<unsigned long long>(recorded.events),
-               log.c_str());
+  std::string counted = recorded.counted == 0 ? "" : " and " + std::to_string(recorded.counted) + " more counted";
+  std::fprintf(stderr, "reel: %llu calls recorded%s in %s\n", static_cast<unsigned long long>(recorded.events),
+               counted.c_str(), log.c_str());
   for (const std::string& reason : recorded.incomplete) std::fprintf(stderr, "reel: incomplete: %s\n", reason.c_str());
 }
 
@@ -105,6 +106,12 @@ void define_record(CLI::App& app, int& exit_code) {
   verb->add_option("--user", record.filter.users, "only processes of this user id");
   verb->add_option("--program", record.filter.programs, "only programs whose name matches");
   verb->add_option("--min-size", record.filter.min_bytes, "only reads and writes of at least so many bytes");
+  CLI::Option* counters =
+      verb->add_flag("--counters", record.filter.counters, "count calls by file and operation, and keep none");
+  verb->add_option("--sample", record.filter.one_in,
+                   "keep one in N reads, writes, syncs and questions of each thread and file, count the others")
+      ->check(CLI::Range(1u, 1u << 30))
+      ->excludes(counters);
   verb->add_option(
       "--ring-limit", record.ring_limit,
       "bytes that rings may have which are not collected yet (default 1 GiB); beyond, calls are lost and counted");

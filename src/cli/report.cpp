@@ -41,11 +41,17 @@ Result<int> export_trace(const std::string& log, const std::string& format) {
   report::format_of(format, known);
   TRY_ASSIGN(trace::Trace trace, trace::load(Env::posix(), log));
   Output output;
-  TRY(report::write_as(trace, known, [&output](const std::string& text) {
+  auto put = [&output](const std::string& text) {
     output.text() += text;
     return output.maybe_flush();
-  }));
+  };
+  TRY_ASSIGN(uint64_t left_out, report::write_as(trace, known, put));
   TRY(output.flush());
+  if (left_out != 0)
+    std::fprintf(stderr, "reel: %llu reads, writes and syncs have no place in this format\n",
+                 static_cast<unsigned long long>(left_out));
+  if (!trace.counts.empty())
+    std::fprintf(stderr, "reel: calls that the trace only counted are not in it; reel report has them\n");
   for (const std::string& reason : trace.incomplete()) std::fprintf(stderr, "reel: incomplete: %s\n", reason.c_str());
   return trace.damaged ? kFileIo : kOk;
 }

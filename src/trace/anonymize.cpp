@@ -223,6 +223,7 @@ class Copy {
     if (item.count) {
       Count count = *item.count;
       count.path = number(count.path);
+      count.program = number(count.program);
       return writer_.count(count);
     }
     return item.loss ? writer_.loss(*item.loss) : ok();

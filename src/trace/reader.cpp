@@ -134,6 +134,10 @@ std::vector<std::string> Trace::incomplete() const {
   std::vector<std::string> reasons;
   auto blind = facts.find("blind");
   if (blind != facts.end() && !blind->second.empty()) reasons.push_back("the recorder does not see: " + blind->second);
+  if (facts.count("counters") != 0) reasons.push_back("single calls are not there, they were counted (--counters)");
+  if (auto sample = facts.find("sample"); sample != facts.end())
+    reasons.push_back("of reads, writes, syncs and questions one in " + sample->second +
+                      " is there for each thread, file and operation; the others were counted (--sample)");
   if (facts.find("end") == facts.end()) reasons.push_back("the recording was cut off");
   if (damaged) reasons.push_back("the log is damaged");
   for (const Loss& loss : losses) {

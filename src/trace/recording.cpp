@@ -90,6 +90,8 @@ Status write_start(Writer& writer, const RecordOptions& options, const std::stri
   TRY(writer.fact("start", std::to_string(clocks.realtime)));
   if (options.anonymize) TRY(mark_anonymous(writer, options.anonymize->policy));
   if (options.filter.active()) TRY(writer.fact("filter", options.filter.text()));
+  if (options.filter.counters) TRY(writer.fact("counters", "only"));
+  if (options.filter.one_in > 1) TRY(writer.fact("sample", std::to_string(options.filter.one_in)));
   TRY(write_clock(writer, "clock.0", clocks));
   return writer.flush();  // whatever happens to reel now, this is known
 }
@@ -137,6 +139,7 @@ Result<Recorded> summary(Env& env, const std::string& log, uint64_t events, int 
     TRY_ASSIGN(bool more, reader->next(item));
     if (!more) break;
     if (item.loss) facts.losses.push_back(*item.loss);
+    if (item.count) recorded.counted += item.count->calls;
   }
   facts.facts = reader->trace().facts;
   recorded.incomplete = facts.incomplete();

@@ -27,8 +27,8 @@ struct RecordOptions {
 };
 
 struct Recorded {
-  int exit_code = 0;  // the command's; 128 + N: ended by signal N
-  uint64_t events = 0;
+  int exit_code = 0;                    // the command's; 128 + N: ended by signal N
+  uint64_t events = 0, counted = 0;     // calls that are in the log; that were only counted
   std::vector<std::string> incomplete;  // what the trace does not have, in words
 };
 

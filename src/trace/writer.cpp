@@ -40,7 +40,12 @@ class LogWriter : public Writer {
   Status thread(const Thread& thread) override { return append(record_of(thread)); }
   Status file(const FileState& state) override { return append(record_of(state)); }
   Status loss(const Loss& loss) override { return append(record_of(loss)); }
-  Status count(const Count& count) override { return append(record_of(count)); }
+  Status count(const Count& count) override {
+    Record record = record_of(count);
+    std::string sizes = sizes_text(count);
+    record.name = sizes;
+    return append(record);
+  }
   Status event(const Event& event) override {
     ++events_;
     return append(record_of(event));
