@@ -31,7 +31,7 @@ bool keeps_fact(const std::string& key) {
   for (const char* kept : {"format", "recorder", "imported", "blind", "umask", "start", "end", "exit", "cost_ns",
                            "kernel", "sample", "counters", "policy", "anonymized"})
     if (key == kept) return true;
-  return key.starts_with("clock.");
+  return key.starts_with("clock.") || key.starts_with("cost_ns.");
 }
 
 // What each field becomes.

@@ -97,6 +97,14 @@ Result<bool> Command::wait(int ms) {
   return reap();
 }
 
+Status Command::let_it_end() {
+  constexpr int kMs = 100;
+  for (;;) {
+    TRY_ASSIGN(bool ended, wait(kMs));
+    if (ended) return ok();
+  }
+}
+
 std::string find_program(const std::string& name) {
   if (name.find('/') != std::string::npos) return name;
   const char* path = ::getenv("PATH");

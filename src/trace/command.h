@@ -14,6 +14,12 @@
 
 namespace reel::trace {
 
+// What came of a recorded command.
+struct Ran {
+  int exit_code = 0;       // the command's
+  Status recorded = ok();  // an error: why nothing was recorded from some moment on, though the command went on
+};
+
 class Command {
  public:
   // Called in the child before the exec; only what may be done between fork and exec.
@@ -38,6 +44,8 @@ class Command {
   Result<bool> wait(int ms);
   // Only that, for who waits for processes himself; any thread. A child's end does not wake it.
   void pass_signals(int ms) { pass(passed_, ms); }
+  // Until it has ended, only passing signals.
+  Status let_it_end();
   int exit_code() const { return exit_code_; }  // 128 + N: by signal N
 
  private:

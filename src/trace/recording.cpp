@@ -42,19 +42,48 @@ std::string note_path(const std::string& log) {
   return log + "/" + kNoteName;
 }
 
+constexpr const char* kReserveName = "reserve";
+constexpr int64_t kReserveBytes = 512 << 10;
+
+// Room in the log's file system that is given back when there is no other: for what was being written then, and for
+// saying what is missing.
+std::string reserve_path(const std::string& log) {
+  return log + "/" + kReserveName;
+}
+
+Status make_reserve(const std::string& log) {
+  std::string path = reserve_path(log);
+  int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return Error::from_errno(errno, "create " + path);
+  int error = ::posix_fallocate(fd, 0, kReserveBytes);
+  ::close(fd);
+  if (error == 0) return ok();
+  ::unlink(path.c_str());
+  return Error::from_errno(error,
+                           "keep " + std::to_string(kReserveBytes) + " bytes free for the end of the trace in " + log);
+}
+
 // Where rings live: in memory when it can be had, for a ring must not make the disk busy that is
 // being measured. They go away with the recording. What must not reach the disk in clear never goes to the log's.
-Result<std::string> make_ring_dir(const std::string& log, bool only_memory) {
+Result<std::string> make_ring_dir(const std::string& log, uint64_t limit, bool only_memory) {
+  Status made = ok();
   for (const std::string& base : {std::string("/dev/shm"), log}) {
     if (only_memory && base == log) break;
     std::string pattern = base + "/reel-rings.XXXXXX";
-    if (::mkdtemp(pattern.data())) return std::filesystem::absolute(pattern).string();
+    if (!::mkdtemp(pattern.data())) {
+      made = Error::from_errno(errno, "make a directory for rings in " + base);
+      continue;
+    }
+    std::string dir = std::filesystem::absolute(pattern).string();
+    made = make_control(dir, limit);
+    if (made) return dir;
+    std::error_code ignored;
+    std::filesystem::remove_all(dir, ignored);
   }
   if (only_memory)
-    return Error::from_errno(errno,
-                             "make a directory for rings in /dev/shm (elsewhere names would reach the disk in "
-                             "clear; --via bpf and --via ptrace need none)");
-  return Error::from_errno(errno, "make a directory for rings in /dev/shm and in " + log);
+    return std::move(made).error().with(
+        "rings have names in clear and must not reach a disk; --via bpf and --via ptrace need none");
+  return std::move(made).error();
 }
 
 struct Clocks {
@@ -128,6 +157,12 @@ Status write_note(Env& env, const RecordOptions& options, const std::string& rin
   return replace_file(env, options.log, note_path(options.log), text.str());
 }
 
+// The log could not be written from some moment on; there is room again.
+Status tell_missing(Env& env, Writer& writer, const Error& why) {
+  return writer.loss(
+      {env.realtime_ns(), 0, 0, "the trace could not be written (" + why.text() + "); calls are missing from then on"});
+}
+
 Result<Recorded> summary(Env& env, const std::string& log, uint64_t events, int exit_code) {
   Recorded recorded;
   recorded.exit_code = exit_code;
@@ -171,7 +206,8 @@ Status follow(Command& command, Collector& collector, Writer& writer, Assembler&
     TRY(writer.loss({assembler.in_real_time(monotonic_now()), 0, 0,
                      "a process that the command left behind (pid " + std::to_string(pid) + ") went on"}));
   }
-  return collector.collect(true);
+  TRY(collector.collect(true));
+  return assembler.finish();
 }
 
 // What all recorders need.
@@ -192,49 +228,56 @@ struct Session {
   Assembler assembler;
 };
 
-Result<int> run_preload(Session& session) {
+Result<Ran> run_preload(Session& session) {
   const RecordOptions& options = session.options;
   if (::access(options.preload_library.c_str(), R_OK) != 0)
     return Error::from_errno(errno, "the recorder's library " + options.preload_library);
   TRY(session.writer->fact("blind", kPreloadBlind));
-  TRY_ASSIGN(std::string rings, make_ring_dir(options.log, options.anonymize.has_value()));
-  TRY(make_control(rings, options.ring_limit));
+  TRY_ASSIGN(std::string rings, make_ring_dir(options.log, options.ring_limit, options.anonymize.has_value()));
   TRY(write_note(session.env, options, rings, session.clocks));
   TRY_ASSIGN(std::unique_ptr<Collector> collector, Collector::open(rings, session.assembler, *session.writer));
   const char* preload = ::getenv("LD_PRELOAD");
   std::string list = options.preload_library + (preload && *preload ? std::string(":") + preload : "");
   Command command;
-  Status started = command.start(options.command, {std::string(wire::kEnvDir) + "=" + rings, "LD_PRELOAD=" + list});
+  const char* asan = ::getenv("ASAN_OPTIONS");
+  std::string order = std::string("ASAN_OPTIONS=") + wire::kAsanOrder + (asan && *asan ? std::string(":") + asan : "");
+  Status started =
+      command.start(options.command, {std::string(wire::kEnvDir) + "=" + rings, "LD_PRELOAD=" + list, order});
   if (!started) {
     forget_rings(session.env, options.log, rings);
     return std::move(started).error();
   }
   session.assembler.begin(command.pid(), std::filesystem::current_path().string());
-  TRY(follow(command, *collector, *session.writer, session.assembler));
-  TRY(session.assembler.finish());
-  if (session.assembler.thread_count() == 0)
-    TRY(session.writer->loss({session.clocks.realtime, 0, 0,
-                              options.command[0] + " does not load the recorder (static, or with other rights)"}));
+  Status recorded = follow(command, *collector, *session.writer, session.assembler);
+  if (!recorded) {
+    collector->control().stopped = 1;
+    TRY(command.let_it_end());
+  }
   forget_rings(session.env, options.log, rings);
-  return command.exit_code();
+  if (session.assembler.thread_count() == 0 && recorded)
+    recorded =
+        session.writer->loss({session.clocks.realtime, 0, 0,
+                              options.command[0] + " does not load the recorder (static, or with other rights)"});
+  return Ran{command.exit_code(), std::move(recorded)};
 }
 
-Result<int> run_ptrace(Session& session) {
+Result<Ran> run_ptrace(Session& session) {
   TRY(session.writer->fact("blind", kPtraceBlind));
   Tracer tracer(session.assembler);
-  TRY_ASSIGN(int exit_code, tracer.run(session.options.command));
-  if (tracer.saw_other_machine())
-    TRY(session.writer->loss(
-        {session.clocks.realtime, 0, 0, "a program for another machine (32 bit) was not followed"}));
-  return exit_code;
+  TRY_ASSIGN(Ran ran, tracer.run(session.options.command));
+  if (ran.recorded) ran.recorded = tracer.own_times().write(*session.writer);
+  if (ran.recorded && tracer.saw_other_machine())
+    ran.recorded = session.writer->loss(
+        {session.clocks.realtime, 0, 0, "calls of a program for another machine (32 bit) were not recorded"});
+  return ran;
 }
 
-Result<int> run_with_bpf(Session& session) {
+Result<Ran> run_with_bpf(Session& session) {
   TRY(session.writer->fact("blind", kBpfBlind));
   return run_bpf(session.assembler, *session.writer, session.options.command);
 }
 
-Result<int> run_via(Via via, Session& session) {
+Result<Ran> run_via(Via via, Session& session) {
   if (via == Via::bpf) return run_with_bpf(session);
   if (via == Via::ptrace) return run_ptrace(session);
   return run_preload(session);
@@ -311,12 +354,16 @@ Result<Recorded> record(Env& env, const RecordOptions& options) {
   TRY_ASSIGN(std::unique_ptr<Writer> writer, Writer::open(env, options.log));
   if (options.anonymize) writer = anonymous_writer(std::move(writer), *options.anonymize);
   Session session(env, options, std::move(writer), read_clocks(env));
+  TRY(make_reserve(options.log));
   TRY(write_start(*session.writer, options, name_of(via), session.clocks));
-  TRY_ASSIGN(int exit_code, run_via(via, session));
-  TRY(write_end(env, *session.writer, exit_code));
+  Result<Ran> ran = run_via(via, session);
+  ignore(env.unlink(reserve_path(options.log)), "it is only room, and may not be there");
+  if (!ran) return std::move(ran).error();
+  if (!ran->recorded) TRY(tell_missing(env, *session.writer, ran->recorded.error()));
+  TRY(write_end(env, *session.writer, ran->exit_code));
   uint64_t events = session.writer->events();
   session.writer.reset();
-  return summary(env, options.log, events, exit_code);
+  return summary(env, options.log, events, ran->exit_code);
 }
 
 Result<Recorded> recover(Env& env, const std::string& log) {
@@ -349,6 +396,7 @@ Result<Recorded> recover(Env& env, const std::string& log) {
   TRY(writer->loss({env.realtime_ns(), 0, 0, "reel was ended while it recorded; the rings were recovered"}));
   TRY(writer->commit());
   forget_rings(env, log, note->rings);
+  ignore(env.unlink(reserve_path(log)), "it is only room, and may not be there");
   uint64_t events = writer->events();
   writer.reset();
   return summary(env, log, events, 0);

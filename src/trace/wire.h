@@ -25,9 +25,18 @@ inline constexpr uint64_t kControlMagic = 0x3154434c52454552ull;
 inline constexpr uint32_t kVersion = 2;
 
 inline constexpr const char* kEnvDir = "REEL_RECORD_DIR";  // where the rings are
+// For ASAN_OPTIONS: AddressSanitizer wants to be the first library of a program, and would end one with us before it.
+inline constexpr const char* kAsanOrder = "verify_asan_link_order=0";
 inline constexpr const char* kControlName = "control";
 inline constexpr uint32_t kFirstRingBytes = 32u << 10;  // of a thread; the next ones are larger
 inline constexpr uint32_t kRingBytes = 256u << 10;
+
+inline constexpr uint64_t kGap_ns = 20'000;  // of shorter gaps between calls the CPU time is not told
+
+// Before the command begins: calls that measure what recording one costs (trace/collect/calibration.h). An lseek of
+// this descriptor belongs to them, and with SEEK_END is the last.
+inline constexpr int32_t kCalibrationFd = -0x5245;
+inline constexpr int kCalibrationCalls = 48;
 
 enum Clock : uint32_t {
   kMonotonic = 0,  // a tick is a nanosecond of CLOCK_MONOTONIC
@@ -39,21 +48,31 @@ struct ClockPair {
   uint64_t ticks, monotonic_ns;
 };
 
+// The recorder's own time at calls of an op, in ticks: before their entry and behind their exit. Of a sample of them;
+// atomic, each by itself.
+struct OwnTime {
+  uint64_t calls, before, after;
+};
+inline constexpr uint32_t kOwnTimeOps = 128;
+
 // The file "control", mapped by everybody.
 struct Control {
   uint64_t magic;
   uint32_t version;
-  uint32_t stopped;         // 1: record nothing more
-  uint64_t limit_bytes;     // all rings together may be this large
-  uint64_t used_bytes;      // and are (atomic)
-  uint64_t rings_made;      // atomic; the collector looks for files when it changes
-  uint64_t lost;            // events that found no room (atomic)
-  uint64_t gap_ticks;       // gaps from this length on get their CPU time measured
-  uint32_t clock;           // Clock
-  uint32_t ns_per_tick_24;  // nanoseconds of a tick, times 2^24; near enough for CPU times
-  uint64_t going_index;     // when the log has this record, what was `going` in the rings is in it; ~0: not known yet
-  ClockPair pairs[2];       // the first and the latest that the collector took: a later one can turn ticks into time
+  uint32_t stopped;          // 1: record nothing more
+  uint64_t limit_bytes;      // all rings together may be this large
+  uint64_t used_bytes;       // and are (atomic)
+  uint64_t rings_made;       // atomic; the collector looks for files when it changes
+  uint64_t lost;             // events that found no room (atomic)
+  uint64_t gap_ticks;        // gaps from this length on get their CPU time measured
+  uint32_t clock;            // Clock
+  uint32_t ns_per_tick_24;   // nanoseconds of a tick, times 2^24; near enough for CPU times
+  uint64_t going_index;      // when the log has this record, what was `going` in the rings is in it; ~0: not known yet
+  uint32_t calibrated;       // 1: a process has made the calls that measure the recorder
+  ClockPair pairs[2];        // the first and the latest that the collector took: a later one can turn ticks into time
+  OwnTime own[kOwnTimeOps];  // by op
 };
+static_assert(sizeof(Control) <= 4096);
 
 struct RingHeader {
   uint64_t magic;

@@ -257,6 +257,51 @@ TEST_F(Replayed, AStopLeavesAReport) {
   EXPECT_LT(now_ns() - begin, 30'000 * kMillisecond);
 }
 
+// Two gaps of 60 ms, one in which the thread computed and one in which it waited: the CPU time of our process tells.
+TEST_F(Replayed, ComputingIsComputedAndWaitingIsSlept) {
+  for (bool computing : {true, false}) {
+    options_.log = dir_.at(computing ? "computing" : "waiting");
+    options_.into = options_.log + ".into";
+    Synthetic trace(options_.log);
+    uint32_t thread = trace.process();
+    trace.on_path(thread, Op::mkdir, "/d");
+    Event gap = Synthetic::make(thread, Op::compute, 0);
+    gap.arg = computing ? 60 * kMillisecond : 0;
+    trace.call(gap, 0, 60 * kMillisecond);
+    trace.on_path(thread, Op::mkdir, "/e", 0, 0);
+    trace.finish();
+    options_.mode = Mode::think;
+    uint64_t cpu = nanoseconds_of(CLOCK_PROCESS_CPUTIME_ID), wall = now_ns();
+    good();
+    cpu = nanoseconds_of(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+    EXPECT_GE(now_ns() - wall, 59 * kMillisecond);
+    if (computing)
+      EXPECT_GE(cpu, 55 * kMillisecond);
+    else
+      EXPECT_LT(cpu, 40 * kMillisecond);
+  }
+}
+
+// What the recorder did in gaps is no computing: 40 of its 41 ms are taken off each of the gaps.
+TEST_F(Replayed, WhatTheRecorderCostIsTakenOutOfGaps) {
+  Synthetic trace(options_.log);
+  trace.fact("cost_ns", std::to_string(10 * kMillisecond));
+  trace.fact("cost_ns.after.mkdir", std::to_string(25 * kMillisecond));
+  trace.fact("cost_ns.before.rmdir", std::to_string(15 * kMillisecond));
+  uint32_t thread = trace.process();
+  for (int i = 0; i < 10; ++i) {
+    std::string path = "/d" + std::to_string(i);
+    trace.on_path(thread, Op::mkdir, path, 0, 11 * kMillisecond);
+    trace.on_path(thread, Op::rmdir, path, 0, 41 * kMillisecond);
+  }
+  trace.finish();
+  options_.mode = Mode::think;
+  uint64_t begin = now_ns();
+  Fidelity made = good();
+  EXPECT_GE(now_ns() - begin, 20 * kMillisecond);
+  EXPECT_LT(made.replay_ns, 200 * kMillisecond) << "of 520";
+}
+
 // The other end of the fifo was never opened by anybody who was recorded.
 TEST_F(Replayed, WhatWaitsInVainIsGivenUpAndNamed) {
   Synthetic trace(options_.log);

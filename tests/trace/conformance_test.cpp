@@ -10,6 +10,8 @@
 
 #include "base/env.h"
 #include "recorded.h"
+#include "trace/costs.h"
+#include "trace/wire.h"
 
 namespace reel::trace {
 namespace {
@@ -210,6 +212,40 @@ TEST_P(Conformance, MoreThanARingHolds) {
   Lines lines = all_lines(run_);
   ASSERT_EQ(lines.size(), 50002u);
   for (size_t i = 0; i < 50000; ++i) ASSERT_EQ(lines[i + 1], "pwrite f " + std::to_string(i * 16) + "+16=16");
+}
+
+// The same in all recorders: the gap's length, and the CPU time that its thread (not its process) had in it.
+TEST_P(Conformance, GapsHaveTheirCpuTime) {
+  record("gaps");
+  std::map<uint64_t, Event> before;  // by the offset of the write behind the gap
+  const Event* gap = nullptr;
+  for (const Event& event : run_.trace.events) {
+    if (event.op == Op::pwrite && gap && gap->thread == event.thread) before[event.offset] = *gap;
+    gap = event.op == Op::compute ? &event : nullptr;
+  }
+  constexpr uint64_t kMs = 1'000'000;
+  ASSERT_TRUE(before.count(1) && before.count(2) && before.count(3));
+  EXPECT_GE(before[1].arg, 29 * kMs);
+  EXPECT_LE(before[1].arg, 34 * kMs);
+  EXPECT_GE(before[1].duration_ns, before[1].arg);
+  EXPECT_LE(before[2].arg, 5 * kMs);
+  EXPECT_GE(before[2].duration_ns, 40 * kMs);
+  EXPECT_GE(before[3].arg, 19 * kMs);
+  EXPECT_LE(before[3].arg, 24 * kMs);
+  EXPECT_GE(before[3].duration_ns, 40 * kMs);
+}
+
+// What the recorder costs is measured, and the calls that measure it are not in the trace.
+TEST_P(Conformance, TheRecorderKnowsItsOwnCost) {
+  record("basic");
+  ASSERT_TRUE(run_.trace.facts.count("cost_ns"));
+  uint64_t cost = std::stoull(run_.trace.facts["cost_ns"]);
+  EXPECT_GT(cost, 0u);
+  EXPECT_LT(cost, 2'000'000u);
+  for (const Event& event : run_.trace.events) EXPECT_NE(event.fd.number, wire::kCalibrationFd);
+  Costs costs(run_.trace.facts);
+  EXPECT_EQ(costs.between(Op::lseek, Op::lseek), cost);
+  EXPECT_GE(costs.between(Op::open, Op::lseek), cost);
 }
 
 TEST_P(Conformance, TheInitialStateIsWhatWasThere) {

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 extern char** environ;
@@ -249,6 +250,47 @@ static int uring(void) {
   return 0;
 }
 
+static void burn(long ms) {
+  struct timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  long until = t.tv_sec * 1000000000 + t.tv_nsec + ms * 1000000;
+  do clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  while (t.tv_sec * 1000000000 + t.tv_nsec < until);
+}
+
+// Waits as a thread waits for another one: by a futex, which is no call about files.
+static void rest(long ms) {
+  struct timespec t = {ms / 1000, ms % 1000 * 1000000};
+  static int never;
+  syscall(SYS_futex, &never, 128 /* FUTEX_WAIT_PRIVATE */, 0, &t, NULL, 0);
+}
+
+static void* burner(void* stop) {
+  while (!*(volatile int*)stop) {
+  }
+  return NULL;
+}
+
+// What lies between calls: 30 ms of computing, 40 ms of waiting, 20 ms of each; another thread computes all the time.
+static int gaps(void) {
+  int stop = 0;
+  pthread_t other;
+  pthread_create(&other, NULL, burner, &stop);
+  int fd = open("f", O_CREAT | O_WRONLY, 0600);
+  drop(pwrite(fd, "x", 1, 0));
+  burn(30);
+  drop(pwrite(fd, "x", 1, 1));
+  rest(40);
+  drop(pwrite(fd, "x", 1, 2));
+  burn(20);
+  rest(20);
+  drop(pwrite(fd, "x", 1, 3));
+  stop = 1;
+  pthread_join(other, NULL);
+  close(fd);
+  return 0;
+}
+
 int main(int argc, char** argv) {
   static const struct {
     const char* name;
@@ -257,7 +299,8 @@ int main(int argc, char** argv) {
              {"forks", forks},       {"child", child},   {"vforks", vforks},
              {"stdio", stdio},       {"atexit", flushed_at_exit}, {"maps", maps},
              {"killed", killed},     {"quits", quits},   {"rights", drops_rights},
-             {"closed", closes_all}, {"signals", signals}, {"many", many},   {"uring", uring}};
+             {"closed", closes_all}, {"signals", signals}, {"many", many},   {"uring", uring},
+             {"gaps", gaps}};
   self = argv[0];
   for (size_t i = 0; argc > 1 && i < sizeof all / sizeof all[0]; ++i)
     if (strcmp(argv[1], all[i].name) == 0) return all[i].run();

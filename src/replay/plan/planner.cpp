@@ -98,8 +98,7 @@ void Planner::begin_threads() {
   }
   plan_.begin_ns = begin == ~0ull ? 0 : begin;
   plan_.end_ns = end;
-  if (auto cost = trace_.facts.find("cost_ns"); cost != trace_.facts.end())
-    cost_ns_ = std::strtoull(cost->second.c_str(), nullptr, 10);
+  costs_ = trace::Costs(trace_.facts);
   auto mask = trace_.facts.find("umask");
   for (const trace::Thread& thread : trace_.threads)
     processes_[thread.process].umask = octal(mask == trace_.facts.end() ? "" : mask->second, 022);
@@ -164,6 +163,9 @@ void Planner::pace(At& at) {
   uint64_t enter = at.event.enter_ns, from = state.last_exit;
   uint64_t gap = enter > from ? enter - from : 0;
   uint64_t off = std::min(gap, state.compute_wall - state.compute_cpu);
+  // Part of the gap was the recorder's doing, off the CPU or on it.
+  uint64_t cost = costs_.between(state.last_op, at.event.op);
+  off -= std::min(off, cost);
   auto exit_of = [&](const Need& need) {
     return trace_.events[plan_.threads[need.thread - 1][need.count - 1].event].exit_ns();
   };
@@ -178,12 +180,13 @@ void Planner::pace(At& at) {
     }
     gap = enter > from ? enter - from : 0;
   }
-  gap -= std::min(gap, cost_ns_);
+  gap -= std::min(gap, cost);
   at.step.gap_ns = gap;
   at.step.cpu_ns = state.compute_wall == 0 ? ~0ull : at.step.base.count != 0 ? gap : gap - std::min(gap, off);
   state.pending.clear();
   state.compute_wall = state.compute_cpu = 0;
   state.last_exit = std::max(state.last_exit, at.event.exit_ns());
+  state.last_op = at.event.op;
 }
 
 void Planner::finish_step(At& at) {

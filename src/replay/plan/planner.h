@@ -17,6 +17,7 @@
 #include "replay/plan/names.h"
 #include "replay/plan/order.h"
 #include "replay/plan/plan.h"
+#include "trace/costs.h"
 
 namespace reel::replay {
 
@@ -66,6 +67,7 @@ class Planner {
     std::vector<uint32_t> events;
     size_t next = 0;
     uint64_t last_exit = 0;
+    trace::Op last_op = trace::Op::none;
     uint64_t compute_wall = 0, compute_cpu = 0;  // of the gap under way
     std::vector<Need> pending;                   // hard needs of its next step
     bool made = false;                           // somebody makes it
@@ -134,7 +136,7 @@ class Planner {
   Plan& plan_;
   Needs needs_;
   Names names_;
-  uint64_t cost_ns_ = 0;              // what recording a call added to the gap before it
+  trace::Costs costs_;                // of the recorder, in gaps
   std::vector<ThreadState> threads_;  // by number
   std::unordered_map<uint32_t, ProcessState> processes_;
   std::vector<SlotState> slots_;

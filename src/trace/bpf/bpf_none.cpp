@@ -9,7 +9,7 @@ bool bpf_possible() {
   return false;
 }
 
-Result<int> run_bpf(Assembler&, Writer&, const std::vector<std::string>&) {
+Result<Ran> run_bpf(Assembler&, Writer&, const std::vector<std::string>&) {
   return Error(Code::unsupported,
                "this reel was built without the BPF recorder; install clang and libbpf-dev and build again");
 }

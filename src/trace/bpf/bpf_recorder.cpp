@@ -54,12 +54,10 @@ struct Held {
 class BpfRecorder {
  public:
   BpfRecorder(Assembler& assembler, Writer& writer) : assembler_(assembler), writer_(writer) {}
-  ~BpfRecorder() {
-    ring_buffer__free(ring_);
-    bpf_object__close(object_);
-  }
+  ~BpfRecorder() { unload(); }
 
   Status load();
+  void unload();
   Status watch(int32_t pid);
   Status drain(bool last);
   bool anybody_left() const { return !living_.empty(); }
@@ -77,15 +75,23 @@ class BpfRecorder {
   Status ended(const reel_bpf_event& event);
   Result<uint32_t> thread_of(const reel_bpf_event& event);
   Status write_lost();
+  void measure_gap(const reel_bpf_event& event, Raw& raw);
+
+  // A thread at the end of its last call.
+  struct Left {
+    uint64_t exit_ns = 0, off_ns = 0;
+  };
 
   Assembler& assembler_;
   Writer& writer_;
   bpf_object* object_ = nullptr;
   ring_buffer* ring_ = nullptr;
+  std::vector<bpf_link*> links_;
   std::vector<Held> held_;
   uint64_t arrivals_ = 0, lost_ = 0;
   std::unordered_map<uint32_t, uint32_t> parents_;                           // tid -> tid of its maker
   std::unordered_map<uint32_t, uint32_t> threads_;                           // tid -> number in the trace
+  std::unordered_map<uint32_t, Left> left_;                                  // by tid
   std::unordered_map<uint32_t, std::pair<std::string, std::string>> execs_;  // tid -> program, arguments
   std::set<int32_t> living_;
 };
@@ -125,19 +131,33 @@ Status BpfRecorder::load() {
   }
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, object_) {
-    if (!bpf_program__attach(program))
+    bpf_link* link = bpf_program__attach(program);
+    if (!link)
       return Error(Code::unsupported, std::string("cannot attach the BPF program ") + bpf_program__name(program) +
                                           ": " + std::strerror(errno));
+    links_.push_back(link);
   }
   ring_ = ring_buffer__new(bpf_object__find_map_fd_by_name(object_, "events"), take_static, this, nullptr);
   if (!ring_) return Error::from_errno(errno, "open the BPF ring");
   return ok();
 }
 
+void BpfRecorder::unload() {
+  for (bpf_link* link : links_) bpf_link__destroy(link);
+  links_.clear();
+  ring_buffer__free(ring_);
+  bpf_object__close(object_);
+  ring_ = nullptr;
+  object_ = nullptr;
+}
+
 Status BpfRecorder::watch(int32_t pid) {
   auto key = static_cast<uint32_t>(pid);
   uint8_t one = 1;
   if (bpf_map_update_elem(bpf_object__find_map_fd_by_name(object_, "processes"), &key, &one, BPF_ANY) != 0)
+    return Error::from_errno(errno, "fill a BPF map");
+  uint64_t none[2] = {0, 0};
+  if (bpf_map_update_elem(bpf_object__find_map_fd_by_name(object_, "offs"), &key, none, BPF_ANY) != 0)
     return Error::from_errno(errno, "fill a BPF map");
   living_.insert(pid);
   return ok();
@@ -191,6 +211,15 @@ Result<uint32_t> BpfRecorder::thread_of(const reel_bpf_event& event) {
   return number;
 }
 
+// What was not spent off the processors between two calls was computing.
+void BpfRecorder::measure_gap(const reel_bpf_event& event, Raw& raw) {
+  Left& left = left_[event.tid];
+  uint64_t gap = event.enter_ns > left.exit_ns ? event.enter_ns - left.exit_ns : 0;
+  if (left.exit_ns != 0 && gap >= wire::kGap_ns)
+    raw.cpu_ns = gap - std::min<uint64_t>(gap, event.off_enter - left.off_ns);
+  left = {event.exit_ns, event.off_exit};
+}
+
 wire::Object object_of(const reel_bpf_event& event) {
   wire::Object object{};
   object.device = event.device;
@@ -227,6 +256,7 @@ Status BpfRecorder::call(const reel_bpf_event& event, std::string_view path, std
   Raw raw;
   if (!to_raw(call, raw)) return ok();
   if ((event.has & REEL_BPF_HAS_OBJECT) != 0) raw.object = object_of(event);
+  measure_gap(event, raw);
   return assembler_.take(thread, raw);
 }
 
@@ -264,6 +294,7 @@ Status BpfRecorder::uring(const reel_bpf_event& event) {
 Status BpfRecorder::ended(const reel_bpf_event& event) {
   TRY_ASSIGN(uint32_t thread, thread_of(event));
   threads_.erase(event.tid);
+  left_.erase(event.tid);
   execs_.erase(event.tid);
   bool process = event.args[1] != 0;
   int signal = static_cast<int>(event.args[0] & 0x7f);
@@ -292,6 +323,7 @@ Status BpfRecorder::deliver(const std::string& bytes) {
       auto child = static_cast<uint32_t>(event.args[0]);
       parents_[child] = event.tid;
       threads_.erase(child);  // the number was another's before
+      left_.erase(child);
       if (event.args[1] == child) living_.insert(static_cast<int32_t>(child));
       return ok();
     }
@@ -315,18 +347,10 @@ bool bpf_possible() {
   return ::geteuid() == 0 && ::access("/sys/kernel/btf/vmlinux", R_OK) == 0;
 }
 
-Result<int> run_bpf(Assembler& assembler, Writer& writer, const std::vector<std::string>& command) {
-  BpfRecorder recorder(assembler, writer);
-  TRY(recorder.load());
-  Command running;
-  TRY(running.launch(command, {}, [] { ::raise(SIGSTOP); }));
-  int status = 0;
-  while (::waitpid(running.pid(), &status, WUNTRACED) < 0 && errno == EINTR) {
-  }
-  assembler.begin(running.pid(), std::filesystem::current_path().string());
-  TRY(recorder.watch(running.pid()));
-  ::kill(running.pid(), SIGCONT);
-  TRY(running.launched());
+namespace {
+
+// Until the command has ended, and what it left behind has or has had its time.
+Status follow(BpfRecorder& recorder, Command& running, Assembler& assembler, Writer& writer) {
   for (;;) {
     TRY_ASSIGN(bool ended, running.wait(kDrainMs));
     if (ended) break;
@@ -343,8 +367,32 @@ Result<int> run_bpf(Assembler& assembler, Writer& writer, const std::vector<std:
     TRY(writer.loss(
         {assembler.in_real_time(monotonic_now()), 0, 0,
          "a process that the command left behind (pid " + std::to_string(recorder.somebody()) + ") went on"}));
-  TRY(assembler.finish());
-  return running.exit_code();
+  return assembler.finish();
+}
+
+}  // namespace
+
+Result<Ran> run_bpf(Assembler& assembler, Writer& writer, const std::vector<std::string>& command) {
+  BpfRecorder recorder(assembler, writer);
+  TRY(recorder.load());
+  Command running;
+  TRY(running.launch(command, {}, [] {
+    ::raise(SIGSTOP);
+    make_calibration_calls();
+  }));
+  int status = 0;
+  while (::waitpid(running.pid(), &status, WUNTRACED) < 0 && errno == EINTR) {
+  }
+  assembler.begin(running.pid(), std::filesystem::current_path().string());
+  TRY(recorder.watch(running.pid()));
+  ::kill(running.pid(), SIGCONT);
+  TRY(running.launched());
+  Status recorded = follow(recorder, running, assembler, writer);
+  if (!recorded) {
+    recorder.unload();
+    TRY(running.let_it_end());
+  }
+  return Ran{running.exit_code(), std::move(recorded)};
 }
 
 }  // namespace reel::trace

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "trace/collect/assembler.h"
+#include "trace/command.h"
 
 namespace reel::trace {
 
@@ -17,6 +18,6 @@ bool bpf_possible();
 
 // Runs the command until it has ended, and what it left behind has or has had its time; its exit code.
 // Errors: unsupported (with the kernel's reason), not_found, permission.
-Result<int> run_bpf(Assembler& assembler, Writer& writer, const std::vector<std::string>& command);
+Result<Ran> run_bpf(Assembler& assembler, Writer& writer, const std::vector<std::string>& command);
 
 }  // namespace reel::trace

@@ -28,6 +28,7 @@ enum reel_bpf_kind {
 // A record in the ring: this, then path_size and path2_size bytes.
 struct reel_bpf_event {
   unsigned long long enter_ns, exit_ns;
+  unsigned long long off_enter, off_exit;  // nanoseconds that the thread was on no processor in its life, then and then
   long long result;
   unsigned long long args[6];
   unsigned int kind, number;

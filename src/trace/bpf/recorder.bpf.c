@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The BPF recorder's programs: at the entry and exit of every system call of the recorded processes,
-// at their forks, execs and exits, and at io_uring's submissions and completions. Tracepoints only; the
+// at their forks, execs, exits and switches, and at io_uring's submissions and completions. Tracepoints only; the
 // kernel's structures are declared with just the fields that are read, and relocated when loaded.
 #include <linux/bpf.h>
 #include <bpf/bpf_core_read.h>
@@ -10,6 +10,7 @@
 
 #include "bpf_wire.h"
 
+typedef _Bool bool;
 typedef unsigned char u8;
 typedef unsigned int u32;
 typedef unsigned long long u64;
@@ -107,7 +108,7 @@ struct {
 } shapes SEC(".maps");
 
 struct entered {
-  u64 enter_ns;
+  u64 enter_ns, off_ns;
   u64 args[6];
   u64 blob2;
   u32 number, has;
@@ -127,6 +128,17 @@ struct {  // requests of io_uring that have begun, by address
   __type(key, u64);
   __type(value, struct reel_bpf_event);
 } requests SEC(".maps");
+
+// How long a thread was not on a processor: all in all, and since when it is not. Its CPU time is the rest.
+struct off {
+  u64 total, since;
+};
+struct {  // by thread
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 65536);
+  __type(key, u32);
+  __type(value, struct off);
+} offs SEC(".maps");
 
 struct room {
   struct reel_bpf_event event;
@@ -163,6 +175,11 @@ static __always_inline int is_recorded(u32 tgid) {
   return bpf_map_lookup_elem(&processes, &tgid) != 0;
 }
 
+static __always_inline u64 off_total(u32 tid) {
+  struct off* off = bpf_map_lookup_elem(&offs, &tid);
+  return off ? off->total : 0;
+}
+
 static __always_inline struct room* new_event(u32 kind) {
   u32 zero = 0;
   struct room* room = bpf_map_lookup_elem(&rooms, &zero);
@@ -179,6 +196,7 @@ static __always_inline struct room* new_event(u32 kind) {
   event->result = 0;
   event->path_size = event->path2_size = event->has = 0;
   event->vector_bytes = 0;
+  event->off_enter = event->off_exit = 0;
   event->exit_ns = bpf_ktime_get_ns();
   event->enter_ns = event->exit_ns;
   bpf_get_current_comm(event->comm, sizeof event->comm);
@@ -272,6 +290,7 @@ int BPF_PROG(on_enter, struct pt_regs* regs, long number) {
   }
   if (shape->vector != 255)
     start->vector_bytes = vector_bytes(argument(start->args, shape->vector), argument(start->args, shape->vector + 1));
+  start->off_ns = off_total(tid);
   start->enter_ns = bpf_ktime_get_ns();
   if (bpf_map_update_elem(&calls, &tid, start, BPF_ANY) != 0) count_lost();
   return 0;
@@ -293,6 +312,8 @@ int BPF_PROG(on_exit, struct pt_regs* regs, long result) {
   event->number = key;
   event->enter_ns = start->enter_ns;
   event->exit_ns = now;
+  event->off_enter = start->off_ns;
+  event->off_exit = off_total(tid);
   event->result = result;
   __builtin_memcpy(event->args, start->args, sizeof event->args);
   __builtin_memcpy(event->blob, start->blob, sizeof event->blob);
@@ -319,12 +340,28 @@ int BPF_PROG(on_fork, struct task_struct* parent, struct task_struct* child) {
   u32 tgid = BPF_CORE_READ(child, tgid);
   u8 one = 1;
   if (bpf_map_update_elem(&processes, &tgid, &one, BPF_ANY) != 0) count_lost();
+  u32 tid = BPF_CORE_READ(child, pid);
+  struct off none = {};
+  if (bpf_map_update_elem(&offs, &tid, &none, BPF_ANY) != 0) count_lost();
   struct room* room = new_event(REEL_BPF_FORK);
   if (!room) return 0;
   room->event.parent = room->event.tid;
   room->event.args[0] = BPF_CORE_READ(child, pid);
   room->event.args[1] = tgid;
   send(room);
+  return 0;
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(on_switch, bool preempted, struct task_struct* before, struct task_struct* after) {
+  u32 leaves = BPF_CORE_READ(before, pid), comes = BPF_CORE_READ(after, pid);
+  struct off* off = bpf_map_lookup_elem(&offs, &leaves);
+  if (off) off->since = bpf_ktime_get_ns();
+  off = bpf_map_lookup_elem(&offs, &comes);
+  if (off && off->since != 0) {
+    off->total += bpf_ktime_get_ns() - off->since;
+    off->since = 0;
+  }
   return 0;
 }
 
@@ -353,6 +390,7 @@ int BPF_PROG(on_process_exit, struct task_struct* task) {
   u32 tgid = id >> 32, tid = (u32)id;
   if (!is_recorded(tgid)) return 0;
   bpf_map_delete_elem(&calls, &tid);
+  bpf_map_delete_elem(&offs, &tid);
   struct room* room = new_event(REEL_BPF_EXIT);
   if (!room) return 0;
   int live = BPF_CORE_READ(task, signal, live.counter);

@@ -11,6 +11,14 @@
 #include "trace/collect/ring_clock.h"
 
 namespace reel::trace {
+namespace {
+
+// Requests of aio and io_uring lie across their thread's calls: no gap of its begins or ends with them.
+bool is_request(Op op) {
+  return (op >= Op::aio_read && op <= Op::aio_fsync) || (op >= Op::uring_read && op <= Op::uring_other);
+}
+
+}  // namespace
 
 Assembler::Assembler(Writer& writer, Surroundings& surroundings, Filter filter, uint64_t ahead_ns)
     : writer_(writer),
@@ -174,7 +182,9 @@ Status Assembler::base_event(ThreadState& at, const Raw& raw, Event& event, std:
 
 // The gap before a call, when its CPU time was measured.
 Status Assembler::compute(ThreadState& at, const Raw& raw) {
-  if (!raw.cpu_ns || at.last_exit == 0 || raw.event.enter_ns <= at.last_exit) return ok();
+  // A gap that is no longer than what the recorder itself does in it tells nothing.
+  uint64_t shortest = at.last_exit + calibration_.cost_ns() + wire::kGap_ns;
+  if (!raw.cpu_ns || at.last_exit == 0 || raw.event.enter_ns < shortest) return ok();
   Event event;
   event.op = Op::compute;
   event.thread = at.thread.number;
@@ -187,8 +197,11 @@ Status Assembler::compute(ThreadState& at, const Raw& raw) {
 
 Status Assembler::take(uint32_t number, const Raw& raw) {
   ThreadState& at = state(number);
-  TRY(compute(at, raw));
-  at.last_exit = std::max(at.last_exit, raw.event.exit_ns);
+  if (calibration_.takes(number, raw)) return calibration_.is_done() ? calibration_.write(writer_) : ok();
+  if (!is_request(raw.op())) {
+    TRY(compute(at, raw));
+    at.last_exit = std::max(at.last_exit, raw.event.exit_ns);
+  }
   at.process->last_ns = std::max(at.process->last_ns, in_real_time(raw.event.exit_ns));
   if (raw.event.op == wire::kOpHello) return hello(at, raw);
   if (raw.event.op == wire::kOpExecTry) return exec_tried(at, raw);

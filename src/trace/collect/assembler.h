@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "reel/trace.h"
+#include "trace/collect/calibration.h"
 #include "trace/collect/initial_state.h"
 #include "trace/collect/objects.h"
 #include "trace/collect/raw.h"
@@ -113,6 +114,7 @@ class Assembler {
   uint64_t ahead_ns_;
   Objects objects_;
   InitialState initial_;
+  Calibration calibration_;
   std::vector<ThreadState> threads_;              // by number - 1
   std::unordered_map<int32_t, uint32_t> by_tid_;  // the latest of this tid
   std::unordered_map<int32_t, std::shared_ptr<Process>> by_pid_;

@@ -18,7 +18,6 @@ namespace reel::trace {
 namespace {
 
 constexpr uint64_t kSettle_ns = 5'000'000;  // a thread may be held up between its stamp and its event
-constexpr uint64_t kGap_ns = 20'000;        // shorter gaps are not worth asking for CPU time
 constexpr size_t kControlBytes = 4096;
 
 bool is_dead(int32_t pid) {
@@ -40,7 +39,7 @@ Status make_control(const std::string& dir, uint64_t limit_bytes) {
   control.version = wire::kVersion;
   control.limit_bytes = limit_bytes;
   RingClock::choose(control);
-  control.gap_ticks = kGap_ns * (1u << 24) / control.ns_per_tick_24;
+  control.gap_ticks = wire::kGap_ns * (1u << 24) / control.ns_per_tick_24;
   bool written = ::ftruncate(fd, kControlBytes) == 0 && ::posix_fallocate(fd, 0, kControlBytes) == 0 &&
                  ::pwrite(fd, &control, sizeof control, 0) == sizeof control;
   int error = errno;
@@ -191,6 +190,7 @@ Status Collector::collect(bool last) {
     TRY(retire(last));
   }
   if (last) {
+    TRY(write_own_times());
     uint64_t all = __atomic_load_n(&control_->lost, __ATOMIC_RELAXED);
     if (all > lost_seen_)
       TRY(writer_.loss({assembler_.in_real_time(monotonic_now()), 0, all - lost_seen_,
@@ -198,6 +198,16 @@ Status Collector::collect(bool last) {
     lost_seen_ = all;
   }
   return last ? assembler_.flush() : ok();
+}
+
+Status Collector::write_own_times() {
+  OwnTimes times;
+  for (uint32_t op = 0; op < wire::kOwnTimeOps; ++op) {
+    const wire::OwnTime& own = control_->own[op];
+    auto in_ns = [this](uint64_t ticks) { return ticks * control_->ns_per_tick_24 >> 24; };
+    times.add(static_cast<Op>(op), in_ns(own.before), in_ns(own.after), own.calls);
+  }
+  return times.write(writer_);
 }
 
 // In this order: whoever finds the rings after our death knows at each point what the log has.

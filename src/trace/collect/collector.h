@@ -45,6 +45,7 @@ class Collector {
   Status take_one(Source& source);
   Status retire(bool last);
   Status write_taken();
+  Status write_own_times();
   void find_beginning(RingFile& ring);
   Status lost(const Source& source, uint64_t events, const std::string& why);
 

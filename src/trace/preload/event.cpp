@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "trace/preload/process_state.h"
 #include "trace/preload/shim.h"
@@ -119,6 +120,20 @@ uint32_t size_of(uint16_t has) {
   return size;
 }
 
+// One call with a look in eight, by chance: the counter's lower bits are that.
+bool is_sampled(uint64_t ticks) {
+  return (ticks >> 4 & 7) == 0;
+}
+
+// How long we took, beside the call: before `enter`, and from `exit` until now.
+void note_own_time(uint16_t op, uint64_t before, uint64_t exit) {
+  if (op >= wire::kOwnTimeOps || !is_sampled(exit)) return;
+  wire::OwnTime& own = process().control->own[op];
+  __atomic_fetch_add(&own.before, before, __ATOMIC_RELAXED);
+  __atomic_fetch_add(&own.after, now() - exit, __ATOMIC_RELAXED);
+  __atomic_fetch_add(&own.calls, 1, __ATOMIC_RELAXED);
+}
+
 // What only happens now and then: the first call of a thread, a long gap, a long call.
 bool is_short(uint64_t enter, uint64_t exit) {
   uint64_t gap = process().control->gap_ticks;
@@ -128,6 +143,7 @@ bool is_short(uint64_t enter, uint64_t exit) {
 }  // namespace
 
 bool recording() {
+  if (process().is_here && *process().is_here == 0) came_by_unseen_fork();
   if (thread.ring) return !process().control->stopped;
   if (thread.starting || thread.resting || !start_process()) return false;
   if (thread.sequence == 0) {
@@ -187,7 +203,20 @@ void Call::finish(long result, uint64_t exit) {
   }
   note_exit(enter_, exit);
   note_descriptors(op_, result, fd, fd2);
+  if (object || before) note_own_time(op_, own_before_, exit);
   errno = error;
+}
+
+void calibrate() {
+  if (__atomic_exchange_n(&process().control->calibrated, 1, __ATOMIC_RELAXED) != 0) return;
+  for (int i = 0; i < wire::kCalibrationCalls; ++i) {
+    Transfer transfer;
+    transfer.done(Op::lseek, wire::kCalibrationFd, 0, 0, 0);
+  }
+  Call call(Op::lseek);
+  call.fd = wire::kCalibrationFd;
+  call.flags = SEEK_END;
+  call.done(0);
 }
 
 void Transfer::finish(Op op, int fd, uint64_t offset, uint64_t length, long result) {

@@ -10,8 +10,13 @@ namespace reel::trace::shim {
 struct ProcessState {
   wire::Control* control;  // null: this process is not recorded
   bool tried;
-  char dir[4096];      // of the rings
-  char library[4096];  // this shim's file, for LD_PRELOAD
+  // In a page of its own that a fork leaves as zeros: 0 in a child that was made behind our back (clone, a fork by
+  // number).
+  uint32_t* is_here;
+  bool has_tsan;                       // ThreadSanitizer is in this program
+  void (*asan_after_vfork)(void* sp);  // AddressSanitizer's; null: it is not
+  char dir[4096];                      // of the rings
+  char library[4096];                  // this shim's file, for LD_PRELOAD
 };
 
 ProcessState& process();
@@ -36,7 +41,8 @@ extern __thread ThreadState thread __attribute__((tls_model("initial-exec")));
 wire::Event* take_room(uint32_t size);
 void is_filled(wire::Event* event, uint32_t size);  // the collector may have it
 
-bool start_process();     // once; false when there is nothing to record to
-void watch_thread_end();  // end_thread() is called when this thread ends
+void came_by_unseen_fork();  // this process is such a child
+bool start_process();        // once; false when there is nothing to record to
+void watch_thread_end();     // end_thread() is called when this thread ends
 
 }  // namespace reel::trace::shim

@@ -24,7 +24,8 @@ extern "C" char** environ;
 namespace {
 
 constexpr char kPreload[] = "LD_PRELOAD=";
-constexpr size_t kInjected = 2;
+constexpr char kAsan[] = "ASAN_OPTIONS=";
+constexpr size_t kInjected = 3;
 
 bool begins(const char* text, const char* with) {
   return strncmp(text, with, strlen(with)) == 0;
@@ -40,17 +41,19 @@ size_t count_of(char* const* list) {
   return count;
 }
 
-// "LD_PRELOAD=our file[:what was there]" and "REEL_RECORD_DIR=..."
+// "LD_PRELOAD=our file[:what was there]", "REEL_RECORD_DIR=...", and that AddressSanitizer may come behind us.
 struct Injection {
   char preload[8300];
   char dir[4200];
+  char asan[4200];
 };
 
 // `list` has room for all of `from`, kInjected more and a null. Returns it, or `from` when that
 // has all already.
 char** inject(char* const* from, char** list, Injection& text) {
   char* preload = nullptr;
-  bool has_dir = false;
+  bool has_dir = false, has_asan = false;
+  const char* asan = "";
   size_t count = 0;
   for (size_t i = 0; from && from[i]; ++i) {
     if (begins(from[i], kPreload)) {
@@ -61,9 +64,14 @@ char** inject(char* const* from, char** list, Injection& text) {
       has_dir = strcmp(from[i] + strlen(wire::kEnvDir) + 1, ring_dir()) == 0;
       continue;
     }
+    if (begins(from[i], kAsan) && strlen(from[i]) < 4000) {
+      asan = from[i] + strlen(kAsan);
+      has_asan = strstr(asan, wire::kAsanOrder) != nullptr;
+      continue;
+    }
     list[count++] = from[i];
   }
-  if (preload && has_dir && strstr(preload, own_path())) return const_cast<char**>(from);
+  if (preload && has_dir && has_asan && strstr(preload, own_path())) return const_cast<char**>(from);
   char* at = stpcpy(stpcpy(text.preload, kPreload), own_path());
   if (preload && strstr(preload, own_path()) == nullptr && preload[strlen(kPreload)] != '\0' &&
       strlen(preload) < 4000) {
@@ -73,6 +81,10 @@ char** inject(char* const* from, char** list, Injection& text) {
     stpcpy(text.preload, strlen(preload) < sizeof text.preload ? preload : text.preload);
   }
   stpcpy(stpcpy(stpcpy(text.dir, wire::kEnvDir), "="), ring_dir());
+  stpcpy(
+      stpcpy(stpcpy(stpcpy(text.asan, kAsan), has_asan ? "" : wire::kAsanOrder), has_asan || *asan == '\0' ? "" : ":"),
+      asan);
+  list[count++] = text.asan;
   list[count++] = text.preload;
   list[count++] = text.dir;
   list[count] = nullptr;
@@ -226,6 +238,7 @@ pid_t do_fork(pid_t (*real)()) {
   long parent = kernel(SYS_gettid);
   pid_t pid = real();
   if (pid == 0) {
+    if (process().is_here) *process().is_here = 1;
     forget_rings();
     set_parent(static_cast<int32_t>(parent));
     return 0;
@@ -256,17 +269,23 @@ struct VforkState {
 __thread VforkState vfork_state __attribute__((tls_model("initial-exec")));
 }  // namespace
 
-extern "C" __attribute__((visibility("hidden"), used)) void reel_vfork_before() {
+// True: the vfork has to be a fork, as ThreadSanitizer makes it one; its memory cannot be shared.
+extern "C" __attribute__((visibility("hidden"), used)) bool reel_vfork_before() {
   recording();  // from here on it is known which clock counts
   vfork_state.entered = now();
   vfork_state.parent = static_cast<int32_t>(kernel(SYS_gettid));
+  return process().has_tsan;
+}
+extern "C" __attribute__((visibility("hidden"), used)) pid_t reel_vfork_as_fork() {
+  return fork();
 }
 extern "C" __attribute__((visibility("hidden"), used)) void reel_vfork_child() {
   take_rings(vfork_state.rings);
   set_parent(vfork_state.parent);
 }
-extern "C" __attribute__((visibility("hidden"), used)) void reel_vfork_parent(long result) {
+extern "C" __attribute__((visibility("hidden"), used)) void reel_vfork_parent(long result, void* stack) {
   if (result > 0) give_back_rings(vfork_state.rings);
+  if (process().asan_after_vfork) process().asan_after_vfork(stack);
   Call call(Op::vfork);
   call.begin_at(vfork_state.entered);
   call.done(result);
@@ -286,6 +305,8 @@ vfork:
         call    reel_vfork_before
         addq    $8, %rsp
         .cfi_adjust_cfa_offset -8
+        testb   %al, %al
+        jne     reel_vfork_as_fork
         popq    %rdi
         .cfi_adjust_cfa_offset -8
         .cfi_register %rip, %rdi
@@ -306,6 +327,7 @@ vfork:
 1:      pushq   %rax
         .cfi_adjust_cfa_offset 8
         movq    %rax, %rdi
+        leaq    16(%rsp), %rsi
         call    reel_vfork_parent
         movq    (%rsp), %rax
         cmpq    $-4095, %rax

@@ -75,13 +75,18 @@ class Call {
   }
   void set_op(uint16_t op) { op_ = op; }
   void begin_at(uint64_t ticks) { enter_ = ticks; }
-  void begin_now() { enter_ = now(); }  // what went before was our own doing
+  // What went before was our own doing.
+  void begin_now() {
+    uint64_t begun = now();
+    own_before_ = begun - enter_;
+    enter_ = begun;
+  }
 
  private:
   uint16_t op_;
   bool on_;
   bool has_args_ = false;
-  uint64_t enter_ = 0;
+  uint64_t enter_ = 0, own_before_ = 0;
   const char* path_ = nullptr;
   const char* path2_ = nullptr;
   const char* data_ = nullptr;
@@ -123,6 +128,7 @@ void set_parent(int32_t tid);  // which thread made this one
 
 // libc opens files within itself, too. Before stdio uses a descriptor that was never seen: says what it is.
 void tell_unseen(int fd);
+void calibrate();        // the first calls of a recording, which measure it
 void patch_stdio();      // stdio's own reads and writes come to us
 const char* own_path();  // of this library
 const char* ring_dir();

@@ -96,6 +96,11 @@ long kernel(long number, long a, long b, long c, long d, long e, long f) {
 
 bool counter_is_clock = false;
 
+void came_by_unseen_fork() {
+  forget_rings();
+  *state.is_here = 1;
+}
+
 uint64_t monotonic_ns() {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
@@ -125,10 +130,18 @@ bool start_process() {
     return false;
   wire::Control* control = map_control();
   if (!control) return false;
+  long page = kernel(SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (page > 0 && kernel(SYS_madvise, page, 4096, MADV_WIPEONFORK) == 0) {
+    state.is_here = reinterpret_cast<uint32_t*>(page);
+    *state.is_here = 1;
+  }
   has_end_key = pthread_key_create(&end_key, thread_ends) == 0;
+  state.has_tsan = dlsym(RTLD_DEFAULT, "__tsan_init") != nullptr;
+  state.asan_after_vfork = reinterpret_cast<void (*)(void*)>(dlsym(RTLD_DEFAULT, "__asan_handle_vfork"));
   counter_is_clock = control->clock == wire::kCounter;
   __atomic_store_n(&state.control, control, __ATOMIC_RELEASE);
   hello();  // before any other event: constructors of other libraries may come before ours
+  calibrate();
   return true;
 }
 

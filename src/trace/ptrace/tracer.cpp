@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The ptrace recorder's loop: every thread of the command and of what it starts stops before and
-// after each recorded call.
+// The ptrace recorder's loop: every thread of the command and of what it starts stops before and after each call. No
+// seccomp filter picks the calls: under one, whose answer is to ask the tracer, every call of a program whose tracer
+// was killed fails. So it only goes on, unrecorded. (Calls that are not recorded cost their stops, too.)
 #include "trace/ptrace/tracer.h"
 
 #include <errno.h>
@@ -13,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <fstream>
@@ -27,16 +29,8 @@ namespace {
 constexpr int kWaitMs = 100;
 constexpr uint64_t kFlush_ns = 100'000'000;  // what is older is in the log: a block for each call would be slow
 
-// <linux/ptrace.h> cannot stand beside <sys/ptrace.h>; glibc has the structure under its own name.
-using CallInfo = struct __ptrace_syscall_info;
-
 long options() {
-  return PTRACE_O_TRACESECCOMP | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
-         PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC;
-}
-
-void go_on(int32_t tid, int signal = 0) {
-  ::ptrace(PTRACE_CONT, tid, nullptr, signal);
+  return PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC;
 }
 
 struct StatusFile {
@@ -118,61 +112,62 @@ Result<uint32_t> Tracer::thread_of(int32_t tid, Tracee& tracee) {
   return tracee.thread;
 }
 
-Status Tracer::entered(int32_t tid, Tracee& tracee) {
-  CallInfo info{};
-  long size = ::ptrace(PTRACE_GET_SYSCALL_INFO, tid, reinterpret_cast<void*>(sizeof info), &info);
-  if (size <= 0 || info.op != PTRACE_SYSCALL_INFO_SECCOMP || info.arch != AUDIT_ARCH_X86_64) {
-    go_on(tid);
-    return ok();
-  }
-  const CallShape* shape = shape_of(info.seccomp.nr);
-  if (!shape) {
-    go_on(tid);
-    return ok();
-  }
+// The CPU time of the gap before a call; unknown where the kernel does not tell it.
+void Tracer::measure_gap(int32_t tid, Tracee& tracee) {
+  if (!tracee.cpu) tracee.cpu = std::make_unique<CpuTime>(tid);
+  tracee.gap_cpu_ns.reset();
+  uint64_t gap = tracee.call.enter_ns - tracee.left_ns;
+  if (tracee.left_ns == 0 || !tracee.left_cpu_ns || gap < wire::kGap_ns) return;
+  if (std::optional<uint64_t> now = tracee.cpu->now()) tracee.gap_cpu_ns = std::min(gap, *now - *tracee.left_cpu_ns);
+}
+
+Status Tracer::entered(int32_t tid, Tracee& tracee, const CallInfo& info) {
+  if (info.arch != AUDIT_ARCH_X86_64) other_machine_ = true;
+  const CallShape* shape = info.arch == AUDIT_ARCH_X86_64 ? shape_of(info.entry.nr) : nullptr;
+  if (!shape) return ok();
   TRY(thread_of(tid, tracee));
   tracee.call = FetchedCall{};
   tracee.call.shape = shape;
-  for (int i = 0; i < 6; ++i) tracee.call.arguments[i] = info.seccomp.args[i];
+  for (int i = 0; i < 6; ++i) tracee.call.arguments[i] = info.entry.args[i];
   fetch_before(tid, tracee.call);
   tracee.before.reset();
   if (shape->path >= 0 && !tracee.call.path.empty() && may_change_what_is_there(tracee.call)) {
-    int32_t dirfd = shape->dirfd == kCwdArg ? AT_FDCWD : static_cast<int32_t>(info.seccomp.args[shape->dirfd]);
+    int32_t dirfd = shape->dirfd == kCwdArg ? AT_FDCWD : static_cast<int32_t>(info.entry.args[shape->dirfd]);
+    uint64_t begin = monotonic_now();
     tracee.before = look_as(tid, dirfd, tracee.call.path, !names_the_link_itself(shape->op));
+    own_times_.add(shape->op, monotonic_now() - begin, 0);
   }
   tracee.in_call = true;
   tracee.call.enter_ns = monotonic_now();
+  measure_gap(tid, tracee);
   if (shape->number == SYS_exit || shape->number == SYS_exit_group) {
     // There is no return.
     tracee.call.exit_ns = tracee.call.enter_ns;
     tracee.in_call = false;
     TRY(emit(tid, tracee));
-    go_on(tid);
-    return ok();
   }
-  ::ptrace(PTRACE_SYSCALL, tid, nullptr, 0);
   return ok();
 }
 
-Status Tracer::returned(int32_t tid, Tracee& tracee) {
-  uint64_t now = monotonic_now();
-  CallInfo info{};
-  long size = ::ptrace(PTRACE_GET_SYSCALL_INFO, tid, reinterpret_cast<void*>(sizeof info), &info);
-  if (size <= 0 || info.op != PTRACE_SYSCALL_INFO_EXIT || !tracee.in_call) {
-    // A call's beginning, seen because of PTRACE_SYSCALL: its end comes next.
-    if (size > 0 && info.op == PTRACE_SYSCALL_INFO_ENTRY && tracee.in_call)
-      ::ptrace(PTRACE_SYSCALL, tid, nullptr, 0);
-    else
-      go_on(tid);
-    return ok();
-  }
+Status Tracer::returned(int32_t tid, Tracee& tracee, const CallInfo& info, uint64_t now) {
+  if (!tracee.in_call) return ok();
   tracee.in_call = false;
   tracee.call.exit_ns = now;
   tracee.call.result = info.exit.rval;
   fetch_after(tid, tracee.call);
   Status done = emit(tid, tracee);
-  go_on(tid);
+  tracee.left_ns = now;
+  tracee.left_cpu_ns = tracee.cpu->now();
   return done;
+}
+
+// At the beginning or the end of a call.
+Status Tracer::at_call(int32_t tid, Tracee& tracee) {
+  uint64_t now = monotonic_now();
+  CallInfo info{};
+  if (::ptrace(PTRACE_GET_SYSCALL_INFO, tid, reinterpret_cast<void*>(sizeof info), &info) <= 0) return ok();
+  if (info.op == PTRACE_SYSCALL_INFO_ENTRY) return entered(tid, tracee, info);
+  return info.op == PTRACE_SYSCALL_INFO_EXIT ? returned(tid, tracee, info, now) : ok();
 }
 
 Status Tracer::emit(int32_t tid, Tracee& tracee) {
@@ -181,6 +176,7 @@ Status Tracer::emit(int32_t tid, Tracee& tracee) {
   Raw raw;
   if (!to_raw(tracee.call, raw)) return ok();
   raw.before = tracee.before;
+  raw.cpu_ns = tracee.gap_cpu_ns;
   bool succeeded = tracee.call.result >= 0;
   if (raw.op() == Op::open && succeeded) raw.object = look_at_fd(tid, static_cast<int32_t>(tracee.call.result));
   if (raw.op() == Op::stat && succeeded) {
@@ -209,40 +205,37 @@ Status Tracer::ended(int32_t tid, int status) {
 
 Status Tracer::stopped(int32_t tid, int status) {
   Tracee& tracee = tracees_[tid];
-  int signal = WSTOPSIG(status);
-  int event = status >> 16;
-  switch (event) {
-    case PTRACE_EVENT_SECCOMP:
-      return entered(tid, tracee);
+  int signal = WSTOPSIG(status), deliver = 0;
+  Status done = ok();
+  switch (status >> 16) {
     case PTRACE_EVENT_FORK:
     case PTRACE_EVENT_VFORK:
     case PTRACE_EVENT_CLONE:
-      TRY(made_child(tid));
+      done = made_child(tid);
       break;
     case PTRACE_EVENT_STOP:
-      if (signal != SIGTRAP) {  // stopped as a job: stays so until SIGCONT
-        ::ptrace(PTRACE_LISTEN, tid, nullptr, 0);
-        return ok();
-      }
-      go_on(tid);
+      if (signal == SIGTRAP) break;
+      ::ptrace(PTRACE_LISTEN, tid, nullptr, 0);  // stopped as a job: stays so until SIGCONT
       return ok();
     case 0:
-      if (signal == (SIGTRAP | 0x80)) return returned(tid, tracee);
-      // A signal on its way to the program.
-      ::ptrace(tracee.in_call ? PTRACE_SYSCALL : PTRACE_CONT, tid, nullptr, signal);
-      return ok();
+      if (signal == (SIGTRAP | 0x80))
+        done = recording_ ? at_call(tid, tracee) : ok();
+      else
+        deliver = signal;  // on its way to the program
+      break;
     default:
       break;
   }
-  ::ptrace(tracees_[tid].in_call ? PTRACE_SYSCALL : PTRACE_CONT, tid, nullptr, 0);
-  return ok();
+  // Whatever went wrong here, the program goes on.
+  ::ptrace(recording_ ? PTRACE_SYSCALL : PTRACE_CONT, tid, nullptr, deliver);
+  return done;
 }
 
-Result<int> Tracer::run(const std::vector<std::string>& command) {
+Result<Ran> Tracer::run(const std::vector<std::string>& command) {
   Command running;
   TRY(running.launch(command, {}, [] {
     ::raise(SIGSTOP);
-    if (!install_call_filter()) ::_exit(126);
+    make_calibration_calls();
   }));
   command_ = running.pid();
   assembler_.begin(command_, std::filesystem::current_path().string());
@@ -252,32 +245,34 @@ Result<int> Tracer::run(const std::vector<std::string>& command) {
   std::thread signals([&] {
     while (!over) running.pass_signals(kWaitMs);
   });
-  Status followed = follow();
+  follow();
   over = true;
   signals.join();
-  TRY(followed);
-  TRY(assembler_.finish());
   if (exit_code_ == 127) TRY(running.launched());
-  return exit_code_;
+  if (recording_) fail_on(assembler_.finish());
+  return Ran{exit_code_, std::move(failed_)};
 }
 
-Status Tracer::follow() {
+// Until nobody is left. When the trace cannot be written any more the program goes on all the same.
+void Tracer::follow() {
   uint64_t flushed = monotonic_now();
   for (;;) {
     int status = 0;
     int32_t tid = ::waitpid(-1, &status, __WALL);
-    if (tid < 0 && errno == ECHILD) return ok();
-    if (monotonic_now() - flushed >= kFlush_ns) {
+    if (tid < 0 && errno == ECHILD) return;
+    if (recording_ && monotonic_now() - flushed >= kFlush_ns) {
       flushed = monotonic_now();
-      TRY(assembler_.flush());
+      fail_on(assembler_.flush());
     }
     if (tid <= 0) continue;
-    if (WIFSTOPPED(status)) {
-      TRY(stopped(tid, status));
-    } else {
-      TRY(ended(tid, status));
-    }
+    fail_on(WIFSTOPPED(status) ? stopped(tid, status) : ended(tid, status));
   }
+}
+
+void Tracer::fail_on(Status done) {
+  if (done || !recording_) return;
+  failed_ = std::move(done);
+  recording_ = false;
 }
 
 }  // namespace reel::trace

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The ptrace recorder: sees every system call of a command and all it starts, static programs and Go
-// too, without privileges. A seccomp filter stops them only at the calls that are recorded. A call
-// costs two stops, as with strace.
+// too, without privileges. A call costs two stops, as with strace.
 #pragma once
+
+#include <sys/ptrace.h>
 
 #include <memory>
 #include <string>
@@ -13,15 +14,21 @@
 #include "trace/collect/assembler.h"
 #include "trace/collect/syscalls.h"
 #include "trace/command.h"
+#include "trace/ptrace/cpu_time.h"
 
 namespace reel::trace {
+
+// <linux/ptrace.h> cannot stand beside <sys/ptrace.h>; glibc has the structure under its own name.
+using CallInfo = struct __ptrace_syscall_info;
 
 class Tracer {
  public:
   explicit Tracer(Assembler& assembler) : assembler_(assembler) {}
 
   // Runs the command until it and all that it started have ended; the exit code is the command's.
-  Result<int> run(const std::vector<std::string>& command);
+  // Errors: it could not be run.
+  Result<Ran> run(const std::vector<std::string>& command);
+  const OwnTimes& own_times() const { return own_times_; }
   bool saw_other_machine() const { return other_machine_; }  // 32-bit programs: not recorded
 
  private:
@@ -33,27 +40,33 @@ class Tracer {
     uint32_t thread = 0;
     FetchedCall call;
     std::optional<wire::Object> before;
+    std::unique_ptr<CpuTime> cpu;
+    uint64_t left_ns = 0;                 // when its last call returned
+    std::optional<uint64_t> left_cpu_ns;  // and the CPU time it had had then
+    std::optional<uint64_t> gap_cpu_ns;   // between that and the call it is in
   };
 
   Status attach(int32_t pid);
-  Status follow();
+  void follow();
+  void fail_on(Status done);
+  Status at_call(int32_t tid, Tracee& tracee);
   Status stopped(int32_t tid, int status);
-  Status entered(int32_t tid, Tracee& tracee);
-  Status returned(int32_t tid, Tracee& tracee);
+  Status entered(int32_t tid, Tracee& tracee, const CallInfo& info);
+  Status returned(int32_t tid, Tracee& tracee, const CallInfo& info, uint64_t now);
   Status emit(int32_t tid, Tracee& tracee);
   Status made_child(int32_t tid);
   Status ended(int32_t tid, int status);
   Result<uint32_t> thread_of(int32_t tid, Tracee& tracee);
+  void measure_gap(int32_t tid, Tracee& tracee);
 
   Assembler& assembler_;
   std::unordered_map<int32_t, Tracee> tracees_;
+  OwnTimes own_times_;
   int32_t command_ = 0;
   int exit_code_ = 0;
   bool other_machine_ = false;
+  bool recording_ = true;  // false: the trace cannot be written any more, for the reason in failed_
+  Status failed_ = ok();
 };
-
-// In the child, before its exec: from now on the calls of all_shapes() stop for the tracer. False
-// with errno when the kernel does not let us.
-bool install_call_filter();
 
 }  // namespace reel::trace
