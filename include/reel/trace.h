@@ -19,7 +19,8 @@
 
 namespace reel {
 class Env;
-}
+struct LogKey;  // reel/log_key.h
+}  // namespace reel
 
 namespace reel::trace {
 
@@ -132,8 +133,9 @@ class Writer {
  public:
   virtual ~Writer() = default;
   // Opens or makes the log `dir`; one that exists is continued: strings keep their numbers.
-  // Errors: invalid (it holds a changelog), busy, io, no_space, permission.
-  static Result<std::unique_ptr<Writer>> open(Env& env, const std::string& dir);
+  // `key`: it is, or becomes, encrypted with this; copied. Errors: invalid (it holds a changelog; or a key, and it is
+  // not encrypted), busy, io, no_space, permission (also: encrypted with another key, or one that is not given).
+  static Result<std::unique_ptr<Writer>> open(Env& env, const std::string& dir, const LogKey* key = nullptr);
 
   // Facts about the recording: docs/trace-format.md lists the keys. A later one of the same key holds.
   virtual Status fact(std::string_view key, std::string_view value) = 0;
@@ -184,8 +186,9 @@ struct Item {
 class Reader {
  public:
   virtual ~Reader() = default;
-  // not_found: no such log, or no trace in it.
-  static Result<std::unique_ptr<Reader>> open(Env& env, const std::string& dir);
+  // `key` of an encrypted one; copied. not_found: no such log, or no trace in it; permission: encrypted with another
+  // key (with none given, next() says so); invalid: a key, and it is not encrypted.
+  static Result<std::unique_ptr<Reader>> open(Env& env, const std::string& dir, const LogKey* key = nullptr);
   // False at the end of what is there now. Damage becomes a Loss, and reading goes on behind it.
   virtual Result<bool> next(Item& item) = 0;
   // Facts, strings and whether there was damage, so far. events, files and the rest stay empty.
@@ -195,6 +198,6 @@ class Reader {
 // True when `dir` holds a trace (a log with the stream "trace").
 bool is_trace(Env& env, const std::string& dir);
 // All of it in memory: about 150 bytes an event.
-Result<Trace> load(Env& env, const std::string& dir);
+Result<Trace> load(Env& env, const std::string& dir, const LogKey* key = nullptr);
 
 }  // namespace reel::trace

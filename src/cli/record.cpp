@@ -11,6 +11,7 @@
 #include "base/env.h"
 #include "cli/anonymize_options.h"
 #include "cli/cli.h"
+#include "cli/key_option.h"
 #include "cli/log_verbs.h"
 #include "trace/recording.h"
 
@@ -22,6 +23,7 @@ struct Options {
   std::string mask;
   std::string via = "auto";
   AnonymizeChoice names;
+  std::string key_file;
   bool anonymize = false;
   bool recover = false;
   bool quiet = false;
@@ -65,9 +67,10 @@ Status choose_names(Options& options) {
 Result<int> run_record(Options& options) {
   Env& env = Env::posix();
   trace::RecordOptions& record = options.record;
+  TRY_ASSIGN(record.key, key_of(options.key_file));
   if (options.recover) {
     if (record.log.empty()) return Error(Code::invalid, "record --recover: name the log with -o");
-    TRY_ASSIGN(trace::Recorded recorded, trace::recover(env, record.log));
+    TRY_ASSIGN(trace::Recorded recorded, trace::recover(env, record.log, pointer_to(record.key)));
     tell(recorded, record.log);
     return kOk;
   }
@@ -117,6 +120,7 @@ void define_record(CLI::App& app, int& exit_code) {
       "bytes that rings may have which are not collected yet (default 1 GiB); beyond, calls are lost and counted");
   verb->add_flag("--anonymize", options->anonymize, "the log names nobody, from its first byte on");
   add_anonymize_options(*verb, options->names, "--anonymize-key");
+  add_key_option(*verb, options->key_file);
   verb->add_flag("--recover", options->recover, "put what a killed recording has left into the log -o");
   verb->add_flag("-q,--quiet", options->quiet, "say nothing at the end");
   verb->callback([options, &exit_code] { exit_code = code_of(run_record(*options)); });

@@ -8,6 +8,7 @@
 
 #include "base/env.h"
 #include "cli/cli.h"
+#include "cli/key_option.h"
 #include "cli/log_verbs.h"
 #include "cli/output.h"
 #include "report/export.h"
@@ -16,12 +17,13 @@ namespace reel::cli {
 namespace {
 
 struct Options {
-  std::string log;
+  std::string log, key_file;
   bool json = false;
 };
 
 Result<int> run_report(const Options& options) {
-  TRY_ASSIGN(trace::Trace trace, trace::load(Env::posix(), options.log));
+  TRY_ASSIGN(std::optional<LogKey> key, key_of(options.key_file));
+  TRY_ASSIGN(trace::Trace trace, trace::load(Env::posix(), options.log, pointer_to(key)));
   report::Report made = report::make_report(trace);
   Output output;
   output.text() = options.json ? report::json_of(made) : report::text_of(made);
@@ -36,10 +38,11 @@ bool is_trace_format(const std::string& format) {
   return report::format_of(format, known);
 }
 
-Result<int> export_trace(const std::string& log, const std::string& format) {
+Result<int> export_trace(const std::string& log, const std::string& format, const std::string& key_file) {
+  TRY_ASSIGN(std::optional<LogKey> key, key_of(key_file));
   report::Format known = report::Format::strace;
   report::format_of(format, known);
-  TRY_ASSIGN(trace::Trace trace, trace::load(Env::posix(), log));
+  TRY_ASSIGN(trace::Trace trace, trace::load(Env::posix(), log, pointer_to(key)));
   Output output;
   auto put = [&output](const std::string& text) {
     output.text() += text;
@@ -61,6 +64,7 @@ void define_report(CLI::App& app, int& exit_code) {
   CLI::App* verb = app.add_subcommand("report", "a trace in figures: by operation, program and file");
   verb->add_option("LOG", options->log, "the trace")->required();
   verb->add_flag("--json", options->json, "one JSON object");
+  add_key_option(*verb, options->key_file);
   verb->callback([options, &exit_code] { exit_code = code_of(run_report(*options)); });
 }
 

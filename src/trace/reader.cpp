@@ -99,15 +99,15 @@ class LogReader : public Reader {
 
 }  // namespace
 
-Result<std::unique_ptr<Reader>> Reader::open(Env& env, const std::string& dir) {
+Result<std::unique_ptr<Reader>> Reader::open(Env& env, const std::string& dir, const LogKey* key) {
   if (!is_trace(env, dir))
     return Error(Code::not_found, dir + " holds no trace; `reel record -o " + dir + " -- CMD` makes one");
-  TRY_ASSIGN(std::unique_ptr<log::Reader> log, log::Reader::open(env, dir, kStream));
+  TRY_ASSIGN(std::unique_ptr<log::Reader> log, log::Reader::open(env, dir, kStream, 1, key));
   return std::unique_ptr<Reader>(std::make_unique<LogReader>(std::move(log)));
 }
 
-Result<Trace> load(Env& env, const std::string& dir) {
-  TRY_ASSIGN(std::unique_ptr<Reader> reader, Reader::open(env, dir));
+Result<Trace> load(Env& env, const std::string& dir, const LogKey* key) {
+  TRY_ASSIGN(std::unique_ptr<Reader> reader, Reader::open(env, dir, key));
   Trace all;
   Item item;
   for (;;) {

@@ -85,7 +85,7 @@ bool is_trace(Env& env, const std::string& dir) {
   return false;
 }
 
-Result<std::unique_ptr<Writer>> Writer::open(Env& env, const std::string& dir) {
+Result<std::unique_ptr<Writer>> Writer::open(Env& env, const std::string& dir, const LogKey* key) {
   Result<std::vector<std::string>> streams = log::streams(env, dir);
   bool continued = is_trace(env, dir);
   if (streams && !streams->empty() && !continued)
@@ -93,11 +93,12 @@ Result<std::unique_ptr<Writer>> Writer::open(Env& env, const std::string& dir) {
   log::WriterOptions options;
   options.trace = true;
   options.block_bytes = kBlockBytes;
+  if (key) options.key = *key;
   TRY_ASSIGN(std::unique_ptr<log::Writer> log, log::Writer::open(env, dir, kStream, options));
   auto writer = std::make_unique<LogWriter>(std::move(log));
   if (!continued) return std::unique_ptr<Writer>(std::move(writer));
 
-  TRY_ASSIGN(std::unique_ptr<Reader> reader, Reader::open(env, dir));
+  TRY_ASSIGN(std::unique_ptr<Reader> reader, Reader::open(env, dir, key));
   Item item;
   for (;;) {
     TRY_ASSIGN(bool more, reader->next(item));
