@@ -8,19 +8,21 @@
 
 #include "cli/anonymize_options.h"
 #include "cli/cli.h"
+#include "cli/key_option.h"
 #include "cli/log_verbs.h"
 
 namespace reel::cli {
 namespace {
 
 struct Options {
-  std::string log, out;
+  std::string log, out, key_file;
   AnonymizeChoice choice;
 };
 
 Result<int> run_anonymize(const Options& options) {
+  TRY_ASSIGN(std::optional<LogKey> key, key_of(options.key_file));
   TRY_ASSIGN(trace::AnonymizeOptions how, options_of(options.choice, trace::Policy::nobody()));
-  TRY(trace::anonymize(Env::posix(), options.log, options.out, how));
+  TRY(trace::anonymize(Env::posix(), options.log, options.out, how, pointer_to(key)));
   return kOk;
 }
 
@@ -55,6 +57,7 @@ void define_anonymize(CLI::App& app, int& exit_code) {
   CLI::App* verb = app.add_subcommand("anonymize", "copy a trace so that it names nobody");
   verb->add_option("LOG", options->log, "the trace")->required();
   verb->add_option("OUT", options->out, "directory of the copy; must hold none")->required();
+  add_key_option(*verb, options->key_file);
   add_anonymize_options(*verb, options->choice, "--key,--anonymize-key");
   verb->callback([options, &exit_code] { exit_code = code_of(run_anonymize(*options)); });
 }

@@ -223,6 +223,7 @@ class Copy {
     if (item.count) {
       Count count = *item.count;
       count.path = number(count.path);
+      count.program = number(count.program);
       return writer_.count(count);
     }
     return item.loss ? writer_.loss(*item.loss) : ok();
@@ -265,10 +266,11 @@ Status mark_anonymous(Writer& writer, const Policy& policy) {
   return nobody ? writer.fact("anonymized", "yes") : ok();
 }
 
-Status anonymize(Env& env, const std::string& from, const std::string& to, const AnonymizeOptions& options) {
+Status anonymize(Env& env, const std::string& from, const std::string& to, const AnonymizeOptions& options,
+                 const LogKey* key) {
   if (is_trace(env, to)) return Error(Code::exists, to + " holds a trace already; name another directory");
   // Two passes: names may be needed before the place where the copy would have them.
-  TRY_ASSIGN(std::unique_ptr<Reader> names, Reader::open(env, from));
+  TRY_ASSIGN(std::unique_ptr<Reader> names, Reader::open(env, from, key));
   Item item;
   for (;;) {
     TRY_ASSIGN(bool more, names->next(item));
@@ -279,7 +281,7 @@ Status anonymize(Env& env, const std::string& from, const std::string& to, const
   Copy copy(*writer);
   TRY(copy.facts_and_strings(names->trace()));
   TRY(mark_anonymous(*writer, options.policy));
-  TRY_ASSIGN(std::unique_ptr<Reader> reader, Reader::open(env, from));
+  TRY_ASSIGN(std::unique_ptr<Reader> reader, Reader::open(env, from, key));
   for (;;) {
     TRY_ASSIGN(bool more, reader->next(item));
     if (!more) break;

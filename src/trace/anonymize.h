@@ -26,9 +26,10 @@ std::unique_ptr<Writer> anonymous_writer(std::unique_ptr<Writer> to, const Anony
 // Says in the trace what was done: the facts "policy" and, when nothing that may name somebody was kept, "anonymized".
 Status mark_anonymous(Writer& writer, const Policy& policy);
 
-// Copies the trace in `from` to a new log `to`. Errors: not_found, exists, io, no_space, corrupt (damage
-// that was gone around is a loss in the copy).
-Status anonymize(Env& env, const std::string& from, const std::string& to, const AnonymizeOptions& options);
+// Copies the trace in `from` (encrypted with `key`, if there is one) to a new log `to`, which is not encrypted. Errors:
+// not_found, exists, io, no_space, corrupt (damage that was gone around is a loss in the copy).
+Status anonymize(Env& env, const std::string& from, const std::string& to, const AnonymizeOptions& options,
+                 const LogKey* key = nullptr);
 
 // One path, component by component; "", "/", "." and ".." stay.
 std::string anonymous_path(const std::string& path, const AnonymizeOptions& options);

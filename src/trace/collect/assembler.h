@@ -18,6 +18,7 @@
 #include "trace/collect/objects.h"
 #include "trace/collect/raw.h"
 #include "trace/collect/tables.h"
+#include "trace/counters.h"
 #include "trace/filter.h"
 
 namespace reel::trace {
@@ -101,12 +102,15 @@ class Assembler {
   void emit(Event event, const std::string& path);
 
   static constexpr uint64_t kFlush_ns = 100'000'000;
+  static constexpr uint64_t kCount_ns = 1'000'000'000;  // counts are in the log no later than this
   static constexpr size_t kMuch = 50'000;
 
   Writer& writer_;
-  uint64_t flushed_ns_ = 0;
+  uint64_t flushed_ns_ = 0, counted_ns_ = 0;
   Surroundings& surroundings_;
   Filter filter_;
+  Sampler sampler_;
+  Counters counters_;
   uint64_t ahead_ns_;
   Objects objects_;
   InitialState initial_;

@@ -74,6 +74,9 @@ Status Assembler::complete(ThreadState& at, const Raw& raw, Event& event, const 
       process.exit_thread = event.thread;
       wanted = false;  // it is the last of the process, whatever libc still does
       break;
+    case Op::setid:
+      if (!event.failed() && static_cast<uint32_t>(event.arg) != ~0u) at.thread.uid = static_cast<uint32_t>(event.arg);
+      break;
     case Op::clone_thread:
       if (auto made = by_tid_.find(static_cast<int32_t>(event.result)); event.result > 0 && made != by_tid_.end())
         event.arg = made->second;
@@ -356,6 +359,7 @@ Status Assembler::process_ended(int32_t pid, int signal) {
 
 Status Assembler::finish() {
   for (auto& [pid, process] : by_pid_) TRY(process_ended(pid));
+  TRY(counters_.write(writer_));
   return flush();
 }
 
