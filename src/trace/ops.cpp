@@ -98,11 +98,12 @@ constexpr OpInfo kOps[] = {
     {Op::chroot, "chroot", RecordType::context},
     {Op::umask, "umask", RecordType::context},
     {Op::setid, "setid", RecordType::context},
-    {Op::lock, "lock", RecordType::lock},
+    {Op::flock, "flock", RecordType::lock},
     {Op::poll, "poll", RecordType::wait},
     {Op::send, "send", RecordType::send},
     {Op::recv, "recv", RecordType::recv},
     {Op::compute, "compute", RecordType::compute},
+    {Op::range_lock, "range_lock", RecordType::lock},
 };
 
 const OpInfo* info_of(Op op) {

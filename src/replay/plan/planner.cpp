@@ -19,7 +19,8 @@ constexpr uint64_t kPipeBytes = 65536;
 constexpr uint64_t kNoise = 50'000;
 
 bool unlocks(const Event& event) {
-  return event.op == Op::lock && (event.arg == LOCK_UN || (event.arg > 4 && event.mode == F_UNLCK));
+  if (event.op == Op::flock) return (event.arg & LOCK_UN) != 0;
+  return event.op == Op::range_lock && event.mode == F_UNLCK;
 }
 
 // When a call took effect.
@@ -250,7 +251,8 @@ void Planner::call(At& at) {
     case Op::splice:
     case Op::clone_range:
       return plan_copy(at);
-    case Op::lock:
+    case Op::flock:
+    case Op::range_lock:
       return plan_lock(at);
     case Op::mmap:
     case Op::munmap:

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "reel/trace.h"
+#include "trace/collect/aio.h"
 #include "trace/collect/calibration.h"
 #include "trace/collect/initial_state.h"
 #include "trace/collect/objects.h"
@@ -83,6 +84,7 @@ class Assembler {
   Status unseen(ThreadState& at, const Raw& raw);
   Status exec_tried(ThreadState& at, const Raw& raw);
   Status compute(ThreadState& at, const Raw& raw);
+  Status requests(ThreadState& at, const Raw& raw);
   Status complete(ThreadState& at, const Raw& raw, Event& event, const std::string& full, const std::string& full2,
                   bool& wanted);
   void complete_descriptors(Process& process, Event& event);
@@ -106,6 +108,7 @@ class Assembler {
   Objects objects_;
   InitialState initial_;
   Calibration calibration_;
+  AioRequests aio_;
   std::vector<ThreadState> threads_;              // by number - 1
   std::unordered_map<int32_t, uint32_t> by_tid_;  // the latest of this tid
   std::unordered_map<int32_t, std::shared_ptr<Process>> by_pid_;

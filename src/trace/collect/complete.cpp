@@ -47,6 +47,8 @@ Status Assembler::complete(ThreadState& at, const Raw& raw, Event& event, const 
     case Op::writev:
     case Op::pwrite:
     case Op::pwritev:
+    case Op::aio_write:
+    case Op::uring_write:
     case Op::lseek:
     case Op::truncate:
       complete_data(process, event);
@@ -182,6 +184,8 @@ void Assembler::complete_data(Process& process, Event& event) {
     }
     case Op::pwrite:
     case Op::pwritev:
+    case Op::aio_write:
+    case Op::uring_write:
       if (known && event.result > 0) {
         uint64_t& size = sizes_[file->object];
         size = std::max(size, event.offset + static_cast<uint64_t>(event.result));
@@ -334,6 +338,7 @@ Status Assembler::process_ended(int32_t pid, int signal) {
   if (at == by_pid_.end() || at->second->ended) return ok();
   Process& process = *at->second;
   process.ended = true;
+  aio_.process_ended(pid);
   if (process.exec_pending) {
     process.exec.thread = process.number;
     emit(process.exec, "");

@@ -60,7 +60,7 @@ constexpr CallShape kShapes[] = {
     {.number = SYS_exit, .op = Op::exit_thread},
     {.number = SYS_wait4, .op = Op::wait, .blob = 1, .blob_size = 4, .blob_after = true},
     {.number = SYS_fcntl, .op = Op::fcntl, .blob = 2, .blob_size = kFlockSize},
-    {.number = SYS_flock, .op = Op::lock},
+    {.number = SYS_flock, .op = Op::flock},
     {.number = SYS_fsync, .op = Op::fsync},
     {.number = SYS_fdatasync, .op = Op::fdatasync},
     {.number = SYS_truncate, .op = Op::truncate, .dirfd = kCwdArg, .path = 0},
@@ -109,8 +109,8 @@ constexpr CallShape kShapes[] = {
     {.number = SYS_fremovexattr, .op = Op::removexattr, .path2 = 1},
     {.number = SYS_io_setup, .op = Op::io_setup, .blob = 1, .blob_size = 8, .blob_after = true},
     {.number = SYS_io_destroy, .op = Op::io_destroy},
-    {.number = SYS_io_getevents, .op = Op::io_getevents},
-    {.number = SYS_io_submit, .op = Op::io_submit},
+    {.number = SYS_io_getevents, .op = Op::io_getevents, .aio = Aio::results},
+    {.number = SYS_io_submit, .op = Op::io_submit, .aio = Aio::requests},
     {.number = SYS_epoll_create, .op = Op::other_fd},
     {.number = SYS_getdents64, .op = Op::getdents},
     {.number = SYS_fadvise64, .op = Op::fadvise},
@@ -160,6 +160,7 @@ constexpr CallShape kShapes[] = {
     {.number = SYS_preadv2, .op = Op::preadv, .vector = 1},
     {.number = SYS_pwritev2, .op = Op::pwritev, .vector = 1},
     {.number = SYS_statx, .op = Op::stat, .dirfd = 0, .path = 1},
+    {.number = SYS_io_pgetevents, .op = Op::io_getevents, .aio = Aio::results},
     {.number = SYS_io_uring_setup, .op = Op::uring_setup},
     {.number = SYS_io_uring_enter, .op = Op::uring_enter},
     {.number = SYS_pidfd_open, .op = Op::other_fd},
@@ -295,9 +296,10 @@ class Conversion {
       e_.flags = command == F_DUPFD_CLOEXEC ? O_CLOEXEC : 0;
       raw_.arg = word(a_[2]);
     } else if (command == F_SETLK || command == F_SETLKW || command == F_OFD_SETLK || command == F_OFD_SETLKW) {
-      set(Op::lock);
+      set(Op::range_lock);
       if (!call_.has_blob) return;
       e_.mode = load_le<uint16_t>(call_.blob);
+      e_.flags = load_le<uint16_t>(call_.blob + 2);
       e_.offset = load_le<uint64_t>(call_.blob + 8);
       e_.length = load_le<uint64_t>(call_.blob + 16);
     } else {
@@ -637,9 +639,12 @@ class Conversion {
         e_.fd = -1;
         raw_.arg = a_[0];
         e_.length = a_[1];
+        raw_.data = call_.aio;
         break;
       case SYS_io_getevents:
+      case SYS_io_pgetevents:
         e_.fd = -1;
+        raw_.data = call_.aio;
         raw_.arg = a_[0];
         raw_.arg2 = a_[1];
         e_.length = a_[2];
