@@ -29,6 +29,7 @@ struct VerifyArguments {
   unsigned jobs = 0;
   bool json = false;
   bool repair = false;
+  bool recall = false;
   std::string state, name;
   FilterOptions filter;
 };
@@ -96,6 +97,11 @@ Result<int> compare(const VerifyArguments& arguments, const mirror::VerifyOption
                "reel: verify: %s (%" PRIu64 " objects and %" PRIu64 " bytes compared, %" PRIu64 " differences, %" PRIu64
                " errors)\n",
                verdict, summary.objects, summary.bytes, summary.differences, summary.errors);
+  if (summary.released)
+    std::fprintf(stderr,
+                 "reel: verify: the contents of %" PRIu64
+                 " files are only in the HSM archive and were not compared; --recall brings them back\n",
+                 summary.released);
   if (summary.errors) return kFileIo;
   return summary.differences ? kDifferent : kOk;
 }
@@ -105,6 +111,7 @@ Result<int> run_verify(const CLI::App& verb, const VerifyArguments& arguments) {
   TRY_ASSIGN(options.excluded, arguments.filter.build(verb));
   options.level = level_of(arguments.level);
   options.jobs = arguments.jobs;
+  options.recall = arguments.recall;
   std::vector<std::string> paths;
   TRY_ASSIGN(int code, compare(arguments, options, paths));
   if (!arguments.repair) return code;
@@ -140,6 +147,8 @@ void define_verify(CLI::App& app, int& exit_code) {
       ->check(CLI::IsMember({"stat", "meta", "full"}));
   verb->add_flag("--json", arguments->json, "one JSON object a line");
   verb->add_flag("--repair", arguments->repair, "give what differs back to the mirror, then compare again");
+  verb->add_flag("--recall", arguments->recall,
+                 "Lustre: also compare contents that are only in the HSM archive, which brings them back");
   verb->add_option("--state", arguments->state, "--repair: the mirror's state directory")->type_name("DIR");
   verb->add_option("--name", arguments->name, "--repair: or its NAME (default: made of SOURCE)")->type_name("NAME");
   verb->add_option("-j,--jobs", arguments->jobs, "threads (default: one a processor)")->type_name("N");

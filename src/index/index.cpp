@@ -279,11 +279,16 @@ Status Index::move_link(const Fid& fid, const EntryKey& from, const EntryKey& to
   return add_link(*object, to);
 }
 
+void Index::put_scan(const Fid& dir, const std::string& value) {
+  std::string key = fid_key('S', dir);
+  if (key < scans_from_) scans_from_ = key;
+  pending_[key] = value;
+}
 void Index::add_scan(const Fid& dir) {
-  pending_[fid_key('S', dir)] = "";
+  put_scan(dir, "");
 }
 void Index::defer_scan(const Fid& dir) {
-  pending_[fid_key('S', dir)] = kWaits;
+  put_scan(dir, kWaits);
 }
 void Index::remove_scan(const Fid& dir) {
   pending_[fid_key('S', dir)] = std::nullopt;
@@ -295,19 +300,35 @@ Status Index::wake_scan(const Fid& dir) {
   return ok();
 }
 
-Result<std::vector<Fid>> Index::scans(size_t at_most) const {
+// A finished scan leaves a tombstone in the store for each directory of the tree. Whoever looks for
+// scans, in every step, starts behind them: or the cost of a change would grow with the tree.
+Status Index::skip_done_scans() {
+  std::string first = "T";
+  TRY(store_.scan("S", scans_from_, [&](std::string_view key, std::string_view) {
+    first = key;
+    return false;
+  }));
+  auto next = pending_.lower_bound(scans_from_);
+  if (next != pending_.end() && next->first < first) first = next->first;
+  scans_from_ = first;
+  return ok();
+}
+
+Result<std::vector<Fid>> Index::scans(size_t at_most) {
   std::vector<Fid> found;
   if (at_most == 0) return found;
-  TRY(scan_merged("S", "S", [&](std::string_view key, std::string_view value) {
+  TRY(skip_done_scans());
+  TRY(scan_merged("S", scans_from_, [&](std::string_view key, std::string_view value) {
     if (value != kWaits) found.push_back(load_fid(key, 1));
     return found.size() < at_most;
   }));
   return found;
 }
 
-Result<bool> Index::has_scans() const {
+Result<bool> Index::has_scans() {
   bool any = false;
-  TRY(scan_merged("S", "S", [&](std::string_view, std::string_view) {
+  TRY(skip_done_scans());
+  TRY(scan_merged("S", scans_from_, [&](std::string_view, std::string_view) {
     any = true;
     return false;
   }));

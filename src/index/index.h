@@ -103,9 +103,9 @@ class Index {
   // It could not be read: it is scanned when its retry falls due, which wakes it.
   void defer_scan(const Fid& dir);
   Status wake_scan(const Fid& dir);
-  Result<std::vector<Fid>> scans(size_t at_most) const;  // without those that wait
-  Result<bool> has_scans() const;                        // also those that wait for their retry
-  Result<bool> has_scan(const Fid& dir) const;           // one that waits, too
+  Result<std::vector<Fid>> scans(size_t at_most);  // without those that wait
+  Result<bool> has_scans();                        // also those that wait for their retry
+  Result<bool> has_scan(const Fid& dir) const;     // one that waits, too
 
   static std::string retry_key(const Fid& object);
   static std::string retry_key(const EntryKey& entry);
@@ -139,8 +139,13 @@ class Index {
   Status scan_merged(const std::string& prefix, const std::string& start,
                      const std::function<bool(std::string_view, std::string_view)>& each) const;
 
+  void put_scan(const Fid& dir, const std::string& value);
+  Status skip_done_scans();
+
   Store& store_;
   std::map<std::string, std::optional<std::string>, std::less<>> pending_;
+  // No 'S' row lies before this key, in the store or pending.
+  std::string scans_from_ = "S";
 };
 
 // Whether an object, or a directory that it lies in, is still to be scanned or was passed by: what comes

@@ -41,10 +41,15 @@ class RocksStore : public Store {
 
   Status scan(std::string_view prefix, std::string_view start,
               const std::function<bool(std::string_view, std::string_view)>& each) override {
-    std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(rocksdb::ReadOptions()));
+    // Behind an empty prefix may lie as many tombstones as a tree has directories: without the bound
+    // the iterator walks over all of them to the next row that is alive.
+    std::string end = behind(prefix);
+    rocksdb::Slice bound = slice(end);
+    rocksdb::ReadOptions options;
+    if (!end.empty()) options.iterate_upper_bound = &bound;
+    std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options));
     for (it->Seek(slice(start)); it->Valid(); it->Next()) {
       std::string_view key(it->key().data(), it->key().size());
-      if (!key.starts_with(prefix)) break;
       if (!each(key, {it->value().data(), it->value().size()})) break;
     }
     if (!it->status().ok()) return rocks_error(it->status(), "index scan");
@@ -71,6 +76,13 @@ class RocksStore : public Store {
   }
 
  private:
+  // The first key behind all that begin with `prefix`; empty: there is none.
+  static std::string behind(std::string_view prefix) {
+    std::string end(prefix);
+    while (!end.empty() && end.back() == '\xff') end.pop_back();
+    if (!end.empty()) end.back() = static_cast<char>(static_cast<unsigned char>(end.back()) + 1);
+    return end;
+  }
   static rocksdb::Slice slice(std::string_view view) { return {view.data(), view.size()}; }
   std::unique_ptr<rocksdb::DB> db_;
 };

@@ -42,6 +42,14 @@ class Applier {
     if (context_.done) context_.done({kind, type, key, from});
   }
 
+  // The contents are there and equal; only where they lie is not as it was.
+  void layout_lost(const EntryKey& at, const Outcome& outcome) {
+    if (!outcome.layout_lost) return;
+    ++context_.counters.layouts_lost;
+    if (context_.note)
+      context_.note(path(at) + ": has the target's default layout, not the source's: " + outcome.layout_lost->text());
+  }
+
   // The path on the target, as the index has it now; for messages.
   std::string path(const EntryKey& key) {
     std::string text = key.name;
@@ -255,6 +263,7 @@ class Applier {
     });
     for (size_t i = 0; i < ops.size(); ++i) {
       Outcome& outcome = outcomes[i];
+      layout_lost(ops[i].to, outcome);
       if (outcome.changed) {
         TRY(index_.put(outcome.object));
         ++context_.counters.created;
@@ -318,6 +327,7 @@ class Applier {
     });
     for (size_t i = 0; i < ops.size(); ++i) {
       Outcome& outcome = outcomes[i];
+      layout_lost(outcome.object.home, outcome);
       if (!outcome.status && !outcome.object.fid.is_zero()) {
         // Whatever looks at it next must not take what was not done for done.
         outcome.object.ctime = outcome.object.data_ctime = Time{};

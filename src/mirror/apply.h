@@ -19,6 +19,10 @@ struct Counters {
   std::atomic<uint64_t> scanned{0};              // directories
   std::atomic<uint64_t> entries_seen{0};         // in them
   std::atomic<uint64_t> planned{0}, applied{0};  // operations; equal between batches
+  // Questions to the source about one name or one object, beside those of scans: at most one for each that a batch's
+  // records made dirty.
+  std::atomic<uint64_t> lookups{0};
+  std::atomic<uint64_t> layouts_lost{0};  // Lustre: made with the target's default striping, not the source's
 };
 
 // What was done to the target, for -i and -v. Called from many threads, one call at a time.
@@ -37,6 +41,8 @@ struct Done {
   EntryKey from;  // moves, parks
 };
 using DoneFn = std::function<void(const Done&)>;
+// What is not as it should be, and cannot be mended by trying again. Called by one thread.
+using NoteFn = std::function<void(const std::string&)>;
 
 struct ApplyContext {
   Index& index;
@@ -46,6 +52,7 @@ struct ApplyContext {
   Pool& pool;
   Counters& counters;
   DoneFn done;                              // may be empty
+  NoteFn note;                              // may be empty
   bool records_follow;                      // a change after this moment has a record that will come
   bool scanning;                            // a scan is under way
   uint64_t park_until;                      // the barrier after which what is parked now may go

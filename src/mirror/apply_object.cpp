@@ -33,11 +33,15 @@ void fill_file(const Fid& fid, File& from, File& file, bool fresh, ApplyContext&
   // The earlier they were read the better: whatever changed since then shows in the comparison below.
   Result<Attributes> before = from.as_opened ? *from.as_opened : context.source.stat(from);
   if (!before) return source_failed(outcome, std::move(before).error());
+  Result<std::optional<uint64_t>> version_before = context.source.data_version(from);
+  if (!version_before) return source_failed(outcome, std::move(version_before).error());
   Result<CopyResult> copied = context.target.copy(context.source, from, file, before->size, fresh);
   if (!copied) {
     outcome.status = std::move(copied).error();
     return;
   }
+  Result<std::optional<uint64_t>> version_after = context.source.data_version(from);
+  if (!version_after) return source_failed(outcome, std::move(version_after).error());
   context.counters.bytes_copied += copied->bytes;
   context.counters.bytes_cloned += copied->bytes_cloned;
   outcome.contents = fresh || copied->bytes + copied->bytes_cloned > 0;
@@ -55,7 +59,7 @@ void fill_file(const Fid& fid, File& from, File& file, bool fresh, ApplyContext&
   outcome.changed = true;
   // The records of what goes on will come; but a scan must not take this copy for equal by its ctime.
   if (*written) outcome.object.data_ctime = Time{};
-  if (before->ctime != after->ctime) {
+  if (before->ctime != after->ctime || *version_before != *version_after) {
     outcome.object.ctime = outcome.object.data_ctime = Time{};
     outcome.again = true;
   }
@@ -87,8 +91,14 @@ void create_other(const Op& op, const TargetDirPtr& dir, ApplyContext& context, 
 void create_file(const Op& op, const TargetDirPtr& dir, ApplyContext& context, Outcome& outcome) {
   Result<std::unique_ptr<File>> from = context.source.open(op.fid);
   if (!from) return source_failed(outcome, std::move(from).error());
-  Result<std::unique_ptr<File>> file = context.target.create(dir, op.to.name, 0600);
+  Result<std::string> layout = std::string();
+  if (context.target.keeps_layouts()) layout = context.source.layout(op.fid, from->get());
+  Result<std::unique_ptr<File>> file = context.target.create(dir, op.to.name, 0600, layout ? *layout : "");
   if (!file) return target_failed(outcome, std::move(file).error());
+  if (!layout)
+    outcome.layout_lost = std::move(layout).error();
+  else
+    outcome.layout_lost = std::move((*file)->layout_refused);
   outcome.changed = true;  // it is there now, whatever fails from here on
   Result<Attributes> made = context.target.stat(**file);
   if (!made) return target_failed(outcome, std::move(made).error());
@@ -259,6 +269,11 @@ Outcome sync_directory(const Op& op, ApplyContext& context) {
   if (!set) {
     target_failed(outcome, std::move(set).error());
     return outcome;
+  }
+  if (context.target.keeps_layouts()) {
+    Result<std::string> layout = context.source.layout(op.fid, nullptr);
+    Status laid_out = layout ? context.target.set_layout(*dir, *layout) : Status(std::move(layout).error());
+    if (!laid_out && !laid_out.is(Code::not_found)) outcome.layout_lost = std::move(laid_out).error();
   }
   outcome.unseen = outcome.object.ctime == now->ctime;
   stamp_object(outcome.object, *now, true);

@@ -103,7 +103,8 @@ class DryTarget final : public TargetTree {
   }
   Status remove_dir(const TargetDirPtr& dir, const std::string& name) override;
 
-  Result<std::unique_ptr<File>> create(const TargetDirPtr& dir, const std::string& name, uint32_t) override {
+  Result<std::unique_ptr<File>> create(const TargetDirPtr& dir, const std::string& name, uint32_t,
+                                       const std::string&) override {
     TRY(vacant(dir, name));
     return std::unique_ptr<File>(std::make_unique<DryFile>(fresh(FileType::regular), Fd()));
   }

@@ -427,8 +427,18 @@ Result<bool> Engine::run_batch(std::vector<Fid> scans) {
   }
   TRY(begin_batch(plan));
   counters_.planned += plan.size();
-  ApplyContext context{index_,     source_,     *target_,         *dirs_,   pool_,
-                       counters_,  hooks_.done, feed_ != nullptr, scanning, wait_for_records ? batch_ + 1 : 0,
+  counters_.lookups += found.lookups + plan.creates.size() + plan.syncs.size() + plan.dirs.size();
+  ApplyContext context{index_,
+                       source_,
+                       *target_,
+                       *dirs_,
+                       pool_,
+                       counters_,
+                       hooks_.done,
+                       hooks_.note,
+                       feed_ != nullptr,
+                       scanning,
+                       wait_for_records ? batch_ + 1 : 0,
                        hooks_.stop};
   TRY_ASSIGN(ApplyResult applied, apply(plan, context));
   counters_.applied = counters_.planned.load();

@@ -42,6 +42,7 @@ struct EngineHooks {
   std::function<int64_t()> now_s;  // realtime seconds
   std::function<int64_t()> monotonic_ms;
   DoneFn done;
+  NoteFn note;
   ExcludeFn exclude;
   std::function<void(const Plan&)> planned;  // sees every plan before it is applied
   const std::atomic<bool>* stop = nullptr;   // true: a batch ends early, what is left of it is kept as retries

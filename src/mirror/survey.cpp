@@ -137,6 +137,7 @@ class Surveyor {
       TRY_ASSIGN(bool wants, is_wanted(key));
       if (wants) wanted.push_back(&key);
     }
+    survey_.lookups += wanted.size();
     std::vector<Look> looks(wanted.size());
     pool_.run(wanted.size(), [&](size_t i) { look(*wanted[i], looks[i]); });
     for (size_t i = 0; i < wanted.size(); ++i) TRY(take(*wanted[i], looks[i]));
@@ -433,6 +434,7 @@ class Surveyor {
       TRY_ASSIGN(std::vector<EntryKey> links, index_.links(fid));
       if (links.size() <= names) nameless.push_back(fid);
     }
+    survey_.lookups += nameless.size();
     std::vector<char> is_gone(nameless.size());
     pool_.run(nameless.size(), [&](size_t i) { is_gone[i] = source_.stat(nameless[i]).is(Code::not_found); });
     // When in doubt (any error but "gone") it stays alive: the park can wait, a copy costs more.

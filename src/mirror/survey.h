@@ -37,6 +37,7 @@ struct Survey {
   std::vector<Fid> unread;                               // could not be read: each is a trouble, too
   std::vector<Trouble> troubles;                         // could not be looked at
   std::unordered_set<EntryKey, EntryKeyHash> looked_at;  // beside those of the DirtySet
+  uint64_t lookups = 0;                                  // questions about one name or one object
 };
 
 struct SurveyLimits {

@@ -48,7 +48,7 @@ struct TargetReport {
   mirror::Progress progress;
   uint64_t records = 0, created = 0, removed = 0, renames = 0, links = 0, attributes = 0;
   uint64_t files_copied = 0, bytes_copied = 0, bytes_cloned = 0, files_compared = 0, batches = 0, scanned = 0;
-  uint64_t entries_seen = 0, planned = 0, applied = 0;
+  uint64_t entries_seen = 0, planned = 0, applied = 0, lookups = 0, layouts_lost = 0;
   uint64_t bytes_moved = 0;  // as bytes_copied, and what is on its way
   bool scan_done = false;
   uint64_t backlog = 0;  // records in the log that are not applied

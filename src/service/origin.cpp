@@ -42,6 +42,7 @@ class LocalOrigin final : public Origin {
   Result<std::unique_ptr<mirror::SourceTree>> open_tree(Locator locator) override {
     mirror::PosixSource::Options options;
     options.hidden = options_.state_dir;
+    options.recall = options_.recall;
     TRY_ASSIGN(std::unique_ptr<mirror::PosixSource> tree, mirror::PosixSource::open(path_, options));
     // Without handles (no privilege) objects are found by the names that the index has.
     tree->set_locator(std::move(locator));

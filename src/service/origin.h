@@ -18,7 +18,7 @@ namespace reel::service {
 struct OriginOptions {
   std::string state_dir;          // hidden from the mirror where it lies inside the source
   int hold_seconds = 600;         // directories: see source::LocalOptions
-  bool recall = false;            // Lustre: contents that are only in the HSM archive are read
+  bool recall = false;            // on a Lustre: contents that are only in the HSM archive are read
   std::string user;               // Lustre: the registered changelog user, see source::lustre::LustreOptions
   std::vector<std::string> mdts;  // Lustre: the MDTs that there must be; empty: whichever there are
   std::function<void(const std::string&)> note;  // for people; may be empty

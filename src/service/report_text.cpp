@@ -48,6 +48,8 @@ json target_json(const TargetReport& target, int64_t now_s) {
           {"trouble_list", target.troubles},
           {"problem", progress.problem},
           {"records", target.records},
+          {"lookups", target.lookups},
+          {"layouts_lost", target.layouts_lost},
           {"batches", target.batches},
           {"directories_scanned", target.scanned},
           {"created", target.created},
@@ -77,6 +79,8 @@ std::string target_text(const json& target) {
   text += fmt::format("  copied      {} files, {}; {} more shared with the source\n", target.value("files_copied", 0),
                       bytes_text(target.value("bytes_copied", uint64_t{0})),
                       bytes_text(target.value("bytes_cloned", uint64_t{0})));
+  if (uint64_t lost = target.value("layouts_lost", uint64_t{0}))
+    text += fmt::format("  layouts     {} with the target's default striping, not the source's\n", lost);
   for (const json& trouble : target.value("trouble_list", json::array()))
     text += "  trouble     " + trouble.get<std::string>() + "\n";
   return text;
@@ -133,9 +137,15 @@ std::string stats_text(const MirrorReport& report) {
   for (const TargetReport& t : report.targets)
     text += fmt::format(
         "target {}\n  directories scanned {}\n  created {}, removed {}, moved {}, linked {}, attributes only {}\n"
-        "  files copied {} ({}), compared and equal {}, shared {}\n  records {}, batches {}\n",
+        "  files copied {} ({}), compared and equal {}, shared {}\n  records {}, batches {}, lookups {}{}\n",
         t.path, t.scanned, t.created, t.removed, t.renames, t.links, t.attributes, t.files_copied,
-        bytes_text(t.bytes_copied), t.files_compared, bytes_text(t.bytes_cloned), t.records, t.batches);
+        bytes_text(t.bytes_copied), t.files_compared, bytes_text(t.bytes_cloned), t.records, t.batches, t.lookups,
+        t.records ? fmt::format(" ({:.2f} a record)", static_cast<double>(t.lookups) / static_cast<double>(t.records))
+                  : "");
+  for (const TargetReport& t : report.targets)
+    if (t.layouts_lost)
+      text += fmt::format("target {}\n  layouts lost {}: striped as the target's default, not as the source\n", t.path,
+                          t.layouts_lost);
   return text;
 }
 

@@ -106,6 +106,11 @@ mirror::EngineHooks TargetRunner::hooks() {
   hooks.now_s = realtime_s;
   hooks.monotonic_ms = steady_ms;
   hooks.exclude = options.exclude;
+  // One of a kind says enough; how many there are is counted.
+  hooks.note = [this](const std::string& text) {
+    if (setup_.options->note && !std::exchange(noted_, true))
+      setup_.options->note("target " + setup_.target.state.path + ": " + text + "; others are only counted");
+  };
   if (options.done) hooks.done = [this](const mirror::Done& done) { show(done); };
   if (setup_.inflow) {
     hooks.barrier = [this] { return setup_.inflow->barrier(); };
@@ -345,6 +350,8 @@ TargetReport TargetRunner::report() const {
   report.batches = counters.batches;
   report.scanned = counters.scanned;
   report.entries_seen = counters.entries_seen;
+  report.lookups = counters.lookups;
+  report.layouts_lost = counters.layouts_lost;
   report.applied = counters.applied;
   report.planned = counters.planned;
   report.bytes_moved = std::max(report.bytes_copied, setup_.scratch_dir.empty() ? throttle_->spent() : 0);

@@ -95,6 +95,7 @@ class TargetRunner {
   bool absent_ = false;             // guarded by mutex_
   std::optional<Error> error_;
   bool prepared_ = false;
+  bool noted_ = false;
   std::map<std::string, std::string> parked_from_;  // paths of what was parked, by its name in the park
   int64_t pause_ms_ = 0;
   int64_t quiet_since_ms_ = 0;

@@ -3,23 +3,12 @@
 
 #include <fcntl.h>
 #include <sys/vfs.h>
-#include <sys/xattr.h>
 
 #include <cerrno>
 
-#include "base/codec.h"
+#include "tree/lustre_calls.h"
 
 namespace reel::mirror {
-namespace {
-
-constexpr unsigned long kLustreMagic = 0x0bd00bd0;  // of statfs, on clients
-
-// The value of trusted.hsm: u32 compatible bits, u32 flags, u64 archive, u64 version.
-constexpr size_t kHsmFlagsAt = 4;
-constexpr size_t kHsmSize = 24;
-constexpr uint32_t kHsmReleased = 0x8;
-
-}  // namespace
 
 Result<Fd> open_in_fid_directory(int root, const Fid& fid, int flags) {
   std::string path = ".lustre/fid/" + to_string(fid);
@@ -27,12 +16,6 @@ Result<Fd> open_in_fid_directory(int root, const Fid& fid, int flags) {
   if (!fd && errno == EPERM && (flags & O_NOATIME)) fd = open_below(root, path, (flags & ~O_NOATIME) | O_NOFOLLOW);
   if (!fd) return Error::from_errno(errno, "open " + to_string(fid));
   return fd;
-}
-
-bool is_released(int fd) {
-  unsigned char value[256];
-  ssize_t size = ::fgetxattr(fd, "trusted.hsm", value, sizeof value);
-  return size >= static_cast<ssize_t>(kHsmSize) && (load_le<uint32_t>(value + kHsmFlagsAt) & kHsmReleased) != 0;
 }
 
 Result<std::unique_ptr<PosixSource>> open_lustre_tree(const std::string& mount, const std::string& hidden,

@@ -2,7 +2,8 @@
 //
 // A mounted Lustre as a tree. It is read as any directory (posix_source.h), but for:
 // - objects are opened by FID as MOUNT/.lustre/fid/[0x...], which reaches every object of the file
-//   system; the FID of a name comes from its file handle (type 0x97);
+//   system; the FID of a name comes from its file handle (type 0x97).
+// And as every directory on a Lustre:
 // - a file whose contents were released to the HSM archive is not read, since reading recalls it;
 // - whether others write to a file cannot be asked: for two minutes after a change nobody knows.
 // What belongs to Lustre itself (trusted.lov, lma, link, fid, som, hsm, ...) is no attribute of a file:
@@ -19,8 +20,5 @@ Result<std::unique_ptr<PosixSource>> open_lustre_tree(const std::string& mount, 
 
 // An object through `root`/.lustre/fid, never followed. Errors: not_found, permission, io.
 Result<Fd> open_in_fid_directory(int root, const Fid& fid, int flags);
-
-// Whether the contents of an open file are only in the HSM archive.
-bool is_released(int fd);
 
 }  // namespace reel::mirror

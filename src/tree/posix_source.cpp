@@ -12,7 +12,7 @@
 #include <csignal>
 #include <cstdio>
 
-#include "tree/lustre_tree.h"
+#include "tree/lustre_calls.h"
 
 namespace reel::mirror {
 namespace {
@@ -84,6 +84,7 @@ Status PosixSource::inspect_root(const Options& options) {
     if (hidden && hidden->device == device_) hidden_inode_ = hidden->attributes.ino;
   }
   has_flags_ = settable_flags(root_->get()) != 0;
+  if (is_lustre(root_->get())) options_.is_lustre = true;
   if (options.by_handle && format_ != HandleFormat::opaque) {
     by_handle_ = true;  // what open_handle needs to try
     by_handle_ = static_cast<bool>(open_handle(root_fid_, O_PATH));
@@ -324,6 +325,18 @@ Result<std::unique_ptr<File>> PosixSource::open(const Fid& fid) {
                  "its contents are only in the HSM archive, and are not recalled; restore the file, or "
                  "mirror with --recall");
   return std::unique_ptr<File>(new PosixFile(std::move(fd), found.attributes));
+}
+
+Result<std::optional<uint64_t>> PosixSource::data_version(File& file) {
+  if (!options_.is_lustre) return std::optional<uint64_t>();
+  return mirror::data_version(file.fd());
+}
+
+Result<std::string> PosixSource::layout(const Fid& fid, File* file) {
+  if (!options_.is_lustre) return std::string();
+  if (file) return layout_of(file->fd());
+  TRY_ASSIGN(Fd fd, open_object(fid, O_RDONLY | O_DIRECTORY));
+  return layout_of(fd.get());
 }
 
 // How long ago ctime moved last, in nanoseconds.

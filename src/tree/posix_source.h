@@ -34,7 +34,7 @@ class PosixSource final : public SourceTree {
     std::string hidden{};     // a directory that is not there for the mirror: its own state
     // Opens an object of the file system that `root` is on, in place of the kernel's handles.
     std::function<Result<Fd>(int root, const Fid& fid, int flags)> opener{};
-    bool is_lustre = false;  // see lustre_tree.h
+    bool is_lustre = false;  // taken for one whatever its file system says; see lustre_tree.h
     bool recall = false;     // Lustre: read contents that are only in the archive
   };
 
@@ -58,6 +58,8 @@ class PosixSource final : public SourceTree {
   Result<std::vector<Xattr>> xattrs(const Fid& fid, File* file) override;
   Result<bool> being_written(File& file) override;
   Result<Attributes> stat(File& file) override;
+  Result<std::optional<uint64_t>> data_version(File& file) override;
+  Result<std::string> layout(const Fid& fid, File* file) override;
   Result<std::unique_ptr<File>> open(const Fid& fid) override;
 
  private:

@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "tree/lustre_calls.h"
+
 namespace reel::mirror {
 namespace {
 
@@ -77,6 +79,7 @@ std::unique_ptr<PosixTarget> PosixTarget::open(Fd fd, Options options) {
   target->settable_flags_ = settable_flags(fd.get());
   if (!options.owners) target->settable_flags_ &= ~kLockingFlags;
   target->mounting_ = mounting_of(fd.get());
+  target->is_lustre_ = options.is_lustre || is_lustre(fd.get());
   target->root_ = std::make_shared<PosixDir>(std::move(fd));
   target->owners_ = options.owners;
   target->throttle_ = options.throttle;
@@ -237,18 +240,35 @@ Status PosixTarget::remove_dir(const TargetDirPtr& dir, const std::string& name)
   return remove(dir, name, AT_REMOVEDIR);
 }
 
-Result<std::unique_ptr<File>> PosixTarget::create(const TargetDirPtr& dir, const std::string& name, uint32_t mode) {
+Status PosixTarget::set_layout(const TargetDirPtr& dir, const std::string& layout) {
+  if (!is_lustre_) return ok();
+  Result<std::string> present = layout_of(fd_of(dir));
+  if (present && *present == layout) return ok();
+  return set_layout_of(fd_of(dir), layout);
+}
+
+Result<std::unique_ptr<File>> PosixTarget::create(const TargetDirPtr& dir, const std::string& name, uint32_t mode,
+                                                  const std::string& layout) {
   TRY(check_name(name));
   int dirfd = fd_of(dir);
-  Fd fd(insist({{dirfd, "", true}},
-               [&] { return open_at(dirfd, name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode); }));
+  bool with_layout = is_lustre_ && !layout.empty();
+  int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | (with_layout ? kLayoutLater : 0);
+  Fd fd(insist({{dirfd, "", true}}, [&] { return open_at(dirfd, name.c_str(), flags, mode); }));
   if (!fd) return failed("create", name);
+  Status laid_out = with_layout ? set_layout_of(fd.get(), layout) : ok();
+  if (!laid_out) {
+    // It has no objects, and nothing could be written to it: opened again it gets those of a default layout.
+    fd = Fd(open_at(AT_FDCWD, proc_path(fd.get()).c_str(), O_RDWR));
+    if (!fd) return failed("open", name);
+  }
   Result<Found> made = find_at(fd.get(), "");
   if (!made) return std::move(made).error().with(printable(name));
   // The umask or a default ACL of the directory took bits away.
   if (made->attributes.mode != mode && ::fchmod(fd.get(), mode) != 0) return failed("set mode of", name);
   made->attributes.mode = mode;
-  return std::unique_ptr<File>(new PosixFile(std::move(fd), made->attributes));
+  std::unique_ptr<File> file(new PosixFile(std::move(fd), made->attributes));
+  if (!laid_out) file->layout_refused = std::move(laid_out).error();
+  return file;
 }
 
 Result<std::unique_ptr<File>> PosixTarget::open(const TargetDirPtr& dir, const std::string& name) {
@@ -373,35 +393,6 @@ Status PosixTarget::set_xattrs(int fd, const Attributes& now, const std::vector<
     if (!extra) w++;
   }
   return first;
-}
-
-PosixTarget::Flusher::~Flusher() {
-  if (thread_.joinable()) thread_.join();
-}
-
-// Asked again while it runs, it does it once more; after an error it does nothing any more.
-void PosixTarget::Flusher::begin(int rootfd, std::function<void()> failed) {
-  if (asked_++ > 0) return;
-  if (wait() != 0) return;
-  Fd own(open_at(rootfd, ".", O_RDONLY | O_DIRECTORY));
-  if (!own) {
-    asked_ = 0;
-    return;
-  }
-  thread_ = std::thread([this, fd = std::move(own), failed = std::move(failed)] {
-    unsigned asked = asked_;
-    do {
-      if (::syncfs(fd.get()) == 0) continue;
-      error_ = errno;
-      failed();
-      return;
-    } while (!asked_.compare_exchange_strong(asked, 0));
-  });
-}
-
-int PosixTarget::Flusher::wait() {
-  if (thread_.joinable()) thread_.join();
-  return error_;
 }
 
 void PosixTarget::begin_sync(std::function<void()> failed) {

@@ -10,13 +10,12 @@
 
 #include <unistd.h>
 
-#include <atomic>
 #include <initializer_list>
 #include <memory>
 #include <string>
-#include <thread>
 
 #include "tree/copy.h"
+#include "tree/flusher.h"
 #include "tree/posix_attributes.h"
 #include "tree/tree.h"
 
@@ -29,6 +28,7 @@ class PosixTarget final : public TargetTree {
     // process without root can do no other.
     bool owners = ::geteuid() == 0;
     Throttle* throttle = nullptr;  // outlives the target
+    bool is_lustre = false;        // taken for one whatever its file system says
   };
 
   static Result<std::unique_ptr<PosixTarget>> open(const std::string& path, Options options);
@@ -52,7 +52,10 @@ class PosixTarget final : public TargetTree {
   Status unlink(const TargetDirPtr& dir, const std::string& name) override;
   Status remove_dir(const TargetDirPtr& dir, const std::string& name) override;
 
-  Result<std::unique_ptr<File>> create(const TargetDirPtr& dir, const std::string& name, uint32_t mode) override;
+  bool keeps_layouts() const override { return is_lustre_; }
+  Status set_layout(const TargetDirPtr& dir, const std::string& layout) override;
+  Result<std::unique_ptr<File>> create(const TargetDirPtr& dir, const std::string& name, uint32_t mode,
+                                       const std::string& layout) override;
   Result<std::unique_ptr<File>> open(const TargetDirPtr& dir, const std::string& name) override;
   Result<CopyResult> copy(SourceTree& source, File& from, File& to, uint64_t size, bool fresh) override;
   Status set_attributes(File* file, const TargetDirPtr& dir, const std::string& name,
@@ -62,20 +65,6 @@ class PosixTarget final : public TargetTree {
   void begin_sync(std::function<void()> failed) override;
 
  private:
-  // Brings a file system to disk beside everything else. It has an open file of its own, so that the
-  // kernel tells it of an error without forgetting to tell sync().
-  class Flusher {
-   public:
-    ~Flusher();
-    void begin(int rootfd, std::function<void()> failed);
-    int wait();  // 0, or errno of what failed
-
-   private:
-    std::thread thread_;
-    std::atomic<unsigned> asked_{0};  // since the thread had nothing left to do
-    int error_ = 0;                   // of the thread, until it is joined
-  };
-
   // Something that may be in the way of a change: `name` in `dirfd`, or dirfd itself when empty.
   struct Place {
     int dirfd;
@@ -111,6 +100,7 @@ class PosixTarget final : public TargetTree {
   TargetDirPtr root_;
   std::string mounting_;
   bool owners_ = true;
+  bool is_lustre_ = false;
   uint32_t settable_flags_ = 0;
   Throttle* throttle_ = nullptr;
   Flusher flusher_;

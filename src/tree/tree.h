@@ -69,6 +69,9 @@ class File {
   // What the file was when it was opened or made (inode_flags: kStatxFlags), where the tree had to look
   // anyway. Of a file that the target made it stays true until its attributes are set, but for size and times.
   std::optional<Attributes> as_opened;
+
+  // Of a file that the target made: why it does not have the layout that it was to have (TargetTree::create).
+  std::optional<Error> layout_refused;
 };
 
 struct SourceEntry {
@@ -110,6 +113,19 @@ class SourceTree {
   virtual Result<std::unique_ptr<File>> open(const Fid& fid) = 0;
   // Of an open file: cheaper than by FID, and surely the one whose contents were read.
   virtual Result<Attributes> stat(File& file) = 0;
+
+  // Changes whenever contents change, also where ctime is too coarse to show it or another machine writes; and what is
+  // read after the call, and before the same was told again, no crash takes back from the source. nullopt: none here.
+  virtual Result<std::optional<uint64_t>> data_version(File& file) {
+    (void)file;
+    return std::optional<uint64_t>();
+  }
+  // Of a Lustre: how a file (open, or null: a directory's new files) is spread over servers, for TargetTree::create and
+  // set_layout. Empty: there is nothing to keep. unsupported: it cannot be kept (says why).
+  virtual Result<std::string> layout(const Fid& fid, File* file) {
+    (void)fid, (void)file;
+    return std::string();
+  }
 };
 
 // A directory of the target, held open. Shared between threads; closed with the last reference.
@@ -161,8 +177,17 @@ class TargetTree {
   virtual Status unlink(const TargetDirPtr& dir, const std::string& name) = 0;
   virtual Status remove_dir(const TargetDirPtr& dir, const std::string& name) = 0;
 
-  // A new regular file (O_EXCL); created with `mode`, owner of the process.
-  virtual Result<std::unique_ptr<File>> create(const TargetDirPtr& dir, const std::string& name, uint32_t mode) = 0;
+  // Whether it is a Lustre too: then a SourceTree's layouts are worth asking for.
+  virtual bool keeps_layouts() const { return false; }
+  // What files made in `dir` by others get; empty: as the file system has it.
+  virtual Status set_layout(const TargetDirPtr& dir, const std::string& layout) {
+    (void)dir, (void)layout;
+    return ok();
+  }
+  // A new regular file (O_EXCL); created with `mode`, owner of the process, and `layout` unless that is empty. A layout
+  // that cannot be had does not fail it: see File::layout_refused.
+  virtual Result<std::unique_ptr<File>> create(const TargetDirPtr& dir, const std::string& name, uint32_t mode,
+                                               const std::string& layout) = 0;
   // An existing regular file, for writing.
   virtual Result<std::unique_ptr<File>> open(const TargetDirPtr& dir, const std::string& name) = 0;
   // Makes the contents of `to` equal to those of `from`, holes too.

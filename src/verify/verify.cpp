@@ -11,6 +11,7 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "tree/lustre_calls.h"
 #include "tree/posix_attributes.h"
 #include "verify/compare.h"
 #include "verify/verify_text.h"
@@ -100,7 +101,8 @@ class Verifier {
   const VerifyOptions& options_;
   const VerifyEvents& events_;
   Side source_, target_;
-  std::string target_id_;  // that the mirror gave the target; empty when it is none
+  bool on_lustre_ = false;  // the source is
+  std::string target_id_;   // that the mirror gave the target; empty when it is none
   HardLinks links_;
   std::mutex mutex_;  // of what follows, and of calling back
   VerifySummary summary_;
@@ -122,6 +124,7 @@ Result<Side> Verifier::open_side(const std::string& path, bool clone) {
 Status Verifier::open(const std::string& source, const std::string& target) {
   TRY_ASSIGN(source_, open_side(source, true));
   TRY_ASSIGN(target_, open_side(target, false));
+  on_lustre_ = options_.is_lustre || is_lustre(source_.root.get());
   Fd own(open_beneath(target_.root.get(), kPrivateDir.data(), O_RDONLY | O_DIRECTORY));
   Fd file(own ? open_beneath(own.get(), "id", O_RDONLY | O_NONBLOCK) : -1);
   char text[64];
@@ -290,6 +293,11 @@ Status Verifier::compare_data(const Place& place, uint64_t size) {
   if (size == 0) return ok();
   Fd here(open_beneath(place.source_dir, place.name, O_RDONLY | O_NONBLOCK));
   if (!here) return Error::from_errno(errno, "open on the source");
+  if (on_lustre_ && !options_.recall && is_released(here.get())) {
+    std::lock_guard lock(mutex_);
+    summary_.released++;
+    return ok();
+  }
   Fd there(open_beneath(place.target_dir, place.name, O_RDONLY | O_NONBLOCK));
   if (!there) return Error::from_errno(errno, "open on the target");
   struct stat source, target;

@@ -24,6 +24,9 @@ enum class VerifyLevel {
 struct VerifyOptions {
   VerifyLevel level = VerifyLevel::full;
   unsigned jobs = 0;  // 0: one for each processor
+  // Of a source on a Lustre: contents that are only in the HSM archive are read, which brings them back.
+  bool recall = false;
+  bool is_lustre = false;  // taken for one whatever its file system says
   // What is there on neither side; may be empty. Called from several threads.
   std::function<bool(const std::string& path, bool is_dir)> excluded;
 };
@@ -37,8 +40,9 @@ struct Difference {
 };
 
 struct VerifySummary {
-  uint64_t objects = 0;  // names on both sides that were compared
-  uint64_t bytes = 0;    // of contents
+  uint64_t objects = 0;   // names on both sides that were compared
+  uint64_t bytes = 0;     // of contents
+  uint64_t released = 0;  // files whose contents were not compared, because they are only in the HSM archive
   uint64_t differences = 0;
   uint64_t errors = 0;  // objects that could not be compared
 };

@@ -33,7 +33,7 @@ class ByHand {
     switch (entry.attributes.type) {
       case FileType::regular: {
         TRY_ASSIGN(std::unique_ptr<File> from, source_.open(fid));
-        TRY_ASSIGN(std::unique_ptr<File> to, target_.create(dir, name, 0600));
+        TRY_ASSIGN(std::unique_ptr<File> to, target_.create(dir, name, 0600, ""));
         TRY_ASSIGN(Attributes now, source_.stat(*from));
         TRY(target_.copy(source_, *from, *to, now.size, true));
         return set(fid, to.get(), nullptr, "");

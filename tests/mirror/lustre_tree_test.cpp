@@ -5,7 +5,9 @@
 // once.
 #include "tree/lustre_tree.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -18,6 +20,7 @@
 #include "mirror/engine.h"
 #include "mirror/scratch.h"
 #include "mirror/survey.h"
+#include "tree/lustre_layout.h"
 #include "tree/posix_target.h"
 #include "verify/verify.h"
 
@@ -70,6 +73,9 @@ TEST(LustreTree, WhatIsNoLustreIsRefused) {
   EXPECT_TRUE(open_lustre_tree(scratch / "nothing", "", false).is(Code::not_found));
 }
 
+// "exists archived", as the recorded tour has it of sh1, and "exists archived released".
+constexpr uint32_t kArchived = 0x9, kReleased = 0xd;
+
 void set_hsm_flags(const std::string& path, uint32_t flags) {
   unsigned char value[24] = {};
   store_le(value + 4, flags);
@@ -103,7 +109,7 @@ class MemoryStore final : public Store {
 };
 
 // A tree whose files have all been left alone for long.
-class QuietTree final : public SourceTree {
+class QuietTree : public SourceTree {
  public:
   explicit QuietTree(SourceTree& tree) : tree_(tree) {}
   Fid root() const override { return tree_.root(); }
@@ -117,17 +123,27 @@ class QuietTree final : public SourceTree {
   Result<bool> being_written(File&) override { return false; }
   Result<std::unique_ptr<File>> open(const Fid& fid) override { return tree_.open(fid); }
   Result<Attributes> stat(File& file) override { return tree_.stat(file); }
+  Result<std::optional<uint64_t>> data_version(File& file) override { return tree_.data_version(file); }
+  Result<std::string> layout(const Fid& fid, File* file) override { return tree_.layout(fid, file); }
 
  private:
   SourceTree& tree_;
 };
 
-// One scan of `source` into `target`; how many objects are in trouble at its end.
-uint64_t scan(SourceTree& source, Store& store, const std::string& target, int64_t& now_s) {
+struct ScanEnd {
+  uint64_t troubles = 0, copied = 0, layouts_lost = 0;
+  std::string notes;
+};
+
+// One scan of `source` into `target`.
+ScanEnd scan_whole(SourceTree& source, Store& store, const std::string& target, int64_t& now_s,
+                   const PosixTarget::Options& options) {
   Pool pool(0);
+  ScanEnd end;
   EngineHooks hooks;
+  hooks.note = [&](const std::string& text) { end.notes += text + "\n"; };
   hooks.open_target = [&]() -> Result<std::unique_ptr<TargetTree>> {
-    TRY_ASSIGN(std::unique_ptr<PosixTarget> opened, PosixTarget::open(target));
+    TRY_ASSIGN(std::unique_ptr<PosixTarget> opened, PosixTarget::open(target, options));
     return std::unique_ptr<TargetTree>(std::move(opened));
   };
   hooks.now_s = [&] { return now_s += 1000; };
@@ -136,7 +152,14 @@ uint64_t scan(SourceTree& source, Store& store, const std::string& target, int64
   EXPECT_TRUE(engine.start());
   EXPECT_TRUE(engine.request_scan());
   for (int i = 0; i < 20; ++i) EXPECT_TRUE(engine.step());
-  return engine.progress().troubles;
+  end.troubles = engine.progress().troubles;
+  end.copied = engine.counters().files_copied;
+  end.layouts_lost = engine.counters().layouts_lost;
+  return end;
+}
+// How many objects are in trouble at its end.
+uint64_t scan(SourceTree& source, Store& store, const std::string& target, int64_t& now_s) {
+  return scan_whole(source, store, target, now_s, {}).troubles;
 }
 
 TEST(LustreTree, ReleasedFilesAreNotRecalled) {
@@ -156,16 +179,16 @@ TEST(LustreTree, ReleasedFilesAreNotRecalled) {
   };
   ASSERT_EQ(scan_quiet(), 0u);
   // It goes into the archive, and a new file that is only there appears.
-  set_hsm_flags(scratch / "src/known", 0x1 | 0x8);
+  set_hsm_flags(scratch / "src/known", kReleased);
   test::write_file(scratch / "src/new", "elsewhere");
-  set_hsm_flags(scratch / "src/new", 0x1 | 0x8);
+  set_hsm_flags(scratch / "src/new", kReleased);
   EXPECT_EQ(scan_quiet(), 1u);
   EXPECT_EQ(test::read_file(scratch / "dst/known"), "contents");
   EXPECT_NE(::access((scratch / "dst/new").c_str(), F_OK), 0);
   // Whether a file that was just written had been copied whole nobody knows: that is no contents to keep.
   test::write_file(scratch / "src/fresh", "one");
   ASSERT_EQ(scan(*source, store, scratch / "dst", now_s), 1u);
-  set_hsm_flags(scratch / "src/fresh", 0x1 | 0x8);
+  set_hsm_flags(scratch / "src/fresh", kReleased);
   EXPECT_EQ(scan(*source, store, scratch / "dst", now_s), 2u);
   // Asked to, or when it is back, it is copied; and Lustre's own attribute is not.
   options.recall = true;
@@ -174,6 +197,220 @@ TEST(LustreTree, ReleasedFilesAreNotRecalled) {
   EXPECT_EQ(test::read_file(scratch / "dst/new"), "elsewhere");
   char value[64];
   EXPECT_LT(::getxattr((scratch / "dst/new").c_str(), "trusted.hsm", value, sizeof value), 0);
+}
+
+TEST(LustreTree, ArchivedFilesStillHaveTheirContents) {
+  if (!test::is_root()) GTEST_SKIP() << "trusted.hsm can only be set by root";
+  Scratch scratch("tmpfs");
+  if (!scratch.missing().empty()) GTEST_SKIP() << scratch.missing();
+  for (const char* dir : {"src", "dst", "dst/.reel", "dst/.reel/park"}) test::make_dir(scratch / dir);
+  test::write_file(scratch / "src/archived", "contents");
+  set_hsm_flags(scratch / "src/archived", kArchived);
+  PosixSource::Options options;
+  options.is_lustre = true;
+  std::unique_ptr<PosixSource> source = *PosixSource::open(scratch / "src", options);
+  MemoryStore store;
+  int64_t now_s = 1000000;
+  QuietTree quiet(*source);
+  EXPECT_EQ(scan(quiet, store, scratch / "dst", now_s), 0u);
+  EXPECT_EQ(test::read_file(scratch / "dst/archived"), "contents");
+}
+
+TEST(LustreTree, VerifyRecallsNothingUnlessAsked) {
+  if (!test::is_root()) GTEST_SKIP() << "trusted.hsm can only be set by root";
+  Scratch scratch("tmpfs");
+  if (!scratch.missing().empty()) GTEST_SKIP() << scratch.missing();
+  for (const char* dir : {"src", "dst"}) test::make_dir(scratch / dir);
+  const std::vector<std::pair<std::string, uint32_t>> files = {{"archived", kArchived}, {"released", kReleased}};
+  for (const auto& [name, flags] : files) {
+    test::write_file(scratch / "src/" + name, "here");
+    test::write_file(scratch / "dst/" + name, "else");
+    for (const char* side : {"src/", "dst/"}) {
+      struct timespec times[2] = {{1, 0}, {1, 0}};
+      ASSERT_EQ(::utimensat(AT_FDCWD, (scratch / side + name).c_str(), times, 0), 0);
+    }
+    set_hsm_flags(scratch / "src/" + name, flags);
+  }
+  VerifyOptions options;
+  options.is_lustre = true;
+  std::string differ;
+  VerifyEvents events;
+  events.difference = [&](const Difference& difference) {
+    if (!difference.path.empty()) differ += difference.path + " ";
+  };
+  Result<VerifySummary> found = verify(scratch / "src", scratch / "dst", options, events);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(differ, "archived ");
+  EXPECT_EQ(found->released, 1u);
+  EXPECT_EQ(found->errors, 0u);
+  options.recall = true;
+  differ.clear();
+  options.jobs = 1;
+  found = verify(scratch / "src", scratch / "dst", options, events);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->released, 0u);
+  EXPECT_NE(differ.find("released "), std::string::npos);
+}
+
+// --- layouts: tmpfs keeps any trusted attribute, and so can play both Lustres ---
+
+std::string layout(uint32_t magic, uint32_t pattern, uint16_t stripes, uint16_t objects) {
+  std::string value(32 + size_t{24} * objects, 'o');
+  store_le(value.data(), magic);
+  store_le(value.data() + 4, pattern);
+  store_le<uint32_t>(value.data() + 24, 1 << 20);
+  store_le<uint16_t>(value.data() + 28, stripes);
+  store_le<uint16_t>(value.data() + 30, 0);
+  return value;
+}
+constexpr uint32_t kPlain = 0x0bd10bd0, kForeign = 0x0bd70bd0;
+
+void set_layout(const std::string& path, const std::string& value) {
+  ASSERT_EQ(::setxattr(path.c_str(), "trusted.lov", value.data(), value.size(), 0), 0);
+}
+std::string layout_at(const std::string& path) {
+  char value[4096];
+  ssize_t size = ::getxattr(path.c_str(), "trusted.lov", value, sizeof value);
+  return size < 0 ? "none" : std::string(value, static_cast<size_t>(size));
+}
+
+class TwoLustres : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!test::is_root()) GTEST_SKIP() << "trusted.lov can only be set by root";
+    if (!scratch.missing().empty()) GTEST_SKIP() << scratch.missing();
+    for (const char* dir : {"src", "src/dir", "dst", "dst/.reel", "dst/.reel/park"}) test::make_dir(scratch / dir);
+    source_options.is_lustre = true;
+    target_options.is_lustre = true;
+  }
+  ScanEnd scan() {
+    std::unique_ptr<PosixSource> source = *PosixSource::open(scratch / "src", source_options);
+    QuietTree quiet(*source);
+    return scan_whole(quiet, store, scratch / "dst", now_s, target_options);
+  }
+
+  Scratch scratch{"tmpfs"};
+  PosixSource::Options source_options;
+  PosixTarget::Options target_options;
+  MemoryStore store;
+  int64_t now_s = 1000000;
+};
+
+TEST_F(TwoLustres, NewFilesGetTheLayoutOfTheirSource) {
+  test::write_file(scratch / "src/dir/file", "contents");
+  set_layout(scratch / "src/dir/file", layout(kPlain, 1, 4, 4));
+  test::write_file(scratch / "src/none", "no layout of its own");
+  ScanEnd end = scan();
+  EXPECT_EQ(end.troubles, 0u);
+  EXPECT_EQ(end.layouts_lost, 0u);
+  std::string wanted = *portable_layout(layout(kPlain, 1, 4, 0));
+  EXPECT_EQ(layout_at(scratch / "dst/dir/file"), wanted);
+  EXPECT_EQ(test::read_file(scratch / "dst/dir/file"), "contents");
+  EXPECT_EQ(layout_at(scratch / "dst/none"), "none");
+}
+
+TEST_F(TwoLustres, DefaultLayoutsOfDirectoriesFollow) {
+  set_layout(scratch / "src/dir", layout(kPlain, 1, 2, 0));
+  ASSERT_EQ(scan().troubles, 0u);
+  EXPECT_EQ(layout_at(scratch / "dst/dir"), *portable_layout(layout(kPlain, 1, 2, 0)));
+  EXPECT_EQ(layout_at(scratch / "dst"), "none");
+  set_layout(scratch / "src/dir", layout(kPlain, 1, 0xffff, 0));
+  ASSERT_EQ(scan().troubles, 0u);
+  EXPECT_EQ(layout_at(scratch / "dst/dir"), *portable_layout(layout(kPlain, 1, 0xffff, 0)));
+  ASSERT_EQ(::removexattr((scratch / "src/dir").c_str(), "trusted.lov"), 0);
+  ASSERT_EQ(scan().troubles, 0u);
+  EXPECT_EQ(layout_at(scratch / "dst/dir"), "none");
+}
+
+TEST_F(TwoLustres, ALayoutThatCannotBeCarriedIsToldAndTheFileIsThere) {
+  test::write_file(scratch / "src/foreign", "contents");
+  set_layout(scratch / "src/foreign", layout(kForeign, 1, 1, 0));
+  set_layout(scratch / "src/dir", layout(kForeign, 1, 1, 0));
+  ScanEnd end = scan();
+  EXPECT_EQ(end.troubles, 0u);
+  EXPECT_EQ(end.layouts_lost, 2u);
+  EXPECT_NE(end.notes.find("foreign: has the target's default layout"), std::string::npos) << end.notes;
+  EXPECT_EQ(test::read_file(scratch / "dst/foreign"), "contents");
+}
+
+TEST_F(TwoLustres, ALayoutThatTheTargetRefusesIsToldAndTheFileIsThere) {
+  std::unique_ptr<PosixTarget> target = *PosixTarget::open(scratch / "dst", target_options);
+  std::string refused(70000, ' ');  // larger than any attribute
+  std::unique_ptr<File> file = *target->create(*target->root(), "file", 0600, refused);
+  ASSERT_TRUE(file->layout_refused);
+  EXPECT_EQ(::pwrite(file->fd(), "contents", 8, 0), 8);
+  EXPECT_EQ(test::read_file(scratch / "dst/file"), "contents");
+  EXPECT_FALSE(target->set_layout(*target->root(), refused));
+}
+
+TEST_F(TwoLustres, OneLustreIsNoneOfIt) {
+  test::write_file(scratch / "src/file", "contents");
+  set_layout(scratch / "src/file", layout(kPlain, 1, 4, 4));
+  set_layout(scratch / "src/dir", layout(kPlain, 1, 4, 0));
+  target_options.is_lustre = false;
+  EXPECT_EQ(scan().layouts_lost, 0u);
+  EXPECT_EQ(layout_at(scratch / "dst/file"), "none");
+  EXPECT_EQ(layout_at(scratch / "dst/dir"), "none");
+}
+
+// --- data versions ---
+
+// A file that another client writes to while it is copied, within one tick of ctime: only its version tells.
+class WrittenUnseen final : public QuietTree {
+ public:
+  WrittenUnseen(SourceTree& tree, std::string path) : QuietTree(tree), path_(std::move(path)) {}
+  Result<Attributes> stat(const Fid& fid) override { return as_before(QuietTree::stat(fid)); }
+  Result<Attributes> stat(File& file) override { return as_before(QuietTree::stat(file)); }
+  Result<std::optional<uint64_t>> data_version(File&) override {
+    if (++asked_ == 2) {  // it was copied
+      test::write_file(path_, "new");
+      ++version_;
+    }
+    return std::optional(version_);
+  }
+  Result<std::unique_ptr<File>> open(const Fid& fid) override {
+    TRY_ASSIGN(std::unique_ptr<File> file, QuietTree::open(fid));
+    TRY_ASSIGN(file->as_opened, as_before(std::move(*file->as_opened)));
+    return file;
+  }
+  int asked() const { return asked_; }
+
+ private:
+  static Result<Attributes> as_before(Result<Attributes> found) {
+    if (found && found->type == FileType::regular) found->ctime = found->mtime = {5, 0};
+    return found;
+  }
+  const std::string path_;
+  int asked_ = 0;
+  uint64_t version_ = 7;
+};
+
+TEST(LustreTree, AChangeThatOnlyTheDataVersionTellsIsCopiedAgain) {
+  Scratch scratch;
+  for (const char* dir : {"src", "dst", "dst/.reel", "dst/.reel/park"}) test::make_dir(scratch / dir);
+  test::write_file(scratch / "src/file", "old");
+  std::unique_ptr<PosixSource> source = *PosixSource::open(scratch / "src");
+  WrittenUnseen written(*source, scratch / "src/file");
+  MemoryStore store;
+  int64_t now_s = 1000000;
+  ScanEnd end = scan_whole(written, store, scratch / "dst", now_s, {});
+  EXPECT_EQ(end.troubles, 0u);
+  EXPECT_EQ(test::read_file(scratch / "dst/file"), "new");
+  EXPECT_EQ(end.copied, 2u);
+  EXPECT_EQ(written.asked(), 4);
+}
+
+TEST(LustreTree, ElsewhereThereIsNoDataVersion) {
+  Scratch scratch;
+  test::write_file(scratch / "file", "text");
+  PosixSource::Options options;
+  options.is_lustre = true;
+  std::unique_ptr<PosixSource> source = *PosixSource::open(scratch.path(), options);
+  Fid fid = source->lookup(source->root(), "file")->fid;
+  std::unique_ptr<File> file = *source->open(fid);
+  Result<std::optional<uint64_t>> version = source->data_version(*file);
+  ASSERT_TRUE(version) << version.error().text();
+  EXPECT_FALSE(version->has_value());
 }
 
 // Answers a question only when so many are waiting for theirs.
@@ -225,6 +462,7 @@ TEST(LustreTree, SixtyFourQuestionsAreOnTheirWayAtOnce) {
   Result<Survey> found = survey(dirty, {}, index, source, pool, nullptr, {});
   ASSERT_TRUE(found);
   EXPECT_EQ(found->changes.size(), 5000u);
+  EXPECT_EQ(found->lookups, 5000u);
   EXPECT_GE(source.most(), 64u);
 }
 

@@ -45,10 +45,10 @@ TEST_F(Target, NewObjectsAreWhatWasAskedFor) {
   ASSERT_TRUE(dir);
   EXPECT_EQ(dir->mode & 0777, 0700u);
   EXPECT_NE(dir->ino, 0u);
-  ASSERT_TRUE(target_->create(root_, "file", 0666));
+  ASSERT_TRUE(target_->create(root_, "file", 0666, ""));
   ::umask(before);
   EXPECT_EQ(target_->stat(root_, "file")->mode, 0666u);
-  EXPECT_TRUE(target_->create(root_, "file", 0600).is(Code::exists));
+  EXPECT_TRUE(target_->create(root_, "file", 0600, "").is(Code::exists));
   EXPECT_TRUE(target_->make_dir(root_, "dir").is(Code::exists));
   EXPECT_EQ(target_->make_symlink(root_, "link", "/etc")->type, FileType::symlink);
   EXPECT_EQ(target_->make_node(root_, "fifo", FileType::fifo, 0)->type, FileType::fifo);
@@ -73,7 +73,7 @@ TEST_F(Target, NamesNeverLeadOut) {
   EXPECT_FALSE(target_->open_dir(root_, "out"));
   EXPECT_TRUE(target_->open_dir(root_, "..").is(Code::invalid));
   EXPECT_TRUE(target_->unlink(root_, "dir/../x").is(Code::invalid));
-  EXPECT_TRUE(target_->create(root_, "", 0600).is(Code::invalid));
+  EXPECT_TRUE(target_->create(root_, "", 0600, "").is(Code::invalid));
   EXPECT_TRUE(target_->open(root_, "out").is(Code::invalid));
   ASSERT_TRUE(target_->make_node(root_, "fifo", FileType::fifo, 0));
   EXPECT_TRUE(target_->open(root_, "fifo").is(Code::invalid));
@@ -167,7 +167,7 @@ TEST_F(Target, ImmutableObjectsAreChangedAllTheSame) {
   ASSERT_EQ(shell("cd " + ext4 / "dir && chattr +i locked && chattr +a append && chattr +i ."), 0);
   auto dir = target_->open_dir(root_, "dir");
   ASSERT_TRUE(dir);
-  ASSERT_TRUE(target_->create(*dir, "new", 0600));
+  ASSERT_TRUE(target_->create(*dir, "new", 0600, ""));
   auto locked = target_->open(*dir, "locked");
   ASSERT_TRUE(locked) << locked.error().text();
   AttributeChange change;
@@ -267,7 +267,7 @@ TEST_F(Target, WithoutRootWhatIsPossibleIsDone) {
   EXPECT_EQ(target_->stat(*dir, "file")->mode, 0444u);
   // A closed directory opens for a change, and its mode comes back with its attributes.
   ASSERT_TRUE(target_->open(*dir, "file"));
-  ASSERT_TRUE(target_->create(*dir, "more", 0600));
+  ASSERT_TRUE(target_->create(*dir, "more", 0600, ""));
   AttributeChange change;
   change.attributes = *(*source)->stat(closed_fid);
   ASSERT_TRUE(target_->set_attributes(nullptr, *dir, "", change));
@@ -284,7 +284,7 @@ TEST_F(Target, WithoutXattrsTheyAreTroubleAndTheRestIsSet) {
   Scratch bare("ramfs");
   if (!bare.missing().empty()) GTEST_SKIP() << bare.missing();
   open(bare.path());
-  ASSERT_TRUE(target_->create(root_, "file", 0600));
+  ASSERT_TRUE(target_->create(root_, "file", 0600, ""));
   AttributeChange change = as_is("file");
   change.attributes.mode = 0640;
   change.attributes.uid = 7;

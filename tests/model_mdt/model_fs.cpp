@@ -6,15 +6,10 @@
 #include <cstdlib>
 
 #include "log/lustre_wire.h"
+#include "model_mdt/model_bits.h"
 
 namespace reel::model {
 namespace {
-
-constexpr uint32_t kRead = 0x1, kWrite = 0x2, kCreated = 0x8, kCreat = 0x40, kExcl = 0x80, kTrunc = 0x200,
-                   kAppend = 0x400;
-constexpr uint32_t kModeBits = 0x7;
-constexpr uint16_t kAtime = 0x1, kMtime = 0x2, kCtime = 0x4, kSize = 0x8, kTimes = kAtime | kMtime | kCtime;
-constexpr uint16_t kHsmRelease = 0x180, kHsmRestore = 0x80;
 
 size_t name_hash(const std::string& name) {
   size_t hash = 0;
@@ -40,6 +35,15 @@ const Inode* ModelFs::find(const Fid& fid) const {
 }
 
 int ModelFs::place(const std::string& path, Place& at) {
+  if (path.starts_with(kByFid)) {
+    at.name = path.substr(std::string(kByFid).size());
+    std::optional<Fid> fid = parse_fid(at.name);
+    auto found = fid ? inodes_.find(*fid) : inodes_.end();
+    if (found == inodes_.end()) return ENOENT;
+    at.parent = &inodes_[kRoot];
+    at.inode = &found->second;
+    return 0;
+  }
   Inode* dir = &inodes_[kRoot];
   size_t begin = 0;
   for (size_t slash; (slash = path.find('/', begin)) != std::string::npos; begin = slash + 1) {
@@ -163,6 +167,7 @@ void ModelFs::moved(unsigned mdt, RecordType type, uint16_t flags, const Fid& ta
                     const std::string& name, const Fid& source, const Fid& source_parent,
                     const std::string& source_name) {
   Record record = base(type, static_cast<uint16_t>(flags | kFlagRename), who);
+  record.flags = static_cast<uint16_t>(record.flags & ~kFlagVersion);
   record.target = target;
   record.parent = parent;
   record.name = name;
@@ -173,9 +178,9 @@ void ModelFs::moved(unsigned mdt, RecordType type, uint16_t flags, const Fid& ta
 }
 
 // A record about an object, not a name.
-void ModelFs::data(Inode& inode, RecordType type, uint16_t flags, const Who& by, const std::string& xattr,
-                   uint32_t mode) {
-  if (inode.is_volatile) return;
+void ModelFs::data(Inode& inode, RecordType type, uint16_t flags, const Who& by, const std::string& xattr) {
+  // Of a temporary only what reads it is told.
+  if (inode.is_volatile && type != RecordType::open && type != RecordType::gxatr) return;
   ModelLog& log = logs_[inode.mdt];
   bool time = type >= RecordType::mtime && type <= RecordType::atime;
   if (time && log.epoch() < inode.recorded_ns) return;
@@ -193,15 +198,16 @@ void ModelFs::data(Inode& inode, RecordType type, uint16_t flags, const Who& by,
     std::copy_n((xattr + '\0').begin(), std::min<size_t>(xattr.size() + 1, 256), xattr_field_.begin());
     record.xattr_field = xattr_field_;
   }
-  if (type == RecordType::open) {
+  if (type == RecordType::open || type == RecordType::nopen) {
     record.extra_flags |= kExtraOpen;
-    record.open_mode = mode;
+    record.open_mode = record.flags;  // with the bits that say which extensions there are
   }
   emit(inode.mdt, record, by);
 }
 
 // The lowest type that is logged of those that fit (mdd_attr_set_changelog).
 void ModelFs::attr_record(Inode& inode, uint16_t valid, const Who& by) {
+  if (inode.on_mdt) valid &= static_cast<uint16_t>(~kSize);
   std::vector<RecordType> types;
   if (valid & kSize) types.push_back(RecordType::trunc);
   if (valid & ~kTimes) types.push_back(RecordType::sattr);
@@ -328,223 +334,6 @@ int ModelFs::rename_across(Place& from, Place& to) {
   drop_if_gone(old.fid);
   return 0;
 }
-
-// --- objects ---
-
-int ModelFs::open(const std::string& path, uint32_t flags, Handle& handle) {
-  Place at;
-  if (int error = place(path, at)) return error;
-  bool creates = !at.inode && (flags & kCreat);
-  if (!at.inode && !creates) return ENOENT;
-  if (at.inode && (flags & kExcl)) return EEXIST;
-  if (at.inode && at.inode->kind != Kind::file && (flags & (kWrite | kTrunc | kAppend))) return EISDIR;
-  Inode& inode = creates ? make(Kind::file, stripe_of(*at.parent, at.name)) : *at.inode;
-  if (creates) {
-    enter(*at.parent, at.name, inode);
-    names(inode.mdt, RecordType::creat, 0, inode.fid, at.parent->fid, at.name);
-  }
-  handle = {inode.fid, flags, false, who.uid, who.gid};
-  ++inode.open_handles;
-  if (inode.released) restore(inode);  // what is opened is recalled
-  if (logs_[inode.mdt].logs(RecordType::open)) {
-    int& known = inode.opens[{who.uid, flags & kModeBits}];
-    if (known++ == 0)
-      data(inode, RecordType::open, static_cast<uint16_t>((flags | (creates ? kCreated : 0)) & kFlagPayload), who, "",
-           flags & kModeBits);
-  }
-  if (!creates && (flags & kTrunc)) {
-    changed(inode, inode.data), inode.times = inode.ctime;
-    attr_record(inode, kMtime | kCtime | kSize, who);
-  }
-  return 0;
-}
-
-void ModelFs::open_volatile(unsigned mdt, Handle& handle) {
-  Inode& inode = make(Kind::file, mdt);
-  inode.is_volatile = true;
-  inode.open_handles = 1;
-  handle = {inode.fid, kRead | kWrite, false, who.uid, who.gid};
-}
-
-void ModelFs::write(Handle& handle) {
-  auto inode = inodes_.find(handle.fid);
-  if (inode == inodes_.end()) return;
-  changed(inode->second, inode->second.data), inode->second.times = inode->second.ctime;
-  handle.written = true;
-}
-
-void ModelFs::close(Handle& handle, const Who& by) {
-  auto found = inodes_.find(handle.fid);
-  if (found == inodes_.end()) return;  // undone by a crash
-  Inode& inode = found->second;
-  if (handle.written) attr_record(inode, kMtime | kCtime, by);
-  auto known = inode.opens.find({handle.uid, handle.flags & kModeBits});
-  bool told = (handle.flags & (kWrite | kAppend | kTrunc)) != 0;
-  // With OPEN logged: only the last close of those whose open is known.
-  if (logs_[inode.mdt].logs(RecordType::open)) told = known != inode.opens.end() && known->second == 1;
-  if (known != inode.opens.end() && --known->second == 0) inode.opens.erase(known);
-  if (told) data(inode, RecordType::close, handle.flags & kFlagPayload, by);
-  if (inode.open_handles > 0 && --inode.open_handles == 0 && inode.links.empty()) inodes_.erase(found);
-}
-
-int ModelFs::setattr(const std::string& path, uint16_t valid) {
-  Place at;
-  if (int error = place(path, at)) return error;
-  if (!at.inode) return ENOENT;
-  if ((valid & kSize) && at.inode->kind != Kind::file) return EINVAL;
-  if (valid & ~(kTimes | kSize)) changed(*at.inode, at.inode->attrs);
-  if (valid & kTimes) changed(*at.inode, at.inode->times);
-  if (valid & kSize) changed(*at.inode, at.inode->data);
-  attr_record(*at.inode, valid, who);
-  return 0;
-}
-
-int ModelFs::setxattr(const std::string& path, const std::string& name) {
-  Place at;
-  if (int error = place(path, at)) return error;
-  if (!at.inode) return ENOENT;
-  changed(*at.inode, at.inode->xattrs);
-  data(*at.inode, RecordType::xattr, 0, who, name);
-  data(*at.inode, RecordType::ctime, kCtime, who);
-  return 0;
-}
-
-int ModelFs::getxattr(const std::string& path, const std::string& name) {
-  Place at;
-  if (int error = place(path, at)) return error;
-  if (!at.inode) return ENOENT;
-  if (logs_[at.inode->mdt].logs(RecordType::gxatr)) data(*at.inode, RecordType::gxatr, 0, who, name);
-  return 0;
-}
-
-int ModelFs::set_acl(const std::string& path) {
-  Place at;
-  if (int error = place(path, at)) return error;
-  if (!at.inode) return ENOENT;
-  changed(*at.inode, at.inode->attrs);
-  attr_record(*at.inode, kCtime, who);
-  return 0;
-}
-
-int ModelFs::layout(const std::string& path) {
-  Place at;
-  if (int error = place(path, at)) return error;
-  if (!at.inode) return ENOENT;
-  changed(*at.inode, at.inode->xattrs);
-  data(*at.inode, RecordType::lyout, 0, who);
-  return 0;
-}
-
-int ModelFs::hsm(const std::string& path, uint16_t flags) {
-  Place at;
-  if (int error = place(path, at)) return error;
-  if (!at.inode) return ENOENT;
-  if (at.inode->kind != Kind::file) return EINVAL;
-  if (flags == kHsmRelease && (!at.inode->archived || at.inode->open_handles > 0)) return EBUSY;
-  at.inode->archived = flags != 0x200;
-  at.inode->released = flags == kHsmRelease || (at.inode->released && flags != kHsmRestore && flags != 0x200);
-  data(*at.inode, RecordType::hsm, flags, who);
-  return 0;
-}
-
-void ModelFs::restore(Inode& inode) {
-  inode.released = false;
-  Who server = who;
-  server.server = true;
-  data(inode, RecordType::hsm, kHsmRestore, server);
-}
-
-void ModelFs::restore_all() {
-  for (auto& [fid, inode] : inodes_)
-    if (inode.released) restore(inode);
-}
-
-int ModelFs::flr(const std::string& path, RecordType type) {
-  Place at;
-  if (int error = place(path, at)) return error;
-  if (!at.inode) return ENOENT;
-  data(*at.inode, type, 0, who);
-  return 0;
-}
-
-int ModelFs::access(const std::string& path) {
-  Place at;
-  if (int error = place(path, at)) return error;
-  if (!at.inode) return ENOENT;
-  attr_record(*at.inode, kAtime, who);
-  return 0;
-}
-
-// --- migration ---
-
-// One entry of a directory that moves from `from` to `to` (the same directory, on another MDT).
-int ModelFs::migrate_entry(Inode& from, Inode& to, const std::string& name) {
-  Inode& inode = inodes_[from.children[name]];
-  bool more_links = std::any_of(inode.links.begin(), inode.links.end(),
-                                [&](const auto& l) { return l.first == from.fid && l.second != name; });
-  if (inode.kind == Kind::file) {  // is opened for a lease
-    Handle lease = {inode.fid, kWrite, false, who.uid, who.gid};
-    ++inode.open_handles;
-    close(lease);
-  }
-  if (more_links || inode.mdt == to.mdt) {  // only the name moves
-    leave(from, name, inode);
-    enter(to, name, inode);
-    moved(inode.mdt, RecordType::migrt, 0, inode.fid, from.fid, name, inode.fid, to.fid, name);
-    return 0;
-  }
-  Inode& made = make(inode.kind, to.mdt);
-  made.data = inode.data, made.attrs = inode.attrs, made.times = inode.times, made.xattrs = inode.xattrs;
-  made.archived = inode.archived, made.released = inode.released;
-  auto links = inode.links;
-  for (const auto& [parent, link] : links) {
-    Inode& dir = inodes_[parent];
-    uint64_t times = dir.times;
-    leave(dir, link, inode);
-    enter(parent == from.fid ? to : dir, link, made);
-    dir.times = times;  // of another directory: its entry changes, its times do not
-  }
-  moved(inode.mdt, RecordType::migrt, 0, made.fid, from.fid, name, inode.fid, to.fid, name);
-  drop_if_gone(inode.fid);
-  return 0;
-}
-
-int ModelFs::migrate(const std::string& path, unsigned to_mdt) {
-  Place at;
-  if (int error = place(path, at)) return error;
-  if (!at.inode) return ENOENT;
-  if (at.inode->kind != Kind::dir) return ENOTDIR;
-  if (at.inode->mdt == to_mdt) return 0;
-  for (const auto& [name, fid] : at.inode->children) {
-    if (inodes_[fid].open_handles > 0) return EBUSY;
-    // A real one migrates the rest, and leaves the directory half done (full_2mdt/a_tour).
-    if (inodes_[fid].kind == Kind::dir && inodes_[fid].mdt == to_mdt) return ENOTEMPTY;
-  }
-  Inode& from = *at.inode;
-  Inode& to = make(Kind::dir, to_mdt);
-  to.attrs = from.attrs, to.times = from.times, to.xattrs = from.xattrs, to.data = from.data;
-  leave(*at.parent, at.name, from);
-  enter(*at.parent, at.name, to);
-  moved(to_mdt, RecordType::migrt, 0, to.fid, at.parent->fid, at.name, from.fid, at.parent->fid, at.name);
-  std::vector<std::string> entries;
-  for (const auto& [name, fid] : from.children) entries.push_back(name);
-  if (readdir_order) readdir_order(from.fid, entries);
-  for (const std::string& name : entries) {
-    Inode& entry = inodes_[from.children[name]];
-    if (entry.kind != Kind::dir) {
-      migrate_entry(from, to, name);
-      continue;
-    }
-    leave(from, name, entry);
-    enter(to, name, entry);
-    if (migrate(path + "/" + name, to_mdt) != 0)
-      moved(entry.mdt, RecordType::migrt, 0, entry.fid, from.fid, name, entry.fid, to.fid, name);
-  }
-  data(to, RecordType::lyout, 0, who);
-  drop_if_gone(from.fid);
-  return 0;
-}
-
 // --- the MDSs ---
 
 void ModelFs::forget_inodes(unsigned mdt) {

@@ -32,14 +32,15 @@ struct Inode {
   unsigned mdt = 0;
   std::vector<unsigned> stripes;  // of a striped directory: the MDTs of its entries
   std::map<std::string, Fid> children;
-  std::set<std::pair<Fid, std::string>> links;          // (parent, name): where it is
-  bool is_volatile = false;                             // a temporary: leaves no records
-  bool archived = false, released = false;              // HSM
-  uint64_t data = 0, attrs = 0, times = 0, xattrs = 0;  // versions; 0: as made
-  uint64_t ctime = 0;                                   // of the last change of anything; never comes again
-  uint64_t changed_ns = 0;                              // when that was
-  uint64_t recorded_ns = 0;                             // when it last had a record; forgotten by its MDT now and then
-  std::map<std::pair<uint64_t, uint32_t>, int> opens;   // (uid, access mode) -> handles that OPEN knows
+  std::set<std::pair<Fid, std::string>> links;             // (parent, name): where it is
+  bool on_mdt = false;                                     // Data-on-MDT: its truncations are told as changes of times
+  bool is_volatile = false;                                // a temporary: leaves no records
+  bool archived = false, dirty = false, released = false;  // HSM
+  uint64_t data = 0, attrs = 0, times = 0, xattrs = 0;     // versions; 0: as made
+  uint64_t ctime = 0;                                      // of the last change of anything; never comes again
+  uint64_t changed_ns = 0;                                 // when that was
+  uint64_t recorded_ns = 0;                            // when it last had a record; forgotten by its MDT now and then
+  std::map<std::pair<uint64_t, uint32_t>, int> opens;  // (uid, access mode) -> handles that OPEN knows
   int open_handles = 0;
   bool silly = false;  // unlinked, still open
 };
@@ -57,6 +58,7 @@ class ModelFs {
 
   ModelClock& clock() { return clock_; }
   ModelLog& log(unsigned mdt) { return logs_[mdt]; }
+  const ModelLog& log(unsigned mdt) const { return logs_[mdt]; }
   unsigned mdts() const { return static_cast<unsigned>(logs_.size()); }
   Fid root() const { return kRoot; }
   const std::map<Fid, Inode>& inodes() const { return inodes_; }
@@ -67,12 +69,17 @@ class ModelFs {
   std::function<std::optional<unsigned>(const Fid& dir, const std::string& name)> stripe_policy;
   // In which order a migration takes the entries of a directory; else by name.
   std::function<void(const Fid& dir, std::vector<std::string>& names)> readdir_order;
+  // What a client asks for after it has opened a file and before it truncates it (by its caches); may be empty.
+  std::function<void(const Fid&)> before_truncation;
   Who who;  // of the operations that follow
 
-  // --- operations; paths from the root, without a leading slash. 0 or an errno ---
+  // --- operations; paths from the root, without a leading slash; objects also by ".lustre/fid/[0x...]". 0 or an
+  // errno ---
   int mkdir(const std::string& path, int on_mdt = -1, unsigned stripes = 1);  // -1: where its parent is
   // creates or opens; the handle has to be closed
   int open(const std::string& path, uint32_t flags, Handle& handle);
+  // Somebody who may not: EACCES, NOPEN where that is logged. Always 0.
+  int open_denied(const std::string& path, uint32_t flags);
   void write(Handle& handle);
   void close(Handle& handle) { close(handle, who); }
   void close(Handle& handle, const Who& by);
@@ -86,14 +93,18 @@ class ModelFs {
   int setattr(const std::string& path, uint16_t valid);
   int setxattr(const std::string& path, const std::string& name);
   int getxattr(const std::string& path, const std::string& name);
-  int set_acl(const std::string& path);  // the access ACL: no record of its own
-  int layout(const std::string& path);   // LYOUT
-  int hsm(const std::string& path, uint16_t flags);
+  int set_acl(const std::string& path);                      // the access ACL: no record of its own
+  int layout(const std::string& path, bool on_mdt = false);  // LYOUT
+  int hsm(const std::string& path, uint16_t flags);          // an event by itself
+  // The contents go to the archive's copy: closes the handle, which was opened to write. EBUSY: not archived, dirty, or
+  // open elsewhere.
+  int release(Handle& handle);
+  int restore(const std::string& path);
   void restore_all();                                     // the archive gives back all that was released
   int flr(const std::string& path, RecordType type);      // FLRW or RESYNC
   int access(const std::string& path);                    // a read that moves atime
   int migrate(const std::string& path, unsigned to_mdt);  // a directory and its entries, new FIDs
-  void open_volatile(unsigned mdt, Handle& handle);
+  void open_volatile(unsigned mdt, uint32_t flags, Handle& handle);
 
   // --- the MDSs ---
   void forget_inodes(unsigned mdt);  // cache pressure: their next time change makes a record
@@ -124,9 +135,9 @@ class ModelFs {
              const std::string& name);
   void moved(unsigned mdt, RecordType type, uint16_t flags, const Fid& target, const Fid& parent,
              const std::string& name, const Fid& source, const Fid& source_parent, const std::string& source_name);
-  void data(Inode& inode, RecordType type, uint16_t flags, const Who& by, const std::string& xattr = "",
-            uint32_t mode = 0);
+  void data(Inode& inode, RecordType type, uint16_t flags, const Who& by, const std::string& xattr = "");
   void attr_record(Inode& inode, uint16_t valid, const Who& by);
+  void look_into(const Inode& inode, uint32_t flags);
   int migrate_entry(Inode& from, Inode& to, const std::string& name);
   int rename_across(Place& from, Place& to);
 

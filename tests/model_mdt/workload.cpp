@@ -6,7 +6,8 @@ namespace {
 
 constexpr uint32_t kOpens[] = {0x2, 0x3, 0x42, 0x43, 0xc2, 0x242, 0x402, 0x1, 0x202};
 constexpr uint16_t kSets[] = {0x14, 0xe4, 0xc4, 0x7, 0x6, 0xe, 0x200, 0x5, 0x4};
-constexpr uint16_t kHsm[] = {0x280, 0x680, 0x0, 0x80, 0x180, 0x200};
+constexpr uint16_t kHsm[] = {0x280, 0x680, 0x0, 0x0, 0x200};
+constexpr uint32_t kWrite = 0x2, kReadWrite = 0x3;
 constexpr size_t kOpenMax = 6;
 
 }  // namespace
@@ -70,10 +71,10 @@ void Workload::objects() {
       fs_.set_acl(any());
       break;
     case 2:
-      fs_.layout(any());
+      fs_.layout(any(), below(3) == 0);
       break;
     case 3:
-      fs_.hsm(any(), kHsm[below(std::size(kHsm))]);
+      hsm(any());
       break;
     case 4:
       fs_.flr(any(), below(2) == 0 ? RecordType::flrw : RecordType::resync);
@@ -90,11 +91,26 @@ void Workload::objects() {
   }
 }
 
+void Workload::hsm(const std::string& path) {
+  Handle handle;
+  switch (below(4)) {
+    case 0:
+      if (fs_.open(path, kWrite, handle) == 0) fs_.release(handle);
+      break;
+    case 1:
+      fs_.restore(path);
+      break;
+    default:
+      fs_.hsm(path, kHsm[below(std::size(kHsm))]);
+      break;
+  }
+}
+
 void Workload::handles() {
   if (open_.size() < kOpenMax && below(2) == 0) {
     Handle handle;
     if (below(20) == 0) {
-      fs_.open_volatile(static_cast<unsigned>(below(fs_.mdts())), handle);
+      fs_.open_volatile(static_cast<unsigned>(below(fs_.mdts())), kReadWrite, handle);
       open_.push_back(handle);
     } else if (fs_.open(any(), kOpens[below(std::size(kOpens))], handle) == 0) {
       open_.push_back(handle);

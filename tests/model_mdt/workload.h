@@ -27,6 +27,7 @@ class Workload {
   void names();
   void objects();
   void handles();
+  void hsm(const std::string& path);
 
   ModelFs& fs_;
   uint64_t random_;

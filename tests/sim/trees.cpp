@@ -155,7 +155,8 @@ class SimTarget : public TargetTree {
     uint64_t ino = number(dir);
     return act("rmdir", [=](SimFs& fs, bool) { return fs.rmdir(ino, name); });
   }
-  Result<std::unique_ptr<File>> create(const TargetDirPtr& dir, const std::string& name, uint32_t mode) override {
+  Result<std::unique_ptr<File>> create(const TargetDirPtr& dir, const std::string& name, uint32_t mode,
+                                       const std::string&) override {
     TRY_ASSIGN(Attributes made, make(dir, name, FileType::regular, mode, ""));
     return std::unique_ptr<File>(new SimFile(made.ino));
   }
