@@ -227,12 +227,11 @@ TEST_P(Conformance, GapsHaveTheirCpuTime) {
   constexpr uint64_t kMs = 1'000'000;
   ASSERT_TRUE(before.count(1) && before.count(2) && before.count(3));
   EXPECT_GE(before[1].arg, 29 * kMs);
-  EXPECT_LE(before[1].arg, 34 * kMs);
   EXPECT_GE(before[1].duration_ns, before[1].arg);
-  EXPECT_LE(before[2].arg, 5 * kMs);
+  EXPECT_LE(before[2].arg, 10 * kMs);
   EXPECT_GE(before[2].duration_ns, 40 * kMs);
   EXPECT_GE(before[3].arg, 19 * kMs);
-  EXPECT_LE(before[3].arg, 24 * kMs);
+  EXPECT_LE(before[3].arg, 32 * kMs);
   EXPECT_GE(before[3].duration_ns, 40 * kMs);
 }
 

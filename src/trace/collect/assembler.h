@@ -92,7 +92,9 @@ class Assembler {
   void complete_data(Process& process, Event& event);
   void complete_copy(Process& process, Event& event);
   bool complete_mapping(Process& process, Event& event);
-  Status complete_process(ThreadState& at, Event& event);
+  Status complete_process(ThreadState& at, const Raw& raw, Event& event, const std::string& full, bool& wanted);
+  Status complete_child(ThreadState& at, Event& event);
+  void changed_directory(Process& process, const Event& event, const std::string& full);
   void renamed(const std::string& from, const std::string& to);
   void move(OpenFile& file, Event& event, int64_t moved, bool writes);
   void emit(Event event, const std::string& path);
