@@ -102,11 +102,12 @@ enum class Op : uint16_t {
   umask = 119,
   setid = 120,
   // waiting
-  lock = 121,
+  flock = 121,
   poll = 122,
   send = 123,
   recv = 124,
   compute = 125,
+  range_lock = 126,  // fcntl's and lockf's
 };
 
 }  // namespace reel::trace

@@ -45,6 +45,7 @@ inline uint8_t* store_varint(uint8_t* to, uint64_t value) {
 // gives zero, and the position does not move: check once, at the end of a record.
 class ByteReader {
  public:
+  ByteReader() : ByteReader(nullptr, 0) {}
   ByteReader(const void* begin, size_t size) : at_(static_cast<const uint8_t*>(begin)), end_(at_ + size) {}
 
   bool failed() const { return failed_; }

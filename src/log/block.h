@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/codec.h"
+#include "log/block_shape.h"
 #include "reel/record.h"
 #include "reel/result.h"
 
@@ -73,6 +74,7 @@ struct FlagMemory {
 
 // The fields of a call extension beside its op, as numbers, in the order of their bits.
 inline constexpr size_t kCallFields = 12;
+inline constexpr size_t kPathField = 2;
 using CallFields = std::array<uint64_t, kCallFields>;
 CallFields fields_of(const CallExtension& call);
 CallExtension call_of(uint32_t op, const CallFields& fields);
@@ -97,13 +99,17 @@ struct BlockMemory {
 
 class BlockEncoder {
  public:
-  BlockEncoder();
+  // `columns`: for blocks with kBlockColumns.
+  explicit BlockEncoder(bool columns = false);
   // invalid: a field is longer than the format allows; nothing was added then.
   Status add(const Record& record);
   void clear();
 
   bool empty() const { return count_ == 0; }
-  size_t size() const { return static_cast<size_t>(at_ - buffer_.data()); }
+  size_t size() const { return static_cast<size_t>(at_ - buffer_.data()) + in_columns_; }
+  // Nothing is added from here to clear(). The payload is whole only now: data(), size(), and the sizes of the parts of
+  // it that pack best by themselves.
+  std::vector<size_t> close();
   const uint8_t* data() const { return buffer_.data(); }
   uint32_t count() const { return count_; }
   uint64_t first_index() const { return first_index_; }
@@ -113,6 +119,8 @@ class BlockEncoder {
 
  private:
   void reserve(size_t more);
+  void put_number(Column column, uint64_t value);
+  void put_time(Column low, Column high, uint64_t value);
   uint32_t fid_op(const Fid& fid, const Fid& before) const;
   void put_fid(uint32_t op, const Fid& fid);
   void put_name(std::string_view name);
@@ -124,8 +132,11 @@ class BlockEncoder {
   void put_io(const IoExtension& io, bool traced);
   void put_call(const CallExtension& call);
 
+  bool columns_;
   std::vector<uint8_t> buffer_;
   uint8_t* at_;
+  std::array<std::vector<uint8_t>, kColumns> column_;
+  size_t in_columns_ = 0;  // bytes in them
   BlockMemory memory_;
   Lookup fid_lookup_, caller_lookup_;
   uint32_t count_ = 0;
@@ -136,13 +147,18 @@ class BlockDecoder {
  public:
   enum class Step { record, end, bad };
 
-  // `payload` is unpacked and stays in place while records are read.
-  void start(uint64_t first_index, uint32_t count, const uint8_t* payload, size_t size);
+  // `payload` is unpacked and stays in place while records are read. `columns`: the block has kBlockColumns.
+  void start(uint64_t first_index, uint32_t count, const uint8_t* payload, size_t size, bool columns = false);
   // The record's views are valid until the next call. bad: the payload is not one we wrote.
   Step next(Record& record);
   uint32_t left() const { return left_; }
 
  private:
+  bool split(const uint8_t* payload, size_t size);
+  ByteReader& in(Column column) { return columns_ ? column_[column] : in_; }
+  uint64_t get_time(Column low, Column high);
+  bool all_read() const;
+  bool failed() const;
   bool get_fid(uint32_t op, const Fid& before, Fid& fid);
   std::string_view get_name();
   bool get_field(char* to, size_t capacity);
@@ -152,7 +168,9 @@ class BlockDecoder {
   bool get_io(Record& record);
   bool get_call(Record& record);
 
+  bool columns_ = false;
   ByteReader in_{nullptr, 0};
+  std::array<ByteReader, kColumns> column_;
   BlockMemory memory_;
   std::array<char, kXattrSize> xattr_{};
   uint32_t left_ = 0;

@@ -10,8 +10,43 @@
 
 namespace reel::log {
 
-void BlockDecoder::start(uint64_t first_index, uint32_t count, const uint8_t* payload, size_t size) {
+// Into the records' rest and the columns behind it.
+bool BlockDecoder::split(const uint8_t* payload, size_t size) {
+  constexpr size_t kSizes = kColumns * kColumnSize;
+  if (size < kSizes) return false;
+  size_t end = size - kSizes;
+  for (uint32_t i = kColumns; i-- > 0;) {
+    auto bytes = load_le<uint32_t>(payload + size - kSizes + i * kColumnSize);
+    if (bytes > end) return false;
+    end -= bytes;
+    column_[i] = ByteReader(payload + end, bytes);
+  }
+  in_ = ByteReader(payload, end);
+  return true;
+}
+
+uint64_t BlockDecoder::get_time(Column low, Column high) {
+  if (!columns_) return in_.varint();
+  uint64_t lowest = column_[low].fixed<uint8_t>();
+  return column_[high].varint() << 8 | lowest;
+}
+
+bool BlockDecoder::all_read() const {
+  bool all = in_.left() == 0;
+  for (const ByteReader& column : column_) all = all && (!columns_ || column.left() == 0);
+  return all;
+}
+
+bool BlockDecoder::failed() const {
+  bool any = in_.failed();
+  for (const ByteReader& column : column_) any = any || (columns_ && column.failed());
+  return any;
+}
+
+void BlockDecoder::start(uint64_t first_index, uint32_t count, const uint8_t* payload, size_t size, bool columns) {
+  columns_ = columns;
   in_ = ByteReader(payload, size);
+  if (columns && !split(payload, size)) in_ = ByteReader(nullptr, 0), columns_ = false;  // the first record is missing
   memory_.start(first_index);
   left_ = count;
 }
@@ -32,12 +67,12 @@ bool BlockDecoder::get_fid(uint32_t op, const Fid& before, Fid& fid) {
     }
     case kFidNear:
       fid = memory_.literal;
-      fid.oid += static_cast<uint32_t>(unzigzag(in_.varint()));
+      fid.oid += static_cast<uint32_t>(unzigzag(in(kFids).varint()));
       break;
     case kFidFull:
-      fid.seq = memory_.literal.seq + static_cast<uint64_t>(unzigzag(in_.varint()));
-      fid.oid = memory_.literal.oid + static_cast<uint32_t>(unzigzag(in_.varint()));
-      fid.ver = static_cast<uint32_t>(in_.varint());
+      fid.seq = memory_.literal.seq + static_cast<uint64_t>(unzigzag(in(kFids).varint()));
+      fid.oid = memory_.literal.oid + static_cast<uint32_t>(unzigzag(in(kFids).varint()));
+      fid.ver = static_cast<uint32_t>(in(kFids).varint());
       break;
     default:
       return false;
@@ -49,7 +84,7 @@ bool BlockDecoder::get_fid(uint32_t op, const Fid& before, Fid& fid) {
 
 std::string_view BlockDecoder::get_name() {
   uint64_t size = in_.varint();
-  const uint8_t* bytes = in_.bytes(size);
+  const uint8_t* bytes = in(kNames).bytes(size);
   return bytes ? std::string_view(reinterpret_cast<const char*>(bytes), size) : std::string_view();
 }
 
@@ -117,7 +152,7 @@ bool BlockDecoder::get_io(Record& record) {
   }
   io.result = (head & kIoWhole) != 0 ? static_cast<int64_t>(io.length) : unzigzag(in_.varint());
   io.thread = (head & kIoThread) != 0 ? last.thread : in_.varint();
-  io.duration_ns = in_.varint();
+  io.duration_ns = get_time(kDurationLow, kDurationHigh);
   last.thread = io.thread;
   if (none) return true;
   last.offset = io.offset;
@@ -131,13 +166,14 @@ bool BlockDecoder::get_call(Record& record) {
   if (changed >> kCallFields != 0) return false;
   CallFields& fields = memory_.calls[op % BlockMemory::kOps];
   for (size_t i = 0; i < kCallFields; ++i)
-    if ((changed >> i & 1) != 0) fields[i] += static_cast<uint64_t>(unzigzag(in_.varint()));
+    if ((changed >> i & 1) != 0)
+      fields[i] += static_cast<uint64_t>(unzigzag(in(i == kPathField ? kPaths : kFields).varint()));
   record.call = call_of(op, fields);
   return true;
 }
 
 BlockDecoder::Step BlockDecoder::next(Record& record) {
-  if (left_ == 0) return in_.left() == 0 ? Step::end : Step::bad;
+  if (left_ == 0) return all_read() ? Step::end : Step::bad;
   record = Record{};
   uint32_t type = in_.fixed<uint8_t>();
   uint32_t shape = in_.fixed<uint16_t>();
@@ -147,7 +183,7 @@ BlockDecoder::Step BlockDecoder::next(Record& record) {
 
   record.index = memory_.index + 1;
   if ((shape & kShapeJump) != 0) record.index += in_.varint() + 1;
-  record.time = memory_.time + static_cast<uint64_t>(unzigzag(in_.varint()));
+  record.time = memory_.time + static_cast<uint64_t>(unzigzag(get_time(kTimeLow, kTimeHigh)));
 
   FlagMemory& flags = memory_.flags[type % BlockMemory::kTypes];
   if ((shape & kShapeFlags) != 0) {
@@ -166,7 +202,7 @@ BlockDecoder::Step BlockDecoder::next(Record& record) {
   if ((record.flags & kFlagExtra) != 0 && !get_extra(record)) return Step::bad;
   if ((shape & kShapeIo) != 0 && !get_io(record)) return Step::bad;
   if ((shape & kShapeCall) != 0 && !get_call(record)) return Step::bad;
-  if (in_.failed() || record.index <= memory_.index || record.name.size() > kMaxName) return Step::bad;
+  if (failed() || record.index <= memory_.index || record.name.size() > kMaxName) return Step::bad;
 
   memory_.index = record.index;
   memory_.time = record.time + (record.call && record.io ? record.io->duration_ns : 0);

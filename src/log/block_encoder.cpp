@@ -79,17 +79,57 @@ void BlockMemory::start(uint64_t first_index) {
   callers.clear();
 }
 
-BlockEncoder::BlockEncoder() : buffer_(128u << 10), at_(buffer_.data()) {}
+BlockEncoder::BlockEncoder(bool columns) : columns_(columns), buffer_(128u << 10), at_(buffer_.data()) {}
+
+void BlockEncoder::put_number(Column column, uint64_t value) {
+  if (!columns_) {
+    at_ = store_varint(at_, value);
+    return;
+  }
+  uint8_t bytes[10];
+  uint8_t* end = store_varint(bytes, value);
+  column_[column].insert(column_[column].end(), bytes, end);
+  in_columns_ += static_cast<size_t>(end - bytes);
+}
+
+void BlockEncoder::put_time(Column low, Column high, uint64_t value) {
+  if (!columns_) {
+    at_ = store_varint(at_, value);
+    return;
+  }
+  column_[low].push_back(static_cast<uint8_t>(value));
+  ++in_columns_;
+  put_number(high, value >> 8);
+}
+
+std::vector<size_t> BlockEncoder::close() {
+  if (!columns_ || empty()) return {size()};
+  std::vector<size_t> parts{size() - in_columns_};
+  reserve(in_columns_ + kColumns * kColumnSize);
+  uint8_t sizes[kColumns * kColumnSize];
+  for (uint32_t i = 0; i < kColumns; ++i) {
+    at_ = std::copy(column_[i].begin(), column_[i].end(), at_);
+    parts.push_back(column_[i].size());
+    store_le(sizes + i * kColumnSize, static_cast<uint32_t>(column_[i].size()));
+    column_[i].clear();
+  }
+  at_ = std::copy(std::begin(sizes), std::end(sizes), at_);
+  parts.push_back(sizeof sizes);
+  in_columns_ = 0;
+  return parts;
+}
 
 void BlockEncoder::clear() {
   fid_lookup_.clear(memory_.fids.count());
   caller_lookup_.clear(memory_.callers.count());
   at_ = buffer_.data();
+  for (std::vector<uint8_t>& column : column_) column.clear();
+  in_columns_ = 0;
   count_ = 0;
 }
 
 void BlockEncoder::reserve(size_t more) {
-  size_t used = size();
+  auto used = static_cast<size_t>(at_ - buffer_.data());
   if (buffer_.size() - used >= more) return;
   buffer_.resize(std::max(buffer_.size() * 2, used + more));
   at_ = buffer_.data() + used;
@@ -108,9 +148,9 @@ void BlockEncoder::put_fid(uint32_t op, const Fid& fid) {
   if (op == kFidBack) *at_++ = static_cast<uint8_t>(fid_lookup_.distance(hash_of(fid), memory_.fids.count()));
   if (op != kFidNear && op != kFidFull) return;
   const Fid& last = memory_.literal;
-  if (op == kFidFull) at_ = store_varint(at_, zigzag(static_cast<int64_t>(fid.seq - last.seq)));
-  at_ = store_varint(at_, zigzag(static_cast<int32_t>(fid.oid - last.oid)));
-  if (op == kFidFull) at_ = store_varint(at_, fid.ver);
+  if (op == kFidFull) put_number(kFids, zigzag(static_cast<int64_t>(fid.seq - last.seq)));
+  put_number(kFids, zigzag(static_cast<int32_t>(fid.oid - last.oid)));
+  if (op == kFidFull) put_number(kFids, fid.ver);
   memory_.literal = fid;
   memory_.fids.push(fid);
   fid_lookup_.note(hash_of(fid), memory_.fids.count());
@@ -118,7 +158,12 @@ void BlockEncoder::put_fid(uint32_t op, const Fid& fid) {
 
 void BlockEncoder::put_name(std::string_view name) {
   at_ = store_varint(at_, name.size());
-  at_ = std::copy(name.begin(), name.end(), at_);
+  if (!columns_) {
+    at_ = std::copy(name.begin(), name.end(), at_);
+    return;
+  }
+  column_[kNames].insert(column_[kNames].end(), name.begin(), name.end());
+  in_columns_ += name.size();
 }
 
 // A fixed-size field without the zeros at its end.
@@ -175,7 +220,7 @@ void BlockEncoder::put_io(const IoExtension& io, bool traced) {
   if ((head & (kIoLength | kIoNone)) == 0) at_ = store_varint(at_, io.length);
   if (!(head & kIoWhole)) at_ = store_varint(at_, zigzag(io.result));
   if (!(head & kIoThread)) at_ = store_varint(at_, io.thread);
-  at_ = store_varint(at_, io.duration_ns);
+  put_time(kDurationLow, kDurationHigh, io.duration_ns);
   last.thread = io.thread;
   if ((head & kIoNone) != 0) return;
   last.offset = io.offset;
@@ -191,7 +236,8 @@ void BlockEncoder::put_call(const CallExtension& call) {
   at_ = store_varint(at_, call.op);
   at_ = store_varint(at_, changed);
   for (size_t i = 0; i < kCallFields; ++i)
-    if ((changed >> i & 1) != 0) at_ = store_varint(at_, zigzag(static_cast<int64_t>(fields[i] - last[i])));
+    if ((changed >> i & 1) != 0)
+      put_number(i == kPathField ? kPaths : kFields, zigzag(static_cast<int64_t>(fields[i] - last[i])));
   last = fields;
 }
 
@@ -259,7 +305,7 @@ Status BlockEncoder::add(const Record& record) {
     shape |= kShapeJump;
     at_ = store_varint(at_, record.index - memory_.index - 2);
   }
-  at_ = store_varint(at_, zigzag(static_cast<int64_t>(record.time - memory_.time)));
+  put_time(kTimeLow, kTimeHigh, zigzag(static_cast<int64_t>(record.time - memory_.time)));
 
   shape |= put_flags(record);
 

@@ -39,6 +39,21 @@ inline constexpr uint32_t kIoThread = 8;    // thread as the last one's
 inline constexpr uint32_t kIoNone = 16;     // offset and length are 0; the last ones stay (version 2)
 inline constexpr uint32_t kIoKnown = 31;
 
+// Columns of a block with kBlockColumns, in this order behind what is left of the records. Numbers that are hardly
+// ever alike must not stand between others: those pack well only beside their own kind.
+enum Column : uint32_t {
+  kTimeLow,      // the lowest byte of the time's svarint
+  kTimeHigh,     // the rest of it, as varint
+  kDurationLow,  // the same of durations
+  kDurationHigh,
+  kNames,   // bytes of names
+  kFids,    // FIDs that are spelled out
+  kPaths,   // of the call extension: the path's number
+  kFields,  // and the other fields
+  kColumns,
+};
+inline constexpr size_t kColumnSize = 4;  // bytes at the payload's end that tell the size of a column
+
 inline bool has_jobid(const Record& record) {
   return (record.flags & kFlagJobid) != 0;
 }

@@ -172,7 +172,7 @@ Status StreamReader::open_block() {
     segment_->skip();
     return ok();
   }
-  decoder_.start(block.first_index, block.count, payload_->data, payload_->size);
+  decoder_.start(block.first_index, block.count, payload_->data, payload_->size, (block.flags & kBlockColumns) != 0);
   in_block_ = true;
   return ok();
 }

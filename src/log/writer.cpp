@@ -23,14 +23,20 @@ namespace reel::log {
 namespace {
 
 constexpr int kZstdLevel = 1;
-constexpr int kTraceZstdLevel = 3;     // 6 and 9 save 2% more
-constexpr size_t kWorthPacking = 256;  // bytes; smaller blocks gain nothing
+constexpr int kTraceZstdLevel = 3;      // 6 and 9 save 2% more
+constexpr size_t kWorthPacking = 256;   // bytes; smaller blocks gain nothing
+constexpr size_t kMostFrameBytes = 32;  // of a zstd frame beside its contents
 constexpr uint32_t kMaxBlockBytes = 4u << 20;
 
 class StreamWriter : public Writer {
  public:
   StreamWriter(Env& env, std::string dir, std::string stream, const WriterOptions& options)
-      : env_(env), dir_(std::move(dir)), stream_(std::move(stream)), options_(options), zstd_(ZSTD_createCCtx()) {
+      : env_(env),
+        dir_(std::move(dir)),
+        stream_(std::move(stream)),
+        options_(options),
+        encoder_(options.trace),
+        zstd_(ZSTD_createCCtx()) {
     options_.block_bytes = std::min(options_.block_bytes, kMaxBlockBytes);
     if (options_.key) sealer_.emplace(*options_.key);
   }
@@ -52,6 +58,7 @@ class StreamWriter : public Writer {
   Status write_block();
   Status write_out();
   void build_block(uint32_t flags);
+  size_t pack(const std::vector<size_t>& parts, uint8_t* to, size_t room);
   Status seal();
 
   Env& env_;
@@ -206,7 +213,9 @@ void StreamWriter::build_block(uint32_t flags) {
   header.salt = salt_;
   header.flags = flags;
   header.count = encoder_.count();
+  std::vector<size_t> parts = encoder_.close();
   header.raw_size = static_cast<uint32_t>(encoder_.size());
+  if (options_.trace && header.count > 0) header.flags |= kBlockColumns;
   header.prev_index = header.first_index = header.last_index = written_;
   if (header.count > 0) {
     header.first_index = encoder_.first_index();
@@ -215,13 +224,11 @@ void StreamWriter::build_block(uint32_t flags) {
     header.max_time = encoder_.max_time();
   }
   size_t raw = encoder_.size();
-  out_.resize(kBlockHeaderSize + std::max(raw, ZSTD_compressBound(raw)));
+  out_.resize(kBlockHeaderSize + raw + parts.size() * kMostFrameBytes + ZSTD_compressBound(raw) - raw);
   uint8_t* payload = out_.data() + kBlockHeaderSize;
   size_t stored = raw;
-  if (options_.compress && raw >= kWorthPacking)
-    stored = ZSTD_compressCCtx(zstd_, payload, out_.size() - kBlockHeaderSize, encoder_.data(), raw,
-                               options_.trace ? kTraceZstdLevel : kZstdLevel);
-  if (ZSTD_isError(stored) || stored >= raw) {
+  if (options_.compress && raw >= kWorthPacking) stored = pack(parts, payload, out_.size() - kBlockHeaderSize);
+  if (stored >= raw) {
     stored = raw;
     std::copy(encoder_.data(), encoder_.data() + raw, payload);
   } else {
@@ -242,6 +249,20 @@ void StreamWriter::build_block(uint32_t flags) {
   out_.resize(kBlockHeaderSize + stored);
   out_header_ = header;
   encoder_.clear();
+}
+
+// Each part as a frame of its own. The size of all; when it cannot be done, more than they are.
+size_t StreamWriter::pack(const std::vector<size_t>& parts, uint8_t* to, size_t room) {
+  size_t stored = 0, done = 0;
+  for (size_t part : parts) {
+    if (part == 0) continue;
+    size_t size = ZSTD_compressCCtx(zstd_, to + stored, room - stored, encoder_.data() + done, part,
+                                    options_.trace ? kTraceZstdLevel : kZstdLevel);
+    if (ZSTD_isError(size)) return encoder_.size();
+    stored += size;
+    done += part;
+  }
+  return stored;
 }
 
 // Closes the block that is being filled and puts it into the file.

@@ -31,11 +31,11 @@ constexpr uint64_t kGrace_ns = 1'000'000'000;  // for processes that outlive the
 constexpr const char* kPreloadBlind =
     "programs that are static or run with other rights, system calls not made through libc's functions, what libc does "
     "inside its own functions (stdio's reads and writes are seen, how much readdir read is not), stores through mmap, "
-    "what io_uring and aio do";
+    "what io_uring does";
 
-constexpr const char* kPtraceBlind = "stores through mmap, what io_uring and aio do behind their submission";
+constexpr const char* kPtraceBlind = "stores through mmap, what io_uring does behind its submission";
 
-constexpr const char* kBpfBlind = "stores through mmap, what aio does behind its submission";
+constexpr const char* kBpfBlind = "stores through mmap";
 
 struct Clocks {
   uint64_t monotonic = 0, realtime = 0;

@@ -126,7 +126,7 @@ enum Part : uint16_t {
   kBefore = 1 << 9,    // Object: what was at path before the call
   kPath = 1 << 10,     // Text: as the program gave it
   kPath2 = 1 << 11,    // Text
-  kData = 1 << 12,     // Text: exec's arguments, each with its NUL
+  kData = 1 << 12,     // Text: exec's arguments, each with its NUL; aio's requests or results
 };
 
 // Followed by `bytes` bytes, and padding to whole words.
@@ -143,6 +143,15 @@ struct Object {
   uint64_t size, blocks, rdev;
   uint32_t mode, uid, gid, links;
 };
+
+// The data of an io_submit: one for each request that was taken, the first kMaxAio of them. That of an io_getevents:
+// the kernel's io_events.
+struct AioRequest {
+  uint64_t address;   // of the control block, which io_events tell
+  uint8_t block[64];  // the kernel's iocb
+};
+inline constexpr uint32_t kMaxAio = 96;
+inline constexpr uint32_t kIoEventBytes = 32;
 
 inline constexpr uint32_t kMaxPath = 4096;
 inline constexpr uint32_t kMaxArguments = 8192;  // bytes of exec's arguments that are kept

@@ -61,10 +61,11 @@ class LogWriter : public Writer {
   }
 
  private:
-  // What has no time of its own takes the last one's: it packs to a single byte.
+  // What has no time of its own takes that which it is told from, the end of the call before: it packs to a zero.
   Status append(Record record) {
     if (record.time == 0) record.time = last_time_;
-    last_time_ = record.time;
+    uint64_t lasted = record.call && record.io ? record.io->duration_ns : 0;
+    last_time_ = lasted == 0 ? record.time : packed_time(nanoseconds_of(record.time) + lasted);
     TRY(log_->append(record));
     return ok();
   }

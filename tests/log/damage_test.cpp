@@ -233,7 +233,8 @@ TEST(Damage, RandomPayloadsNeverBreakTheDecoder) {
     std::string bytes = random_bytes(random, random.below(200), random.below(2) == 0);
     std::vector<uint8_t> exact(bytes.begin(), bytes.end());
     BlockDecoder decoder;
-    decoder.start(random.below(5), static_cast<uint32_t>(random.below(20)), exact.data(), exact.size());
+    decoder.start(random.below(5), static_cast<uint32_t>(random.below(20)), exact.data(), exact.size(),
+                  random.below(2) == 0);
     Record record;
     uint64_t sum = 0;
     while (decoder.next(record) == BlockDecoder::Step::record) {

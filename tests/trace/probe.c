@@ -4,6 +4,7 @@
 // tests record it and compare. Built twice, dynamic and static.
 #define _GNU_SOURCE
 #include <sys/syscall.h>
+#include <linux/aio_abi.h>
 #include <linux/io_uring.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -250,6 +252,61 @@ static int uring(void) {
   return 0;
 }
 
+static int locks(void) {
+  int fd = open("f", O_CREAT | O_RDWR, 0600);
+  flock(fd, LOCK_EX);
+  flock(fd, LOCK_UN);
+  struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_CUR, .l_start = 5, .l_len = 7};
+  fcntl(fd, F_SETLK, &range);
+  range.l_type = F_UNLCK;
+  fcntl(fd, F_SETLKW, &range);
+  drop(lockf(fd, F_LOCK, 3));
+  close(fd);
+  return 0;
+}
+
+// 40 parts, of which the kernel takes all.
+static int vectors(void) {
+  struct iovec parts[40];
+  for (int i = 0; i < 40; ++i) parts[i] = (struct iovec){"0123456789", (size_t)(i % 10) + 1};
+  int fd = open("f", O_CREAT | O_RDWR, 0600);
+  drop(pwritev(fd, parts, 40, 9));
+  drop(writev(fd, parts, 17));
+  close(fd);
+  return 0;
+}
+
+// Two requests at once, one of them of parts, and a read.
+static int aio(void) {
+  aio_context_t context = 0;
+  if (syscall(SYS_io_setup, 8, &context) != 0) return 77;
+  int fd = open("f", O_CREAT | O_RDWR, 0600);
+  char bytes[16];
+  struct iovec parts[2] = {{"abc", 3}, {"defg", 4}};
+  struct iocb one = {.aio_lio_opcode = IOCB_CMD_PWRITE, .aio_fildes = (unsigned)fd, .aio_data = 1,
+                     .aio_buf = (unsigned long)"0123456789", .aio_nbytes = 10, .aio_offset = 100};
+  struct iocb two = {.aio_lio_opcode = IOCB_CMD_PWRITEV, .aio_fildes = (unsigned)fd, .aio_data = 2,
+                     .aio_buf = (unsigned long)parts, .aio_nbytes = 2, .aio_offset = 200};
+  struct iocb three = {.aio_lio_opcode = IOCB_CMD_PREAD, .aio_fildes = (unsigned)fd, .aio_data = 3,
+                       .aio_buf = (unsigned long)bytes, .aio_nbytes = 16, .aio_offset = 100};
+  struct iocb* all[3] = {&one, &two, &three};
+  struct io_event events[4];
+  if (syscall(SYS_io_submit, context, 2, all) != 2) return 78;
+  if (syscall(SYS_io_getevents, context, 2, 4, events, NULL) != 2) return 79;
+  if (syscall(SYS_io_submit, context, 1, all + 2) != 1) return 80;
+  if (syscall(SYS_io_getevents, context, 1, 4, events, NULL) != 1) return 81;
+  syscall(SYS_io_destroy, context);
+  close(fd);
+  return 0;
+}
+
+// A program by its bare name, found along PATH; and one that is nowhere.
+static int searches(void) {
+  execlp("no-such-program-anywhere", "no", NULL);
+  execlp("true", "true", NULL);
+  return 1;
+}
+
 static void burn(long ms) {
   struct timespec t;
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
@@ -300,7 +357,8 @@ int main(int argc, char** argv) {
              {"stdio", stdio},       {"atexit", flushed_at_exit}, {"maps", maps},
              {"killed", killed},     {"quits", quits},   {"rights", drops_rights},
              {"closed", closes_all}, {"signals", signals}, {"many", many},   {"uring", uring},
-             {"gaps", gaps}};
+             {"gaps", gaps},         {"locks", locks},   {"vectors", vectors},
+             {"aio", aio},           {"searches", searches}};
   self = argv[0];
   for (size_t i = 0; argc > 1 && i < sizeof all / sizeof all[0]; ++i)
     if (strcmp(argv[1], all[i].name) == 0) return all[i].run();

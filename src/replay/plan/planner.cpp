@@ -8,10 +8,13 @@
 
 #include <algorithm>
 
+#include "trace/ops.h"
+
 namespace reel::replay {
 namespace {
 
 using trace::Event;
+using trace::Family;
 using trace::Op;
 
 constexpr uint64_t kPipeBytes = 65536;
@@ -19,7 +22,8 @@ constexpr uint64_t kPipeBytes = 65536;
 constexpr uint64_t kNoise = 50'000;
 
 bool unlocks(const Event& event) {
-  return event.op == Op::lock && (event.arg == LOCK_UN || (event.arg > 4 && event.mode == F_UNLCK));
+  if (event.op == Op::flock) return (event.arg & LOCK_UN) != 0;
+  return event.op == Op::range_lock && event.mode == F_UNLCK;
 }
 
 // When a call took effect.
@@ -204,60 +208,31 @@ void Planner::finish_step(At& at) {
 }
 
 void Planner::call(At& at) {
-  switch (at.event.op) {
-    case Op::open:
+  switch (trace::family_of(at.event.op)) {
+    case Family::open:
       return plan_open(at);
-    case Op::mkdir:
-    case Op::mknod:
-    case Op::symlink:
+    case Family::make:
       return plan_make(at);
-    case Op::unlink:
-    case Op::rmdir:
+    case Family::remove:
       return plan_remove(at);
-    case Op::rename:
-    case Op::link:
+    case Family::move:
       return plan_move(at);
-    case Op::truncate:
+    case Family::truncate:
       return plan_truncate(at);
-    case Op::stat:
-    case Op::access:
-    case Op::readlink:
-    case Op::statfs:
-    case Op::getxattr:
-    case Op::listxattr:
-    case Op::chmod:
-    case Op::chown:
-    case Op::utimens:
-    case Op::setxattr:
-    case Op::removexattr:
-    case Op::chdir:
+    case Family::question:
       return plan_question(at);
-    case Op::close:
-    case Op::dup:
-    case Op::dup2:
-    case Op::fcntl:
-    case Op::pipe:
-    case Op::socket:
-    case Op::socketpair:
-    case Op::accept:
-    case Op::connect:
-    case Op::other_fd:
-    case Op::close_range:
-    case Op::uring_setup:
+    case Family::descriptor:
       return plan_descriptors(at);
-    case Op::copy_range:
-    case Op::sendfile:
-    case Op::splice:
-    case Op::clone_range:
+    case Family::copy:
       return plan_copy(at);
-    case Op::lock:
+    case Family::lock:
       return plan_lock(at);
-    case Op::mmap:
-    case Op::munmap:
-    case Op::mremap:
-    case Op::msync:
+    case Family::mapping:
       return plan_mapping(at);
-    default:
+    case Family::transfer:
+      return plan_data(at);
+    case Family::process:
+    case Family::other:
       return call_without_file(at);
   }
 }

@@ -207,12 +207,10 @@ int64_t Caller::map(const Step& step, const Event& event) {
 // waits here: what the lock waited for is over by then.
 int64_t Caller::lock(const Step& step, const Event& event) {
   int fd = world_.fd(step.slot);
-  bool whole_file = event.mode == 0 && event.offset == 0 && event.length == 0;
-  if (whole_file && event.arg != F_SETLKW && event.arg <= LOCK_UN)
-    return checked(::flock(fd, static_cast<int>(event.arg)));
+  if (event.op == Op::flock) return checked(::flock(fd, static_cast<int>(event.arg)));
   struct flock range {};
   range.l_type = static_cast<short>(event.mode);
-  range.l_whence = SEEK_SET;
+  range.l_whence = static_cast<short>(event.flags);
   range.l_start = static_cast<off_t>(event.offset);
   range.l_len = static_cast<off_t>(event.length);
   bool of_description = event.arg == F_OFD_SETLK || event.arg == F_OFD_SETLKW;
@@ -274,7 +272,8 @@ int64_t Caller::by_descriptor(const Step& step, const Event& event) {
       struct termios terminal;
       return event.arg == TCGETS ? checked(::ioctl(fd, TCGETS, &terminal)) : event.result;
     }
-    case Op::lock:
+    case Op::flock:
+    case Op::range_lock:
       return lock(step, event);
     default:
       return attribute_of(step, event, fd);

@@ -125,6 +125,7 @@ Status BpfRecorder::load() {
                          from.blob_after,
                          index_of(from.blob2),
                          index_of(from.vector),
+                         static_cast<unsigned char>(from.aio),
                          from.op == Op::open};
     uint32_t key = from.number;
     if (bpf_map_update_elem(shapes, &key, &shape, BPF_ANY) != 0) return Error::from_errno(errno, "fill a BPF map");
@@ -240,7 +241,7 @@ Status BpfRecorder::call(const reel_bpf_event& event, std::string_view path, std
   call.result = event.result;
   call.enter_ns = event.enter_ns;
   call.exit_ns = event.exit_ns;
-  call.path = path;
+  (call.shape->aio == Aio::none ? call.path : call.aio) = path;
   call.path2 = path2;
   std::memcpy(call.blob, event.blob, sizeof call.blob);
   call.has_blob = (event.has & REEL_BPF_HAS_BLOB) != 0;

@@ -6,6 +6,9 @@
 #define REEL_BPF_PATH 4096
 #define REEL_BPF_BLOB 64
 #define REEL_BPF_CALLS 512
+#define REEL_BPF_AIO_REQUESTS 96  // as wire::kMaxAio
+#define REEL_BPF_AIO_REQUEST 72   // bytes: sizeof(wire::AioRequest)
+#define REEL_BPF_AIO_RESULTS 255
 
 // What to fetch for a call, by its number; filled in from CallShape. Argument numbers, or 255.
 struct reel_bpf_shape {
@@ -14,6 +17,7 @@ struct reel_bpf_shape {
   unsigned char blob, blob_size, blob_after;
   unsigned char blob2;
   unsigned char vector;
+  unsigned char aio;    // 1: io_submit, 2: io_getevents; what they have in memory comes as the path
   unsigned char opens;  // the result is a descriptor whose file is to be told
 };
 

@@ -222,6 +222,37 @@ static __always_inline void put_path2(struct room* room, const char* from) {
   room->event.path2_size = size > 1 ? size - 1 : 0;
 }
 
+struct requests {
+  u64 list, count;
+};
+static long put_request(u32 i, struct requests* from) {
+  u32 zero = 0;
+  u64 at = (u64)i * REEL_BPF_AIO_REQUEST;
+  struct room* room = bpf_map_lookup_elem(&rooms, &zero);
+  asm volatile("" : "+r"(at));  // the verifier must see the bound of what is used
+  if (!room || i >= from->count || at >= REEL_BPF_AIO_REQUESTS * REEL_BPF_AIO_REQUEST) return 1;
+  char* to = room->text + at;
+  u64 address = 0;
+  if (bpf_probe_read_user(&address, 8, (const void*)(from->list + 8 * (u64)i)) != 0) return 1;
+  if (bpf_probe_read_user(to + 8, REEL_BPF_AIO_REQUEST - 8, (const void*)address) != 0) return 1;
+  __builtin_memcpy(to, &address, 8);
+  room->event.path_size += REEL_BPF_AIO_REQUEST;
+  return 0;
+}
+
+// The requests of an io_submit that returned how many it took, or the results of an io_getevents.
+static __always_inline void put_aio(struct room* room, u8 aio, const u64* args, long result) {
+  if (result <= 0) return;
+  if (aio == 1) {
+    struct requests from = {args[2], result};
+    bpf_loop(REEL_BPF_AIO_REQUESTS, put_request, &from, 0);
+    return;
+  }
+  u32 size = (result > REEL_BPF_AIO_RESULTS ? REEL_BPF_AIO_RESULTS : result) * 32;
+  size &= 2 * REEL_BPF_PATH - 1;
+  if (bpf_probe_read_user(room->text, size, (const void*)args[3]) == 0) room->event.path_size = size;
+}
+
 static __always_inline void put_object(struct reel_bpf_event* event, struct file* file) {
   struct inode* inode = BPF_CORE_READ(file, f_inode);
   if (!inode) return;
@@ -249,15 +280,19 @@ static __always_inline u64 argument(const u64* args, u8 index) {
   return index < 6 ? args[index & 7] : 0;
 }
 
+struct vector {
+  u64 address, count, bytes;
+};
+static long add_part(u32 i, struct vector* vector) {
+  u64 length = 0;
+  if (i >= vector->count || bpf_probe_read_user(&length, 8, (const void*)(vector->address + i * 16 + 8)) != 0) return 1;
+  vector->bytes += length;
+  return 0;
+}
 static __always_inline u64 vector_bytes(u64 address, u64 count) {
-  u64 bytes = 0;
-#pragma unroll
-  for (int i = 0; i < 16; ++i) {
-    u64 length = 0;
-    if (i >= count || bpf_probe_read_user(&length, 8, (const void*)(address + i * 16 + 8)) != 0) break;
-    bytes += length;
-  }
-  return bytes;
+  struct vector vector = {address, count, 0};
+  bpf_loop(1024, add_part, &vector, 0);  // the kernel takes no more parts
+  return vector.bytes;
 }
 
 SEC("tp_btf/sys_enter")
@@ -327,6 +362,7 @@ int BPF_PROG(on_exit, struct pt_regs* regs, long result) {
   }
   if (shape->path != 255) put_path(room, (const char*)argument(event->args, shape->path));
   if (shape->path2 != 255) put_path2(room, (const char*)argument(event->args, shape->path2));
+  if (shape->aio) put_aio(room, shape->aio, event->args, result);
   if (shape->opens && result >= 0) put_object_of_fd(event, result);
   bpf_map_delete_elem(&calls, &tid);
   send(room);

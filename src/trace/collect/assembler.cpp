@@ -218,6 +218,18 @@ Status Assembler::take(uint32_t number, const Raw& raw) {
   std::string about = !full.empty() ? full : file ? file->path : "";
   TRY(complete(at, raw, event, full, full2, wanted));
   if (wanted) emit(event, about);
+  return raw.op() == Op::io_submit || raw.op() == Op::io_getevents ? requests(state(number), raw) : ok();
+}
+
+// What lies behind io_submit and io_getevents.
+Status Assembler::requests(ThreadState& at, const Raw& raw) {
+  int32_t pid = at.process->pid;
+  std::vector<AioRequests::Done> done;
+  bool all = raw.op() == Op::io_submit ? aio_.submitted(pid, at.thread.number, raw) : aio_.taken(pid, raw, done);
+  if (!all)
+    TRY(writer_.loss({in_real_time(raw.event.exit_ns), at.thread.number, 0,
+                      "a call of aio had more requests than the recorder takes at once"}));
+  for (const AioRequests::Done& request : done) TRY(take(request.thread, request.raw));
   return ok();
 }
 

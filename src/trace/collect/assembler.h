@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "reel/trace.h"
+#include "trace/collect/aio.h"
 #include "trace/collect/calibration.h"
 #include "trace/collect/initial_state.h"
 #include "trace/collect/objects.h"
@@ -89,6 +90,7 @@ class Assembler {
   Status unseen(ThreadState& at, const Raw& raw);
   Status exec_tried(ThreadState& at, const Raw& raw);
   Status compute(ThreadState& at, const Raw& raw);
+  Status requests(ThreadState& at, const Raw& raw);
   Status complete(ThreadState& at, const Raw& raw, Event& event, const std::string& full, const std::string& full2,
                   bool& wanted);
   void complete_descriptors(Process& process, Event& event);
@@ -96,7 +98,9 @@ class Assembler {
   void complete_data(Process& process, Event& event);
   void complete_copy(Process& process, Event& event);
   bool complete_mapping(Process& process, Event& event);
-  Status complete_process(ThreadState& at, Event& event);
+  Status complete_process(ThreadState& at, const Raw& raw, Event& event, const std::string& full, bool& wanted);
+  Status complete_child(ThreadState& at, Event& event);
+  void changed_directory(Process& process, const Event& event, const std::string& full);
   void renamed(const std::string& from, const std::string& to);
   void move(OpenFile& file, Event& event, int64_t moved, bool writes);
   void emit(Event event, const std::string& path);
@@ -115,6 +119,7 @@ class Assembler {
   Objects objects_;
   InitialState initial_;
   Calibration calibration_;
+  AioRequests aio_;
   std::vector<ThreadState> threads_;              // by number - 1
   std::unordered_map<int32_t, uint32_t> by_tid_;  // the latest of this tid
   std::unordered_map<int32_t, std::shared_ptr<Process>> by_pid_;

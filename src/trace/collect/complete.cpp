@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "trace/collect/assembler.h"
+#include "trace/ops.h"
 
 namespace reel::trace {
 namespace {
@@ -24,51 +25,46 @@ std::shared_ptr<OpenFile> nameless() {
 Status Assembler::complete(ThreadState& at, const Raw& raw, Event& event, const std::string& full,
                            const std::string& full2, bool& wanted) {
   Process& process = *at.process;
-  switch (event.op) {
-    case Op::open:
+  switch (family_of(event.op)) {
+    case Family::open:
       complete_open(process, raw, event, full);
       break;
-    case Op::close:
-    case Op::dup:
-    case Op::dup2:
-    case Op::fcntl:
-    case Op::pipe:
-    case Op::socket:
-    case Op::socketpair:
-    case Op::accept:
-    case Op::other_fd:
-    case Op::close_range:
-    case Op::uring_setup:
+    case Family::descriptor:
       complete_descriptors(process, event);
       break;
-    case Op::read:
-    case Op::readv:
-    case Op::write:
-    case Op::writev:
-    case Op::pwrite:
-    case Op::pwritev:
-    case Op::lseek:
-    case Op::truncate:
+    case Family::transfer:
+    case Family::truncate:
       complete_data(process, event);
       break;
-    case Op::copy_range:
-    case Op::sendfile:
-    case Op::splice:
+    case Family::copy:
       complete_copy(process, event);
       break;
-    case Op::mmap:
-    case Op::munmap:
-    case Op::msync:
+    case Family::mapping:
       wanted = complete_mapping(process, event);
       break;
-    case Op::rename:
-      if (!event.failed()) renamed(full, full2);
+    case Family::move:
+      if (event.op == Op::rename && !event.failed()) renamed(full, full2);
       break;
-    case Op::chdir:
-      if (event.failed()) break;
-      if (!full.empty()) process.cwd = full;
-      if (const OpenFile* file = full.empty() ? process.table.file(event.fd.number) : nullptr) process.cwd = file->path;
+    case Family::question:
+      if (event.op == Op::chdir && !event.failed()) changed_directory(process, event, full);
       break;
+    case Family::process:
+      return complete_process(at, raw, event, full, wanted);
+    default:
+      break;
+  }
+  return ok();
+}
+
+void Assembler::changed_directory(Process& process, const Event& event, const std::string& full) {
+  if (!full.empty()) process.cwd = full;
+  if (const OpenFile* file = full.empty() ? process.table.file(event.fd.number) : nullptr) process.cwd = file->path;
+}
+
+Status Assembler::complete_process(ThreadState& at, const Raw& raw, Event& event, const std::string& full,
+                                   bool& wanted) {
+  Process& process = *at.process;
+  switch (event.op) {
     case Op::exit:
       process.exit = event;
       process.exit_thread = event.thread;
@@ -89,7 +85,7 @@ Status Assembler::complete(ThreadState& at, const Raw& raw, Event& event, const 
     case Op::fork:
     case Op::vfork:
     case Op::wait:
-      return complete_process(at, event);
+      return complete_child(at, event);
     default:
       break;
   }
@@ -125,7 +121,7 @@ void Assembler::complete_descriptors(Process& process, Event& event) {
     if (event.result != -EBADF) table.close(event.fd.number);
     return;
   }
-  if (event.failed()) return;
+  if (event.failed() || event.op == Op::connect) return;
   bool close_on_exec = (event.flags & O_CLOEXEC) != 0;
   switch (event.op) {
     case Op::dup:
@@ -187,6 +183,8 @@ void Assembler::complete_data(Process& process, Event& event) {
     }
     case Op::pwrite:
     case Op::pwritev:
+    case Op::aio_write:
+    case Op::uring_write:
       if (known && event.result > 0) {
         uint64_t& size = sizes_[file->object];
         size = std::max(size, event.offset + static_cast<uint64_t>(event.result));
@@ -195,8 +193,10 @@ void Assembler::complete_data(Process& process, Event& event) {
     case Op::lseek:
       if (known && event.result >= 0) file->position = static_cast<uint64_t>(event.result);
       break;
-    default:  // truncate
+    case Op::truncate:
       if (!event.failed() && !event.object.is_zero()) sizes_[event.object] = event.length;
+      break;
+    default:
       break;
   }
 }
@@ -204,6 +204,10 @@ void Assembler::complete_data(Process& process, Event& event) {
 void Assembler::complete_copy(Process& process, Event& event) {
   OpenFile* from = process.table.file(event.fd.number);
   OpenFile* to = process.table.file(event.fd2.number);
+  if (event.op == Op::clone_range) {  // has its offsets, and moves no position
+    if (to) event.object2 = to->object;
+    return;
+  }
   int64_t moved = event.result;
   if ((event.flags & 1) == 0 && from && from->seekable) {
     event.offset = from->position;
@@ -225,6 +229,7 @@ bool Assembler::complete_mapping(Process& process, Event& event) {
     if (!event.failed()) mappings[static_cast<uint64_t>(event.result)] = {event.length, event.offset, event.object};
     return true;
   }
+  if (event.op == Op::mremap) return true;
   auto at = mappings.upper_bound(event.arg);
   if (at != mappings.begin() && std::prev(at)->first + std::prev(at)->second.length > event.arg) --at;
   bool any = at != mappings.end() && at->first < event.arg + event.length;
@@ -243,7 +248,7 @@ bool Assembler::complete_mapping(Process& process, Event& event) {
   return true;
 }
 
-Status Assembler::complete_process(ThreadState& at, Event& event) {
+Status Assembler::complete_child(ThreadState& at, Event& event) {
   if (event.failed() || event.result == 0) return ok();
   auto pid = static_cast<int32_t>(event.result);
   if (event.op == Op::wait) {
@@ -339,6 +344,7 @@ Status Assembler::process_ended(int32_t pid, int signal) {
   if (at == by_pid_.end() || at->second->ended) return ok();
   Process& process = *at->second;
   process.ended = true;
+  aio_.process_ended(pid);
   if (process.exec_pending) {
     process.exec.thread = process.number;
     emit(process.exec, "");

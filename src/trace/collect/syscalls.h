@@ -14,6 +14,8 @@ namespace reel::trace {
 inline constexpr int8_t kNoArg = -1;
 inline constexpr int8_t kCwdArg = -2;  // the directory is the working directory
 
+enum class Aio : uint8_t { none, requests, results };
+
 // What has to be fetched from the program's memory for a call. Argument numbers, or kNoArg.
 struct CallShape {
   uint16_t number;
@@ -25,6 +27,7 @@ struct CallShape {
   int8_t blob2 = kNoArg;      // eight bytes more
   int8_t vector = kNoArg;     // an array of iovec; its count is the next argument
   int8_t arguments = kNoArg;  // exec's
+  Aio aio = Aio::none;        // requests or results of aio
 };
 
 // nullptr: this call is not recorded.
@@ -37,7 +40,7 @@ struct FetchedCall {
   uint64_t arguments[6] = {};
   int64_t result = 0;
   uint64_t enter_ns = 0, exit_ns = 0;
-  std::string path, path2, argv;  // empty: there was none, or it could not be read
+  std::string path, path2, argv, aio;  // empty: there was none, or it could not be read
   uint8_t blob[64] = {};
   bool has_blob = false;
   uint64_t blob2 = 0;

@@ -27,7 +27,8 @@ bool at_entry(const StraceStep& step) {
   if (step.is_end) return false;
   Raw raw;
   if (!to_raw(step.call, raw)) return false;
-  bool unlocks = raw.op() == Op::lock && (raw.arg == LOCK_UN || (raw.arg > 4 && raw.event.mode == F_UNLCK));
+  bool unlocks =
+      (raw.op() == Op::flock && (raw.arg & LOCK_UN) != 0) || (raw.op() == Op::range_lock && raw.event.mode == F_UNLCK);
   return raw.op() == Op::close || raw.op() == Op::close_range || raw.op() == Op::exit || unlocks || makes_thread(raw);
 }
 

@@ -16,6 +16,7 @@
 #include <unistd.h>
 #undef syscall
 
+#include "trace/preload/aio.h"
 #include "trace/preload/shim.h"
 
 using namespace reel::trace;        // NOLINT: the whole file is about them
@@ -68,19 +69,26 @@ REEL_SETID(setresgid, (gid_t r, gid_t e, gid_t s), (r, e, s), -1, e)
 
 REEL_EXPORT int flock(int fd, int operation) noexcept {
   REEL_REAL(int (*)(int, int), flock);
-  Call call(Op::lock);
+  Call call(Op::flock);
   call.fd = fd;
   call.args(static_cast<uint32_t>(operation), 0);
   return call.result(real(fd, operation));
 }
-#define REEL_LOCKF(name)                                    \
-  REEL_EXPORT int name(int fd, int command, off_t length) { \
-    REEL_REAL(int (*)(int, int, off_t), name);              \
-    Call call(Op::lock);                                    \
-    call.fd = fd;                                           \
-    call.length = static_cast<uint64_t>(length);            \
-    call.args(static_cast<uint32_t>(command), 1);           \
-    return call.result(real(fd, command, length));          \
+// By fcntl's locks, as libc does it.
+#define REEL_LOCKF(name)                                       \
+  REEL_EXPORT int name(int fd, int command, off_t length) {    \
+    REEL_REAL(int (*)(int, int, off_t), name);                 \
+    Call call(command == F_TEST ? Op::fcntl : Op::range_lock); \
+    call.fd = fd;                                              \
+    if (command == F_TEST) {                                   \
+      call.args(F_GETLK, 0);                                   \
+    } else {                                                   \
+      call.args(command == F_LOCK ? F_SETLKW : F_SETLK, 0);    \
+      call.mode = command == F_ULOCK ? F_UNLCK : F_WRLCK;      \
+      call.flags = SEEK_CUR;                                   \
+      call.length = static_cast<uint64_t>(length);             \
+    }                                                          \
+    return call.result(real(fd, command, length));             \
   }
 REEL_LOCKF(lockf)
 REEL_LOCKF(lockf64)
@@ -111,10 +119,11 @@ REEL_EXPORT int ioctl(int fd, unsigned long request, ...) noexcept {
   return call.result(real(fd, request, argument));
 }
 
-// Only io_uring is looked for among the calls made by number: it has no functions of its own, and a log that has its
-// requests not must say so. Everything else goes on to libc's, with this function's frame gone.
+// Only io_uring and aio are looked for among the calls made by number: they have no functions of libc's. A log that has
+// io_uring's requests not must say so. Everything else goes on to libc's, with this function's frame gone.
 REEL_EXPORT long syscall(long number, long a, long b, long c, long d, long e, long f) noexcept {
   REEL_REAL(long (*)(long, long, long, long, long, long, long), syscall);
+  if (is_aio(number)) return record_aio_syscall(real, number, a, b, c, d, e, f);
   if (number != SYS_io_uring_setup) return real(number, a, b, c, d, e, f);
   Call call(Op::uring_setup);
   call.args(static_cast<uint64_t>(a));

@@ -254,7 +254,7 @@ using FcntlFn = int (*)(int, int, ...);
 int do_fcntl(FcntlFn real, int fd, int command, void* argument) {
   bool dups = command == F_DUPFD || command == F_DUPFD_CLOEXEC;
   bool locks = command == F_SETLK || command == F_SETLKW || command == F_OFD_SETLK || command == F_OFD_SETLKW;
-  Call call(dups ? Op::dup : locks ? Op::lock : Op::fcntl);
+  Call call(dups ? Op::dup : locks ? Op::range_lock : Op::fcntl);
   int result = real(fd, command, argument);
   if (!call.on()) return result;
   call.fd = fd;
@@ -268,6 +268,7 @@ int do_fcntl(FcntlFn real, int fd, int command, void* argument) {
     if (argument && !(result < 0 && errno == EFAULT)) {
       const auto* range = static_cast<const struct flock*>(argument);
       call.mode = static_cast<uint16_t>(range->l_type);
+      call.flags = static_cast<uint16_t>(range->l_whence);
       call.offset = static_cast<uint64_t>(range->l_start);
       call.length = static_cast<uint64_t>(range->l_len);
     }

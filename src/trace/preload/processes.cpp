@@ -137,10 +137,31 @@ int do_exec(const char* path, char* const* arguments, char* const* environment) 
   return exec.failed(real(path, arguments, list));
 }
 
+// What execvp will find, as it looks for it: the first file of the name along PATH that may be run. nullptr: nothing.
+const char* find_along_path(const char* file, char (&found)[wire::kMaxPath]) {
+  if (strchr(file, '/')) return file;
+  const char* list = getenv("PATH");
+  size_t size = strlen(file);
+  for (const char* at = list ? list : "/bin:/usr/bin"; *file;) {
+    const char* end = strchrnul(at, ':');
+    auto length = static_cast<size_t>(end - at);
+    if (length + size + 2 <= sizeof found) {
+      char* to = static_cast<char*>(mempcpy(found, at, length));
+      if (length > 0) *to++ = '/';
+      memcpy(to, file, size + 1);
+      if (kernel(SYS_access, reinterpret_cast<long>(found), X_OK) == 0) return found;
+    }
+    if (*end == '\0') break;
+    at = end + 1;
+  }
+  return nullptr;
+}
+
 int do_exec_search(const char* file, char* const* arguments, char* const* environment) {
   REEL_REAL(int (*)(const char*, char* const*, char* const*), execvpe);
   REEL_INJECTED(list, environment);
-  Exec exec(AT_FDCWD, file, arguments);
+  char found[wire::kMaxPath];
+  Exec exec(AT_FDCWD, file ? find_along_path(file, found) : nullptr, arguments);
   return exec.failed(real(file, arguments, list));
 }
 

@@ -63,6 +63,24 @@ uint64_t vector_bytes(int32_t tid, uint64_t address, uint64_t count) {
   return bytes;
 }
 
+// wire::AioRequest for each of the control blocks that an array points to.
+std::string read_aio_requests(int32_t tid, uint64_t list, uint64_t count) {
+  std::string all;
+  for (uint64_t i = 0; i < std::min<uint64_t>(count, wire::kMaxAio); ++i) {
+    wire::AioRequest request;
+    if (read_memory(tid, list + 8 * i, &request.address, 8) != 8) break;
+    if (read_memory(tid, request.address, request.block, sizeof request.block) != sizeof request.block) break;
+    all.append(reinterpret_cast<const char*>(&request), sizeof request);
+  }
+  return all;
+}
+
+std::string read_aio_results(int32_t tid, uint64_t list, int64_t count) {
+  std::string all(static_cast<size_t>(std::clamp<int64_t>(count, 0, 65536)) * wire::kIoEventBytes, '\0');
+  all.resize(read_memory(tid, list, all.data(), all.size()));
+  return all;
+}
+
 void fetch_blob(int32_t tid, FetchedCall& call) {
   const CallShape& shape = *call.shape;
   uint64_t address = call.arguments[shape.blob];
@@ -96,11 +114,13 @@ void fetch_before(int32_t tid, FetchedCall& call) {
     call.has_blob2 = read_memory(tid, call.arguments[shape.blob2], &call.blob2, sizeof call.blob2) == sizeof call.blob2;
   if (shape.vector >= 0)
     call.vector_bytes = vector_bytes(tid, call.arguments[shape.vector], call.arguments[shape.vector + 1]);
+  if (shape.aio == Aio::requests) call.aio = read_aio_requests(tid, call.arguments[2], call.arguments[1]);
   if (shape.arguments >= 0) call.argv = read_arguments(tid, call.arguments[shape.arguments]);
 }
 
 void fetch_after(int32_t tid, FetchedCall& call) {
   if (call.shape->blob >= 0 && call.shape->blob_after) fetch_blob(tid, call);
+  if (call.shape->aio == Aio::results) call.aio = read_aio_results(tid, call.arguments[3], call.result);
 }
 
 wire::Object look_as(int32_t tid, int32_t dirfd, const std::string& path, bool follow) {

@@ -26,7 +26,7 @@
 namespace reel::trace {
 namespace {
 
-constexpr int kWaitMs = 100;
+constexpr int kWaitMs = 20;
 constexpr uint64_t kFlush_ns = 100'000'000;  // what is older is in the log: a block for each call would be slow
 
 long options() {

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the calls of a family have in common: who must do the same for all of them asks for it, and lists no ops.
+#pragma once
+
+#include "reel/trace_op.h"
+
+namespace reel::trace {
+
+enum class Family : uint8_t {
+  other,
+  open,
+  descriptor,  // gives out, copies, changes or closes descriptors
+  transfer,    // bytes to or from a descriptor, or its position
+  copy,        // from descriptor to descriptor
+  mapping,
+  make,  // a name that was not there (but by open)
+  remove,
+  move,  // two names
+  truncate,
+  question,  // about what a name or a descriptor leads to, its attributes too
+  lock,
+  process,  // threads, programs, waiting for them and their ends
+};
+
+Family family_of(Op op);
+
+}  // namespace reel::trace
