@@ -2,13 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """How near a replay's elapsed time comes to the program's own, by storage, workload and mode.
 
-For each cell: the program is recorded once on that storage; then, in turns, the bare program and a
+For each cell: the program is recorded once on that storage (or with --traced-on on another one: what the replay is
+for); then, in turns, the bare program and a
 replay in each mode run there, each in an empty directory after a sync. Printed: the bare program's
 median and its variation (standard deviation / mean), how much longer the recorded run took (from its first call to
 its last), and of each mode the median's error against the bare program.
 Throttled storage is a loop device over tmpfs in a cgroup (v1, blkio): root. Example:
 
     replay_bench.py --reel build/release/src/cli/reel --storage tmpfs,ext4-20M --workload untar,fsync --rounds 5
+    replay_bench.py --reel build/release/src/cli/reel --traced-on tmpfs --storage ext4-20M,btrfs-60M-10M --workload fsync
+
+Storage: tmpfs, or FILESYSTEM-LIMIT, FILESYSTEM-READS-WRITES, each limit NM (MiB/s) or Niops.
 """
 import argparse
 import json
@@ -72,11 +76,12 @@ WORKLOADS = {"untar": untar, "fsync": python_program(FSYNC), "sqlite": python_pr
 class Storage:
     """A mounted directory."""
 
-    def __init__(self, name):
+    def __init__(self, name, at=None):
+        """`at`: mounted over this directory, so that names are the same on both."""
         self.name, self.loop = name, None
         self.top = tempfile.mkdtemp(prefix="reel-bench-")
-        self.dir = self.top + "/mnt"
-        os.mkdir(self.dir)
+        self.dir = at or self.top + "/mnt"
+        os.makedirs(self.dir, exist_ok=True)
 
     def __enter__(self):
         kind, _, limit = self.name.partition("-")
@@ -99,8 +104,9 @@ class Storage:
         os.makedirs(BLKIO, exist_ok=True)
         device = os.stat(self.loop).st_rdev
         number = f"{os.major(device)}:{os.minor(device)}"
-        what, value = ("iops", text[:-4]) if text.endswith("iops") else ("bps", str(int(text[:-1]) << 20))
-        for way in ("read", "write"):
+        reads, _, writes = text.partition("-")
+        for way, limit in (("read", reads), ("write", writes or reads)):
+            what, value = ("iops", limit[:-4]) if limit.endswith("iops") else ("bps", str(int(limit[:-1]) << 20))
             with open(f"{BLKIO}/blkio.throttle.{way}_{what}_device", "w") as f:
                 f.write(f"{number} {value}")
         with open(f"{BLKIO}/cgroup.procs", "w") as f:
@@ -148,12 +154,21 @@ def replayed(reel, log, mode, storage):
     return report["replay_ns"] / 1e9, report["different"]
 
 
+def record(options, command, storage, log):
+    subprocess.run([options.reel, "record", "-q", "--via", options.via, "-o", log, "--", *command], cwd=fresh(storage), check=True)
+
+
 def cell(options, storage, workload):
     with tempfile.TemporaryDirectory(prefix="reel-bench-in-") as inputs:
         command = WORKLOADS[workload](inputs)
         bare(command, storage)  # warms the program itself
         rest()
-        subprocess.run([options.reel, "record", "-q", "--via", options.via, "-o", f"{inputs}/log", "--", *command], cwd=fresh(storage), check=True)
+        if options.traced_on:
+            with Storage(options.traced_on, at=storage.dir) as other:
+                record(options, command, other, f"{inputs}/log")
+            storage.limit(storage.name.partition("-")[2])
+        else:
+            record(options, command, storage, f"{inputs}/log")
         own, modes, different = [], {mode: [] for mode in MODES}, 0
         told = subprocess.run([options.reel, "report", "--json", f"{inputs}/log"], check=True, capture_output=True)
         recorded = json.loads(told.stdout)["elapsed_ns"] / 1e9
@@ -174,6 +189,7 @@ def main():
     parser.add_argument("--reel", required=True)
     parser.add_argument("--via", default="preload")
     parser.add_argument("--storage", default="tmpfs,ext4-20M,xfs-300iops")
+    parser.add_argument("--traced-on", help="storage on which the program is recorded; default: where it is replayed")
     parser.add_argument("--workload", default=",".join(WORKLOADS))
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()

@@ -134,7 +134,44 @@ def node(inputs, work):
     return ["node", f"{inputs}/program.js"]
 
 
-SCENARIOS = {f.__name__: f for f in (untar, make, git, sqlite, pipeline, imports, names, fio, node)}
+GO = """
+package main
+import ("fmt"; "os"; "sync")
+func main() {
+    os.Mkdir("d", 0755)
+    var all sync.WaitGroup
+    for i := 0; i < 20; i++ {
+        all.Add(1)
+        go func(n int) {
+            defer all.Done()
+            name := fmt.Sprintf("d/f%d", n)
+            os.WriteFile(name, make([]byte, n*1000), 0600)
+            os.Rename(name, fmt.Sprintf("d/g%d", n))
+        }(i)
+    }
+    all.Wait()
+    os.Symlink("d/g3", "l")
+    text, _ := os.ReadFile("l")
+    os.WriteFile("size", []byte(fmt.Sprint(len(text))), 0644)
+}
+"""
+
+
+def go(inputs, work):
+    need("go")
+    write(f"{inputs}/p/main.go", GO)
+    env = dict(os.environ, GOCACHE=f"{inputs}/gocache", GO111MODULE="off", HOME=inputs)
+    subprocess.run(["go", "build", "-o", f"{inputs}/program", f"{inputs}/p/main.go"], env=env, check=True)
+    return [f"{inputs}/program"]
+
+
+def rocksdb(inputs, work):
+    need("db_bench")
+    return ["db_bench", f"--db={work}/db", "--benchmarks=fillrandom,overwrite,readrandom", "--num=3000", "--threads=2", "--write_buffer_size=65536",
+            "--target_file_size_base=65536", "--compression_type=none"]
+
+
+SCENARIOS = {f.__name__: f for f in (untar, make, git, sqlite, pipeline, imports, names, fio, node, go, rocksdb)}
 
 
 def tree(top):

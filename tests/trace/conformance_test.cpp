@@ -96,6 +96,21 @@ TEST_P(Conformance, EveryThreadIsAThread) {
   EXPECT_EQ(writers, 4);
 }
 
+TEST_P(Conformance, NumbersThatThreadsGiveEachOtherAreToldApart) {
+  record("races");
+  auto threads = lines_of(run_);
+  ASSERT_EQ(threads.size(), 4u);
+  for (auto& [thread, lines] : threads) {
+    ASSERT_EQ(lines.size(), 900u) << "of thread " << thread;
+    std::string name = lines[0].substr(5);
+    for (size_t i = 0; i < 900; i += 3) {
+      ASSERT_EQ(lines[i], "open " + name);
+      ASSERT_EQ(lines[i + 1], "write " + name + " " + std::to_string(i / 3) + "+1=1");
+      ASSERT_EQ(lines[i + 2], "close " + name + "=0");
+    }
+  }
+}
+
 TEST_P(Conformance, AForkedChildSharesItsParentsPositions) {
   record("forks");
   auto lines = lines_of(run_);

@@ -300,6 +300,24 @@ static int aio(void) {
   return 0;
 }
 
+static void* opener(void* name) {
+  for (int i = 0; i < 300; ++i) {
+    int fd = open(name, O_CREAT | O_WRONLY | O_APPEND, 0600);
+    drop(write(fd, "x", 1));
+    close(fd);
+  }
+  return NULL;
+}
+
+// Threads that give each other's descriptor numbers away: each write is to its own thread's file.
+static int races(void) {
+  pthread_t all[4];
+  char* names[] = {"t0", "t1", "t2", "t3"};
+  for (int i = 0; i < 4; ++i) pthread_create(&all[i], NULL, opener, names[i]);
+  for (int i = 0; i < 4; ++i) pthread_join(all[i], NULL);
+  return 0;
+}
+
 // A program by its bare name, found along PATH; and one that is nowhere.
 static int searches(void) {
   execlp("no-such-program-anywhere", "no", NULL);
@@ -358,7 +376,7 @@ int main(int argc, char** argv) {
              {"killed", killed},     {"quits", quits},   {"rights", drops_rights},
              {"closed", closes_all}, {"signals", signals}, {"many", many},   {"uring", uring},
              {"gaps", gaps},         {"locks", locks},   {"vectors", vectors},
-             {"aio", aio},           {"searches", searches}};
+             {"aio", aio},           {"searches", searches}, {"races", races}};
   self = argv[0];
   for (size_t i = 0; argc > 1 && i < sizeof all / sizeof all[0]; ++i)
     if (strcmp(argv[1], all[i].name) == 0) return all[i].run();

@@ -171,21 +171,44 @@ Status Tracer::at_call(int32_t tid, Tracee& tracee) {
 }
 
 Status Tracer::emit(int32_t tid, Tracee& tracee) {
+  const FetchedCall& call = tracee.call;
   // A call that is begun again after a signal is one call of the program.
-  if (tracee.call.result <= -512 && tracee.call.result >= -516) return ok();
+  if (call.result <= -512 && call.result >= -516) return ok();
+  bool closes = call.shape->number == SYS_close;
+  Held held{closes ? call.enter_ns : call.exit_ns, tracee.thread, call, tracee.before, {}, tracee.gap_cpu_ns};
   Raw raw;
-  if (!to_raw(tracee.call, raw)) return ok();
-  raw.before = tracee.before;
-  raw.cpu_ns = tracee.gap_cpu_ns;
-  bool succeeded = tracee.call.result >= 0;
-  if (raw.op() == Op::open && succeeded) raw.object = look_at_fd(tid, static_cast<int32_t>(tracee.call.result));
+  if (!to_raw(held.call, raw)) return deliver();
+  bool succeeded = call.result >= 0;
+  if (raw.op() == Op::open && succeeded) held.object = look_at_fd(tid, static_cast<int32_t>(call.result));
   if (raw.op() == Op::stat && succeeded) {
     if (raw.path.empty())
-      raw.object = look_at_fd(tid, raw.event.fd);
+      held.object = look_at_fd(tid, raw.event.fd);
     else
-      raw.object = look_as(tid, raw.event.fd, tracee.call.path, (raw.event.flags & AT_SYMLINK_NOFOLLOW) == 0);
+      held.object = look_as(tid, raw.event.fd, call.path, (raw.event.flags & AT_SYMLINK_NOFOLLOW) == 0);
   }
-  return assembler_.take(tracee.thread, raw);
+  held_.push_back(std::move(held));
+  return deliver();
+}
+
+// The number of a close is free before it returns, and another thread's open may have it and return first. So calls
+// that returned after a close began wait until that has returned, too, and comes before them.
+Status Tracer::deliver() {
+  uint64_t until = ~0ull;
+  for (const auto& [tid, tracee] : tracees_)
+    if (tracee.in_call && tracee.call.shape->number == SYS_close) until = std::min(until, tracee.call.enter_ns);
+  std::stable_sort(held_.begin(), held_.end(), [](const Held& a, const Held& b) { return a.key < b.key; });
+  size_t done = 0;
+  for (; done < held_.size() && held_[done].key < until; ++done) {
+    Held& held = held_[done];
+    Raw raw;
+    to_raw(held.call, raw);
+    raw.before = held.before;
+    raw.object = held.object;
+    raw.cpu_ns = held.cpu_ns;
+    TRY(assembler_.take(held.thread, raw));
+  }
+  held_.erase(held_.begin(), held_.begin() + static_cast<std::ptrdiff_t>(done));
+  return ok();
 }
 
 // The new one has stopped, or will; it is known who made it.
@@ -199,6 +222,7 @@ Status Tracer::made_child(int32_t tid) {
 
 Status Tracer::ended(int32_t tid, int status) {
   tracees_.erase(tid);
+  TRY(deliver());
   if (tid == command_) exit_code_ = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
   return assembler_.process_ended(tid, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
 }
@@ -249,6 +273,7 @@ Result<Ran> Tracer::run(const std::vector<std::string>& command) {
   over = true;
   signals.join();
   if (exit_code_ == 127) TRY(running.launched());
+  if (recording_) fail_on(deliver());
   if (recording_) fail_on(assembler_.finish());
   return Ran{exit_code_, std::move(failed_)};
 }

@@ -46,6 +46,15 @@ class Tracer {
     std::optional<uint64_t> gap_cpu_ns;   // between that and the call it is in
   };
 
+  // A call that has returned, until its turn.
+  struct Held {
+    uint64_t key = 0;  // its exit; of a close its entry
+    uint32_t thread = 0;
+    FetchedCall call;
+    std::optional<wire::Object> before, object;
+    std::optional<uint64_t> cpu_ns;
+  };
+
   Status attach(int32_t pid);
   void follow();
   void fail_on(Status done);
@@ -54,6 +63,7 @@ class Tracer {
   Status entered(int32_t tid, Tracee& tracee, const CallInfo& info);
   Status returned(int32_t tid, Tracee& tracee, const CallInfo& info, uint64_t now);
   Status emit(int32_t tid, Tracee& tracee);
+  Status deliver();
   Status made_child(int32_t tid);
   Status ended(int32_t tid, int status);
   Result<uint32_t> thread_of(int32_t tid, Tracee& tracee);
@@ -61,6 +71,7 @@ class Tracer {
 
   Assembler& assembler_;
   std::unordered_map<int32_t, Tracee> tracees_;
+  std::vector<Held> held_;
   OwnTimes own_times_;
   int32_t command_ = 0;
   int exit_code_ = 0;
