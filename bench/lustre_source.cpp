@@ -12,7 +12,7 @@
 
 #include "base/codec.h"
 #include "log/lustre_wire.h"
-#include "source/lustre/mdt_stream.h"
+#include "source/lustre/stream/mdt_stream.h"
 
 namespace {
 

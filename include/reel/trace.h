@@ -19,7 +19,8 @@
 
 namespace reel {
 class Env;
-}
+struct LogKey;  // reel/log_key.h
+}  // namespace reel
 
 namespace reel::trace {
 
@@ -69,7 +70,7 @@ struct Thread {
   uint32_t process = 0;
   uint32_t parent = 0;  // the thread that made it; 0: it was the first
   int32_t pid = 0, tid = 0;
-  uint32_t uid = 0, gid = 0;
+  uint32_t uid = 0, gid = 0;  // ~0: not known
   uint64_t start_ns = 0;
   StringId name = 0;  // what ran when it was first seen
 };
@@ -88,7 +89,7 @@ struct FileState {
   FileKind kind = FileKind::absent;
   Known known = Known::inferred;
   Content content = Content::unknown;
-  uint32_t mode = 0, uid = 0, gid = 0;  // mode: permission bits only
+  uint32_t mode = 0, uid = 0, gid = 0;  // mode: permission bits only; ids ~0: not known
   uint64_t size = 0, allocated = 0;     // bytes
   uint32_t nlink = 1;
   uint64_t rdev = 0;
@@ -102,12 +103,16 @@ struct Loss {
   std::string reason;
 };
 
-// Counters-only mode: what a thread did with a file, without the calls.
+// Calls that are in no other record: of counters-only mode, and those that a sample left out. What one process did
+// with one file by one operation; several of the same add up.
 struct Count {
-  uint32_t thread = 0;
+  uint32_t thread = 0;  // the process's first
   Op op = Op::none;
-  StringId path = 0;
+  StringId path = 0;     // of the file; 0: it has none, or it is not known
+  StringId program = 0;  // what the process ran
   uint64_t calls = 0, failed = 0, bytes = 0, time_ns = 0;
+  uint64_t small = 0;                  // data calls that moved something, but less than 4 KiB
+  std::map<uint64_t, uint64_t> sizes;  // data calls that moved something: size_class -> calls
 };
 
 enum class StringKind : uint8_t { path, link_text, xattr_name, arguments, thread_name, other };
@@ -118,14 +123,19 @@ const char* op_name(Op op);
 Op op_of_name(std::string_view name);
 // The record type (for masks) of an op.
 RecordType type_of(Op op);
+// Whether a result above 0 is bytes that were read, written or copied.
+bool moves_data(Op op);
+// The power of two that so many bytes (at least 1) reach: 1, 2, 4, 4, 8 ...
+uint64_t size_class(uint64_t bytes);
 
 // Writes a trace. Nothing may refer to a string before string() gave its number.
 class Writer {
  public:
   virtual ~Writer() = default;
   // Opens or makes the log `dir`; one that exists is continued: strings keep their numbers.
-  // Errors: invalid (it holds a changelog), busy, io, no_space, permission.
-  static Result<std::unique_ptr<Writer>> open(Env& env, const std::string& dir);
+  // `key`: it is, or becomes, encrypted with this; copied. Errors: invalid (it holds a changelog; or a key, and it is
+  // not encrypted), busy, io, no_space, permission (also: encrypted with another key, or one that is not given).
+  static Result<std::unique_ptr<Writer>> open(Env& env, const std::string& dir, const LogKey* key = nullptr);
 
   // Facts about the recording: docs/trace-format.md lists the keys. A later one of the same key holds.
   virtual Status fact(std::string_view key, std::string_view value) = 0;
@@ -176,8 +186,9 @@ struct Item {
 class Reader {
  public:
   virtual ~Reader() = default;
-  // not_found: no such log, or no trace in it.
-  static Result<std::unique_ptr<Reader>> open(Env& env, const std::string& dir);
+  // `key` of an encrypted one; copied. not_found: no such log, or no trace in it; permission: encrypted with another
+  // key (with none given, next() says so); invalid: a key, and it is not encrypted.
+  static Result<std::unique_ptr<Reader>> open(Env& env, const std::string& dir, const LogKey* key = nullptr);
   // False at the end of what is there now. Damage becomes a Loss, and reading goes on behind it.
   virtual Result<bool> next(Item& item) = 0;
   // Facts, strings and whether there was damage, so far. events, files and the rest stay empty.
@@ -187,6 +198,6 @@ class Reader {
 // True when `dir` holds a trace (a log with the stream "trace").
 bool is_trace(Env& env, const std::string& dir);
 // All of it in memory: about 150 bytes an event.
-Result<Trace> load(Env& env, const std::string& dir);
+Result<Trace> load(Env& env, const std::string& dir, const LogKey* key = nullptr);
 
 }  // namespace reel::trace

@@ -14,6 +14,7 @@
 
 #include "base/env.h"
 #include "cli/cli.h"
+#include "cli/key_option.h"
 #include "cli/log_lustre.h"
 #include "cli/log_place.h"
 #include "cli/log_verbs.h"
@@ -21,6 +22,7 @@
 #include "log/lustre_wire.h"
 #include "log/text.h"
 #include "log/text_in.h"
+#include "trace/import/strace.h"
 #include "trace/text.h"
 
 namespace reel::cli {
@@ -71,7 +73,7 @@ Print printer(const std::string& format, const trace::TraceText* texts) {
 }
 
 struct PrintOptions {
-  std::string log, stream, mask = "ALL", user, format = "lfs";
+  std::string log, stream, mask = "ALL", user, format = "lfs", key_file;
   bool follow = false, json = false;
   uint64_t start = 1, end = std::numeric_limits<uint64_t>::max();
 };
@@ -131,6 +133,7 @@ Result<int> run_print(const PrintOptions& options) {
     TRY_ASSIGN(uint64_t mask, parse_mask(options.mask, kMaskAll));
     return run_print_mdt(options, mask);
   }
+  TRY_ASSIGN(std::optional<LogKey> key, key_of(options.key_file));
   TRY_ASSIGN(LogPlace place, find_log(options.log, options.stream));
   TRY_ASSIGN(uint64_t mask, parse_mask(options.mask, kMaskAll));
   uint64_t start = options.start;
@@ -144,7 +147,7 @@ Result<int> run_print(const PrintOptions& options) {
   trace::TraceText texts;
   bool is_trace = place.stream == trace::kStream;
   TRY_ASSIGN(std::unique_ptr<log::Reader> reader,
-             log::Reader::open(env, place.dir, place.stream, is_trace ? 1 : start));
+             log::Reader::open(env, place.dir, place.stream, is_trace ? 1 : start, pointer_to(key)));
   if (options.follow) catch_interrupts();
   bool damaged = false;
   TRY(print_records(*reader, options, mask, start, is_trace ? &texts : nullptr, damaged));
@@ -152,7 +155,7 @@ Result<int> run_print(const PrintOptions& options) {
 }
 
 struct ImportOptions {
-  std::string file, log, stream, format;
+  std::string file, log, stream, format, cwd, key_file;
 };
 
 // "some/mdt0.nidbe.raw" -> "mdt0": what to call a stream when nobody said.
@@ -179,7 +182,30 @@ log::RecordFormat format_of(const std::string& name) {
   return name == "json" ? log::RecordFormat::json : log::RecordFormat::lustre;
 }
 
+// Text of strace: what cannot be read is left out, told, and a loss in the trace.
+Result<int> run_import_strace(const ImportOptions& options) {
+  Env& env = Env::posix();
+  TRY_ASSIGN(std::optional<LogKey> key, key_of(options.key_file));
+  TRY_ASSIGN(std::string text, read_file(env, options.file, std::numeric_limits<size_t>::max()));
+  if (trace::is_trace(env, options.log))
+    return Error(Code::exists, options.log + " holds a trace already; name another directory");
+  TRY_ASSIGN(std::unique_ptr<trace::Writer> writer, trace::Writer::open(env, options.log, pointer_to(key)));
+  Result<trace::StraceImported> imported = trace::import_strace(*writer, text, {options.cwd});
+  if (!imported) return std::move(imported).error().with("import " + options.file);
+  TRY(writer->commit());
+  const std::vector<std::string>& problems = imported->problems;
+  for (size_t i = 0; i < std::min(problems.size(), kProblemsShown); ++i)
+    std::fprintf(stderr, "reel: %s, %s\n", options.file.c_str(), problems[i].c_str());
+  if (problems.size() > kProblemsShown)
+    std::fprintf(stderr, "reel: and %zu lines more that were not understood\n", problems.size() - kProblemsShown);
+  std::fprintf(stderr, "reel: imported %llu calls into %s; %zu lines were not understood\n",
+               static_cast<unsigned long long>(imported->calls), options.log.c_str(), problems.size());
+  return problems.empty() ? kOk : kPartial;
+}
+
 Result<int> run_import(const ImportOptions& options) {
+  if (options.log.empty()) return Error(Code::invalid, "import: name the log, as second argument or with -o");
+  if (options.format == "strace") return run_import_strace(options);
   Env& env = Env::posix();
   TRY_ASSIGN(std::string bytes, read_file(env, options.file, std::numeric_limits<size_t>::max()));
   log::RecordFormat format = format_of(options.format);
@@ -218,6 +244,7 @@ void define_log(CLI::App& app, int& exit_code) {
   verb->add_option("--user", options->user, "what this registered user has not cleared, by its mask");
   verb->add_option("--stream", options->stream, "which stream, when there are several");
   verb->add_flag("--json", options->json, "one JSON object a line");
+  add_key_option(*verb, options->key_file);
   verb->callback([options, &exit_code] { exit_code = code_of(run_print(*options)); });
 }
 
@@ -225,11 +252,15 @@ void define_import(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<ImportOptions>();
   CLI::App* verb = app.add_subcommand("import", "put records from a file into a log");
   verb->add_option("FILE", options->file)->required();
-  verb->add_option("LOG", options->log, "log directory; made when it is not there")->required();
+  CLI::Option* log = verb->add_option("LOG", options->log, "log directory; made when it is not there");
+  verb->add_option("-o,--output", options->log, "the same")->excludes(log);
   verb->add_option("--format", options->format,
-                   "lustre (raw bytes of a changelog device), lfs (text of `lfs changelog`) or json")
+                   "lustre (raw bytes of a changelog device), lfs (text of `lfs changelog`), json, or strace (text of "
+                   "strace -f -ttt -T -y)")
       ->required()
-      ->check(CLI::IsMember({"lustre", "lfs", "json"}));
+      ->check(CLI::IsMember({"lustre", "lfs", "json", "strace"}));
+  add_key_option(*verb, options->key_file);
+  verb->add_option("--cwd", options->cwd, "strace: the first process's directory, where no line tells it");
   verb->add_option("--stream", options->stream, "which stream (default: the only one, or named after FILE)");
   verb->callback([options, &exit_code] { exit_code = code_of(run_import(*options)); });
 }
@@ -245,10 +276,12 @@ void define_export(CLI::App& app, int& exit_code) {
       ->required()
       ->check(CLI::IsMember({"lustre", "lfs", "json", "strace", "chrome", "fio", "csv"}));
   verb->add_option("--mask", options->mask, "record types to export");
+  add_key_option(*verb, options->key_file);
   verb->add_option("--stream", options->stream, "which stream, when there are several");
   verb->callback([options, &exit_code] {
     bool of_trace = is_trace_format(options->format);
-    exit_code = code_of(of_trace ? export_trace(options->log, options->format) : run_print(*options));
+    exit_code =
+        code_of(of_trace ? export_trace(options->log, options->format, options->key_file) : run_print(*options));
   });
 }
 

@@ -9,7 +9,9 @@
 #include <memory>
 
 #include "base/env.h"
+#include "cli/anonymize_options.h"
 #include "cli/cli.h"
+#include "cli/key_option.h"
 #include "cli/log_verbs.h"
 #include "trace/recording.h"
 
@@ -20,6 +22,9 @@ struct Options {
   trace::RecordOptions record;
   std::string mask;
   std::string via = "auto";
+  AnonymizeChoice names;
+  std::string key_file;
+  bool anonymize = false;
   bool recover = false;
   bool quiet = false;
 };
@@ -41,17 +46,31 @@ std::string default_log(const std::string& command) {
 }
 
 void tell(const trace::Recorded& recorded, const std::string& log) {
-  std::fprintf(stderr, "reel: %llu calls recorded in %s\n", static_cast<unsigned long long>(recorded.events),
-               log.c_str());
+  std::string counted = recorded.counted == 0 ? "" : " and " + std::to_string(recorded.counted) + " more counted";
+  std::fprintf(stderr, "reel: %llu calls recorded%s in %s\n", static_cast<unsigned long long>(recorded.events),
+               counted.c_str(), log.c_str());
   for (const std::string& reason : recorded.incomplete) std::fprintf(stderr, "reel: incomplete: %s\n", reason.c_str());
+}
+
+// What becomes of names, when anything does.
+Status choose_names(Options& options) {
+  bool any = options.anonymize || !options.names.policy.empty();
+  if (!any && !(options.names.key_file.empty() && !options.names.keep_extensions))
+    return Error(Code::invalid, "--anonymize-key and --keep-extensions go with --anonymize or --policy");
+  if (!any) return ok();
+  TRY_ASSIGN(trace::AnonymizeOptions how,
+             options_of(options.names, options.anonymize ? trace::Policy::nobody() : trace::Policy()));
+  options.record.anonymize = std::move(how);
+  return ok();
 }
 
 Result<int> run_record(Options& options) {
   Env& env = Env::posix();
   trace::RecordOptions& record = options.record;
+  TRY_ASSIGN(record.key, key_of(options.key_file));
   if (options.recover) {
     if (record.log.empty()) return Error(Code::invalid, "record --recover: name the log with -o");
-    TRY_ASSIGN(trace::Recorded recorded, trace::recover(env, record.log));
+    TRY_ASSIGN(trace::Recorded recorded, trace::recover(env, record.log, pointer_to(record.key)));
     tell(recorded, record.log);
     return kOk;
   }
@@ -66,6 +85,7 @@ Result<int> run_record(Options& options) {
                                                          {"ptrace", trace::Via::ptrace}};
   record.via = kVia.at(options.via);
   record.preload_library = preload_library();
+  TRY(choose_names(options));
   TRY_ASSIGN(trace::Recorded recorded, trace::record(env, record));
   if (!options.quiet) tell(recorded, record.log);
   return recorded.exit_code;
@@ -89,9 +109,18 @@ void define_record(CLI::App& app, int& exit_code) {
   verb->add_option("--user", record.filter.users, "only processes of this user id");
   verb->add_option("--program", record.filter.programs, "only programs whose name matches");
   verb->add_option("--min-size", record.filter.min_bytes, "only reads and writes of at least so many bytes");
+  CLI::Option* counters =
+      verb->add_flag("--counters", record.filter.counters, "count calls by file and operation, and keep none");
+  verb->add_option("--sample", record.filter.one_in,
+                   "keep one in N reads, writes, syncs and questions of each thread and file, count the others")
+      ->check(CLI::Range(1u, 1u << 30))
+      ->excludes(counters);
   verb->add_option(
       "--ring-limit", record.ring_limit,
       "bytes that rings may have which are not collected yet (default 1 GiB); beyond, calls are lost and counted");
+  verb->add_flag("--anonymize", options->anonymize, "the log names nobody, from its first byte on");
+  add_anonymize_options(*verb, options->names, "--anonymize-key");
+  add_key_option(*verb, options->key_file);
   verb->add_flag("--recover", options->recover, "put what a killed recording has left into the log -o");
   verb->add_flag("-q,--quiet", options->quiet, "say nothing at the end");
   verb->callback([options, &exit_code] { exit_code = code_of(run_record(*options)); });

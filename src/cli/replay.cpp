@@ -13,6 +13,7 @@
 
 #include "base/env.h"
 #include "cli/cli.h"
+#include "cli/key_option.h"
 #include "cli/log_verbs.h"
 #include "cli/output.h"
 
@@ -21,7 +22,7 @@ namespace {
 
 struct Options {
   replay::Options replay;
-  std::string mode = "afap";
+  std::string mode = "afap", key_file;
   std::vector<std::string> maps;
   bool prepare = false, no_prepare = false, prepare_only = false, json = false, quiet = false;
 };
@@ -58,6 +59,7 @@ int exit_code_of(const replay::Fidelity& fidelity) {
 Result<int> run_replay(Options& options) {
   replay::Options& replay = options.replay;
   TRY(parse_maps(options));
+  TRY_ASSIGN(replay.key, key_of(options.key_file));
   static const std::map<std::string, replay::Mode> kModes = {{"afap", replay::Mode::afap},
                                                              {"timed", replay::Mode::timed},
                                                              {"think", replay::Mode::think},
@@ -125,6 +127,7 @@ void define_replay(CLI::App& app, int& exit_code) {
   verb->add_option("--retrace", replay.retrace, "record the replay itself into this log");
   verb->add_option("--differences", replay.differences, "list so many results that differ (10)");
   verb->add_option("--stall", replay.stall_s, "give up after so many seconds without any call (60)");
+  add_key_option(*verb, options->key_file);
   verb->add_flag("--json", options->json, "the report as one JSON object a loop");
   verb->add_flag("-q,--quiet", options->quiet, "no report, only the exit code");
   verb->callback([options, &exit_code] { exit_code = code_of(run_replay(*options)); });

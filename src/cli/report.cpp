@@ -8,6 +8,7 @@
 
 #include "base/env.h"
 #include "cli/cli.h"
+#include "cli/key_option.h"
 #include "cli/log_verbs.h"
 #include "cli/output.h"
 #include "report/export.h"
@@ -16,12 +17,13 @@ namespace reel::cli {
 namespace {
 
 struct Options {
-  std::string log;
+  std::string log, key_file;
   bool json = false;
 };
 
 Result<int> run_report(const Options& options) {
-  TRY_ASSIGN(trace::Trace trace, trace::load(Env::posix(), options.log));
+  TRY_ASSIGN(std::optional<LogKey> key, key_of(options.key_file));
+  TRY_ASSIGN(trace::Trace trace, trace::load(Env::posix(), options.log, pointer_to(key)));
   report::Report made = report::make_report(trace);
   Output output;
   output.text() = options.json ? report::json_of(made) : report::text_of(made);
@@ -36,16 +38,23 @@ bool is_trace_format(const std::string& format) {
   return report::format_of(format, known);
 }
 
-Result<int> export_trace(const std::string& log, const std::string& format) {
+Result<int> export_trace(const std::string& log, const std::string& format, const std::string& key_file) {
+  TRY_ASSIGN(std::optional<LogKey> key, key_of(key_file));
   report::Format known = report::Format::strace;
   report::format_of(format, known);
-  TRY_ASSIGN(trace::Trace trace, trace::load(Env::posix(), log));
+  TRY_ASSIGN(trace::Trace trace, trace::load(Env::posix(), log, pointer_to(key)));
   Output output;
-  TRY(report::write_as(trace, known, [&output](const std::string& text) {
+  auto put = [&output](const std::string& text) {
     output.text() += text;
     return output.maybe_flush();
-  }));
+  };
+  TRY_ASSIGN(uint64_t left_out, report::write_as(trace, known, put));
   TRY(output.flush());
+  if (left_out != 0)
+    std::fprintf(stderr, "reel: %llu reads, writes and syncs have no place in this format\n",
+                 static_cast<unsigned long long>(left_out));
+  if (!trace.counts.empty())
+    std::fprintf(stderr, "reel: calls that the trace only counted are not in it; reel report has them\n");
   for (const std::string& reason : trace.incomplete()) std::fprintf(stderr, "reel: incomplete: %s\n", reason.c_str());
   return trace.damaged ? kFileIo : kOk;
 }
@@ -55,6 +64,7 @@ void define_report(CLI::App& app, int& exit_code) {
   CLI::App* verb = app.add_subcommand("report", "a trace in figures: by operation, program and file");
   verb->add_option("LOG", options->log, "the trace")->required();
   verb->add_flag("--json", options->json, "one JSON object");
+  add_key_option(*verb, options->key_file);
   verb->callback([options, &exit_code] { exit_code = code_of(run_report(*options)); });
 }
 

@@ -41,6 +41,7 @@ void encode(const SegmentHeader& header, uint8_t* to) {
   store_le(to + 40, header.created);
   store_le(to + 48, header.max_time);
   std::memcpy(to + 56, header.stream.data(), std::min(header.stream.size(), kMaxStreamName));
+  store_le(to + 104, header.key_id);
   store_le(to + 120, checksum(to, 120));
 }
 
@@ -64,6 +65,7 @@ Result<SegmentHeader> decode_segment_header(const uint8_t* from) {
   header.prev_index = load_le<uint64_t>(from + 32);
   header.created = load_le<uint64_t>(from + 40);
   header.max_time = load_le<uint64_t>(from + 48);
+  header.key_id = load_le<uint64_t>(from + 104);
   size_t name_size = std::min<size_t>(load_le<uint32_t>(from + 20), kMaxStreamName);
   header.stream.assign(reinterpret_cast<const char*>(from) + 56, name_size);
   return header;

@@ -24,11 +24,11 @@ inline constexpr size_t kMaxStreamName = 48;
 inline constexpr uint32_t kMaxPayload = 16u << 20;  // stored or unpacked; anything above is damage
 inline constexpr size_t kMaxName = 0xffff;
 
-inline constexpr uint32_t kBlockZstd = 1;  // the payload is zstd frames, one behind the other
-inline constexpr uint32_t kBlockSeal = 2;  // no records: a writer ended in good order here
-inline constexpr uint32_t kBlockColumns =
-    4;  // times, names, FIDs and calls' fields lie apart from the rest (of traces)
-inline constexpr uint32_t kBlockFlagsKnown = 7;
+inline constexpr uint32_t kBlockZstd = 1;     // the payload is zstd frames, one behind the other
+inline constexpr uint32_t kBlockSeal = 2;     // no records: a writer ended in good order here
+inline constexpr uint32_t kBlockSealed = 4;   // the payload is encrypted (behind its packing)
+inline constexpr uint32_t kBlockColumns = 8;  // of traces: times, names, FIDs and calls' fields lie apart from the rest
+inline constexpr uint32_t kBlockFlagsKnown = 15;
 
 struct SegmentHeader {
   uint32_t version = kVersion;
@@ -37,6 +37,7 @@ struct SegmentHeader {
   uint64_t prev_index = 0;   // the last index written to the stream before this segment, 0: none
   uint64_t created = 0;      // packed time
   uint64_t max_time = 0;     // the latest time of any record before this segment
+  uint64_t key_id = 0;       // of the key that its blocks are encrypted with, 0: they are not
   std::string stream;
 };
 

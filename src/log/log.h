@@ -7,10 +7,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/env.h"
+#include "reel/log_key.h"
 #include "reel/record.h"
 #include "reel/result.h"
 
@@ -20,6 +22,7 @@ struct WriterOptions {
   uint64_t segment_bytes = 64u << 20;  // a segment is closed when it has grown past this
   uint32_t block_bytes = 64u << 10;    // uncompressed size at which a block is closed
   bool compress = true;                // zstd
+  std::optional<LogKey> key;           // blocks are encrypted with it
   bool trace = false;                  // new segments are of version 2: records may have a call extension
 };
 
@@ -29,7 +32,8 @@ class Writer {
   virtual ~Writer() = default;
 
   // Opens or creates `dir` and the stream in it; a torn tail is cut (it was never acknowledged).
-  // Errors: busy (another writer), corrupt, newer, io, no_space, permission.
+  // Errors: busy (another writer), corrupt, newer, io, no_space, permission (also: encrypted with another key, or with
+  // one that is not given), invalid (a key, and the log is not encrypted).
   static Result<std::unique_ptr<Writer>> open(Env& env, const std::string& dir, const std::string& stream,
                                               const WriterOptions& options = {});
 
@@ -52,9 +56,10 @@ class Reader {
  public:
   virtual ~Reader() = default;
 
-  // Positions before the first record with an index >= start. not_found: no such log or stream.
+  // Positions before the first record with an index >= start. not_found: no such log or stream; permission: encrypted
+  // with another key (with none given, next() says so); invalid: a key, and it is not encrypted.
   static Result<std::unique_ptr<Reader>> open(Env& env, const std::string& dir, const std::string& stream,
-                                              uint64_t start = 1);
+                                              uint64_t start = 1, const LogKey* key = nullptr);
 
   // True and the next record (a view into the reader, valid until the next call), or false at the end
   // of what is there now; call again to follow. After an error `corrupt` (the text says where) the

@@ -17,12 +17,14 @@ using Look = Segment::Look;
 
 class StreamReader : public Reader {
  public:
-  StreamReader(Env& env, std::string dir, std::string stream, uint64_t start)
+  StreamReader(Env& env, std::string dir, std::string stream, uint64_t start, const LogKey* key)
       : env_(env),
         dir_(std::move(dir)),
         stream_(std::move(stream)),
         start_(std::max<uint64_t>(start, 1)),
-        seen_(start_ - 1) {}
+        seen_(start_ - 1) {
+    if (key) key_ = *key;
+  }
 
   Status begin();
   Result<bool> next(Record& record) override;
@@ -48,9 +50,11 @@ class StreamReader : public Reader {
   bool unwanted(const BlockHeader& block) const;
   Error lost(uint64_t up_to, const std::string& why);
   std::string here() const;
+  const LogKey* key() const { return key_ ? &*key_ : nullptr; }
 
   Env& env_;
   std::string dir_, stream_;
+  std::optional<LogKey> key_;
   uint64_t start_;         // nothing below is delivered
   uint64_t seen_;          // every index up to this one was delivered, skipped or reported lost
   uint64_t min_time_ = 0;  // skip records until one is as late as this
@@ -88,7 +92,7 @@ Status StreamReader::begin() {
 }
 
 Status StreamReader::enter(const SegmentEntry& entry) {
-  TRY_ASSIGN(segment_, Segment::open(env_, entry));
+  TRY_ASSIGN(segment_, Segment::open(env_, entry, key()));
   in_block_ = false;
   damage_at_.reset();
   return ok();
@@ -212,7 +216,7 @@ Status StreamReader::seek_time(uint64_t time) {
   TRY_ASSIGN(std::vector<SegmentEntry> segments, list_segments(env_, dir_, stream_));
   for (auto entry = segments.rbegin(); entry != segments.rend(); ++entry) {
     if (entry->first_index <= segment_->entry().first_index) return ok();
-    TRY_ASSIGN(std::unique_ptr<Segment> segment, Segment::open(env_, *entry));
+    TRY_ASSIGN(std::unique_ptr<Segment> segment, Segment::open(env_, *entry, key()));
     if (!segment->header() || segment->header()->max_time >= time) continue;
     seen_ = std::max(seen_, segment->header()->prev_index);
     segment_ = std::move(segment);
@@ -226,8 +230,8 @@ Status StreamReader::seek_time(uint64_t time) {
 }  // namespace
 
 Result<std::unique_ptr<Reader>> Reader::open(Env& env, const std::string& dir, const std::string& stream,
-                                             uint64_t start) {
-  auto reader = std::make_unique<StreamReader>(env, dir, stream, start);
+                                             uint64_t start, const LogKey* key) {
+  auto reader = std::make_unique<StreamReader>(env, dir, stream, start, key);
   Status begun = reader->begin();
   if (!begun) return std::move(begun).error().with("read stream " + stream + " of log " + dir);
   return std::unique_ptr<Reader>(std::move(reader));

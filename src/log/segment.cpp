@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "base/codec.h"
+#include "log/cipher.h"
 
 namespace reel::log {
 namespace {
@@ -33,9 +34,10 @@ Segment::~Segment() {
   ZSTD_freeDCtx(zstd_);
 }
 
-Result<std::unique_ptr<Segment>> Segment::open(Env& env, const SegmentEntry& entry) {
+Result<std::unique_ptr<Segment>> Segment::open(Env& env, const SegmentEntry& entry, const LogKey* key) {
   TRY_ASSIGN(std::unique_ptr<File> file, env.open(entry.path, OpenMode::read));
   std::unique_ptr<Segment> segment(new Segment(entry, std::move(file)));
+  if (key) segment->key_ = *key;
   TRY_ASSIGN(size_t have, segment->fill(0, kSegmentHeaderSize, 0));
   if (have >= kSegmentHeaderSize) {
     Result<SegmentHeader> header = decode_segment_header(segment->window_at(0));
@@ -45,8 +47,18 @@ Result<std::unique_ptr<Segment>> Segment::open(Env& env, const SegmentEntry& ent
       segment->header_ = *std::move(header);
     }
   }
+  TRY(segment->check_key());
   if (!segment->salt_) TRY(segment->find_salt());
   return segment;
+}
+
+Status Segment::check_key() const {
+  if (!key_ || !header_) return ok();
+  if (header_->key_id == 0)
+    return Error(Code::invalid, entry_.path + ": the log is not encrypted, and a key was given; leave --key-file away");
+  if (header_->key_id != id_of(*key_))
+    return Error(Code::permission, entry_.path + ": the log is encrypted with another key than the one given");
+  return ok();
 }
 
 // Makes up to `size` bytes from `offset` lie in the window, reading `ahead` more if it must read at
@@ -98,10 +110,21 @@ Result<std::optional<Segment::Payload>> Segment::payload() {
   if (have < whole) return none;
   const uint8_t* stored = window_at(offset_) + kBlockHeaderSize;
   if (checksum(stored, block_.stored_size) != block_.payload_sum) return none;
-  if ((block_.flags & kBlockZstd) == 0) return std::optional(Payload{stored, block_.stored_size});
+  size_t stored_size = block_.stored_size;
+  if ((block_.flags & kBlockSealed) != 0) {
+    if (!key_)
+      return Error(Code::permission, entry_.path + ": the log is encrypted; give its key with --key-file FILE");
+    opened_.grow(stored_size);
+    if (!open_sealed(*key_, block_, stored, stored_size, opened_.bytes.get())) return none;
+    stored = opened_.bytes.get();
+    stored_size -= kSealOverhead;
+  } else if (key_ && block_.count != 0) {
+    return none;  // it was put there by somebody who has no key
+  }
+  if ((block_.flags & kBlockZstd) == 0) return std::optional(Payload{stored, stored_size});
   unpacked_.grow(block_.raw_size);
   if (!zstd_) zstd_ = ZSTD_createDCtx();
-  size_t size = ZSTD_decompressDCtx(zstd_, unpacked_.bytes.get(), block_.raw_size, stored, block_.stored_size);
+  size_t size = ZSTD_decompressDCtx(zstd_, unpacked_.bytes.get(), block_.raw_size, stored, stored_size);
   if (ZSTD_isError(size) || size != block_.raw_size) return none;
   return std::optional(Payload{unpacked_.bytes.get(), size});
 }

@@ -12,6 +12,7 @@
 
 #include "base/env.h"
 #include "log/format.h"
+#include "reel/log_key.h"
 #include "reel/result.h"
 
 struct ZSTD_DCtx_s;
@@ -35,9 +36,11 @@ class Segment {
     bad,      // bytes that are no block
   };
 
-  // not_found, newer, io. A damaged segment header is not an error: header() is then empty, and the
-  // blocks can still be read when the first of them tells the salt.
-  static Result<std::unique_ptr<Segment>> open(Env& env, const SegmentEntry& entry);
+  // `key`: of an encrypted log, copied; nullptr: there is none. Without it headers can be read and payload() is
+  // refused. not_found, newer, io; permission: encrypted with another key; invalid: a key, and it is not encrypted. A
+  // damaged segment header is not an error: header() is then empty, and the blocks can still be read when the first of
+  // them tells the salt.
+  static Result<std::unique_ptr<Segment>> open(Env& env, const SegmentEntry& entry, const LogKey* key = nullptr);
   ~Segment();
 
   const std::optional<SegmentHeader>& header() const { return header_; }
@@ -49,7 +52,7 @@ class Segment {
   Result<Look> look(bool headers_only = false);
   const BlockHeader& block() const { return block_; }
   // The unpacked payload of the block looked at, valid until the next call of anything here;
-  // nullopt when its checksum says that it is damaged.
+  // nullopt when its checksum, or its seal, says that it is damaged. permission: it is encrypted and there is no key.
   struct Payload {
     const uint8_t* data;
     size_t size;
@@ -76,6 +79,7 @@ class Segment {
   Segment(SegmentEntry entry, std::unique_ptr<File> file);
   Result<size_t> fill(uint64_t offset, size_t size, size_t ahead);
   const uint8_t* window_at(uint64_t offset) const { return window_.bytes.get() + (offset - window_offset_); }
+  Status check_key() const;
   Status find_salt();
   Result<bool> good_block_at(uint64_t offset);
 
@@ -88,7 +92,8 @@ class Segment {
   Buffer window_;  // bytes of the file from window_offset_
   uint64_t window_offset_ = 0;
   size_t window_size_ = 0;
-  Buffer unpacked_;
+  std::optional<LogKey> key_;
+  Buffer opened_, unpacked_;
   ZSTD_DCtx_s* zstd_ = nullptr;  // made when first needed
 };
 

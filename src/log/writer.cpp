@@ -13,6 +13,7 @@
 #include "base/codec.h"
 #include "base/kill_point.h"
 #include "log/block.h"
+#include "log/cipher.h"
 #include "log/log.h"
 #include "log/segment.h"
 #include "log/tail.h"
@@ -37,6 +38,7 @@ class StreamWriter : public Writer {
         encoder_(options.trace),
         zstd_(ZSTD_createCCtx()) {
     options_.block_bytes = std::min(options_.block_bytes, kMaxBlockBytes);
+    if (options_.key) sealer_.emplace(*options_.key);
   }
   ~StreamWriter() override;
 
@@ -71,6 +73,7 @@ class StreamWriter : public Writer {
   std::optional<Error> broken_;
 
   BlockEncoder encoder_;
+  std::optional<Sealer> sealer_;
   std::vector<uint8_t> out_;  // a finished block that is not in the file yet
   BlockHeader out_header_;
   ZSTD_CCtx* zstd_;
@@ -106,13 +109,15 @@ Status StreamWriter::start() {
 
 // Goes on in the newest segment: checks its blocks, cuts a torn tail.
 Status StreamWriter::adopt(const SegmentEntry& newest) {
-  TRY_ASSIGN(std::unique_ptr<Segment> segment, Segment::open(env_, newest));
+  TRY_ASSIGN(std::unique_ptr<Segment> segment, Segment::open(env_, newest, options_.key ? &*options_.key : nullptr));
   written_ = newest.first_index - 1;
   if (segment->header()) {
     written_ = segment->header()->prev_index;
     max_time_ = segment->header()->max_time;
     salt_ = segment->header()->salt;
     version_ = segment->header()->version;
+    if (segment->header()->key_id != 0 && !options_.key)
+      return Error(Code::permission, newest.path + ": the log is encrypted; give its key with --key-file FILE");
   }
   bool any = false;
   TRY(walk(*segment, any));
@@ -170,6 +175,7 @@ Status StreamWriter::new_segment() {
   header.created = pack_time(now / 1'000'000'000u, static_cast<uint32_t>(now % 1'000'000'000u));
   header.max_time = max_time_;
   header.stream = stream_;
+  if (options_.key) header.key_id = id_of(*options_.key);
   uint64_t seed[] = {now, env_.monotonic_ns(), first, reinterpret_cast<uintptr_t>(this)};
   header.salt = static_cast<uint32_t>(checksum(seed, sizeof seed));
   uint8_t bytes[kSegmentHeaderSize];
@@ -229,6 +235,15 @@ void StreamWriter::build_block(uint32_t flags) {
     header.flags |= kBlockZstd;
   }
   header.stored_size = static_cast<uint32_t>(stored);
+  if (sealer_ && header.count > 0) {
+    header.flags |= kBlockSealed;
+    header.stored_size = static_cast<uint32_t>(stored + kSealOverhead);
+    std::vector<uint8_t> sealed = sealer_->seal(header, payload, stored);
+    stored = sealed.size();
+    out_.resize(kBlockHeaderSize + stored);
+    payload = out_.data() + kBlockHeaderSize;
+    std::copy(sealed.begin(), sealed.end(), payload);
+  }
   header.payload_sum = checksum(payload, stored);
   encode(header, out_.data());
   out_.resize(kBlockHeaderSize + stored);

@@ -272,7 +272,11 @@ Outcome sync_directory(const Op& op, ApplyContext& context) {
   }
   if (context.target.keeps_layouts()) {
     Result<std::string> layout = context.source.layout(op.fid, nullptr);
-    Status laid_out = layout ? context.target.set_layout(*dir, *layout) : Status(std::move(layout).error());
+    Status laid_out = ok();
+    if (!layout)
+      laid_out = std::move(layout).error();
+    else if (!layout->empty())  // else the target keeps what its admin may have given it
+      laid_out = context.target.set_layout(*dir, *layout);
     if (!laid_out && !laid_out.is(Code::not_found)) outcome.layout_lost = std::move(laid_out).error();
   }
   outcome.unseen = outcome.object.ctime == now->ctime;

@@ -38,7 +38,7 @@ class Replay {
 
   Result<Fidelity> run() {
     if (trace::is_trace(env_, options_.log)) {
-      TRY_ASSIGN(trace_, trace::load(env_, options_.log));
+      TRY_ASSIGN(trace_, trace::load(env_, options_.log, key()));
     } else {
       bool computes = options_.mode == Mode::think || options_.mode == Mode::resource;
       if (computes)
@@ -67,6 +67,8 @@ class Replay {
   }
 
  private:
+  const LogKey* key() const { return options_.key ? &*options_.key : nullptr; }
+
   Result<bool> decide() const {
     if (options_.prepare == Prepare::no) {
       if (options_.loops > 1)
@@ -99,8 +101,8 @@ class Replay {
     fidelity.troubles = prepared_.troubles;
     if (!options_.retrace.empty()) {
       std::string dir = options_.loops > 1 ? options_.retrace + "." + std::to_string(loop) : options_.retrace;
-      TRY(write_retrace(env_, dir, trace_, plan_, played));
-      TRY_ASSIGN(trace::Trace retrace, trace::load(env_, dir));
+      TRY(write_retrace(env_, dir, key(), trace_, plan_, played));
+      TRY_ASSIGN(trace::Trace retrace, trace::load(env_, dir, key()));
       fidelity.retrace = text_of(compare_traces(trace_, retrace));
     }
     return fidelity;

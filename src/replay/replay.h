@@ -6,11 +6,13 @@
 
 #include <atomic>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/env.h"
+#include "reel/log_key.h"
 #include "reel/result.h"
 #include "replay/fidelity.h"
 
@@ -29,6 +31,7 @@ struct Options {
   uint64_t loops = 1;
   bool cold = false;             // caches are dropped between preparing and playing
   std::string retrace;           // log that the replay itself is recorded in
+  std::optional<LogKey> key;     // of the trace, and of the retrace
   uint64_t default_size = 4096;  // changelogs: of files whose size is not known
   uint64_t stall_s = 60;
   size_t differences = 10;

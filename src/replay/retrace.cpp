@@ -18,14 +18,14 @@ using trace::Op;
 
 }  // namespace
 
-Status write_retrace(Env& env, const std::string& dir, const trace::Trace& trace, const Plan& plan,
+Status write_retrace(Env& env, const std::string& dir, const LogKey* key, const trace::Trace& trace, const Plan& plan,
                      const Played& played) {
   if (trace::is_trace(env, dir)) return Error(Code::exists, "retrace: there is a trace in " + dir + " already");
-  TRY_ASSIGN(std::unique_ptr<trace::Writer> writer, trace::Writer::open(env, dir));
+  TRY_ASSIGN(std::unique_ptr<trace::Writer> writer, trace::Writer::open(env, dir, key));
   uint64_t ahead = env.realtime_ns() - env.monotonic_ns();
-  for (const auto& [key, value] : trace.facts) {
-    bool times = key == "start" || key == "end" || key.starts_with("clock.") || key == "recorder";
-    if (!times) TRY(writer->fact(key, value));
+  for (const auto& [name, value] : trace.facts) {
+    bool times = name == "start" || name == "end" || name.starts_with("clock.") || name == "recorder";
+    if (!times) TRY(writer->fact(name, value));
   }
   TRY(writer->fact("recorder", "replay"));
   TRY(writer->fact("start", std::to_string(played.begin_ns + ahead)));

@@ -15,7 +15,7 @@ namespace reel::replay {
 
 // Writes the log `dir`, which must not hold a trace yet. Calls that were not made again are in it
 // as recorded, with the time they were given. Errors: exists; those of trace::Writer.
-Status write_retrace(Env& env, const std::string& dir, const trace::Trace& trace, const Plan& plan,
+Status write_retrace(Env& env, const std::string& dir, const LogKey* key, const trace::Trace& trace, const Plan& plan,
                      const Played& played);
 
 // Compares two traces thread by thread: calls and results.

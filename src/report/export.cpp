@@ -163,25 +163,32 @@ class FioLog {
     RecordType type = trace::type_of(event.op);
     bool data = type == RecordType::read || type == RecordType::write;
     bool sync = event.op == Op::fsync || event.op == Op::fdatasync;
-    if (file.empty() || file.find_first_of(" \t\n") != std::string::npos || (!data && !sync)) return;
-    if (data && (event.result <= 0 || (event.flags & trace::kOffsetUnknown) != 0)) return;
-    uint64_t ms = (event.enter_ns - begin_) / 1'000'000;
+    if ((!data && !sync) || (data && event.result <= 0)) return;
+    bool no_name = file.empty() || file.size() > kLongest || file.find_first_of(" \t\n") != std::string::npos;
+    if (no_name || (data && (event.flags & trace::kOffsetUnknown) != 0)) {
+      ++left_out_;
+      return;
+    }
+    uint64_t us = (event.enter_ns - begin_) / 1000;
     if (known_.insert(file).second)
-      out += std::to_string(ms) + " " + file + " add\n" + std::to_string(ms) + " " + file + " open\n";
-    out += std::to_string(ms) + " " + file;
+      out += std::to_string(us) + " " + file + " add\n" + std::to_string(us) + " " + file + " open\n";
+    out += std::to_string(us) + " " + file;
     if (event.op == Op::fsync) out += " sync 0 0\n";
     if (event.op == Op::fdatasync) out += " datasync 0 0\n";
     if (data)
       append_format(out, " %s %llu %lld\n", type == RecordType::read ? "read" : "write", wide(event.offset),
                     static_cast<long long>(event.result));
-    last_ = ms;
+    last_ = us;
   }
+  uint64_t left_out() const { return left_out_; }
   void finish(std::string& out) const {
     for (const std::string& file : known_) out += std::to_string(last_) + " " + file + " close\n";
   }
 
  private:
-  uint64_t begin_, last_ = 0;
+  static constexpr size_t kLongest = 255;
+
+  uint64_t begin_, last_ = 0, left_out_ = 0;
   std::set<std::string> known_;
 };
 
@@ -200,7 +207,8 @@ bool format_of(const std::string& name, Format& format) {
   return false;
 }
 
-Status write_as(const trace::Trace& trace, Format format, const std::function<Status(const std::string&)>& put) {
+Result<uint64_t> write_as(const trace::Trace& trace, Format format,
+                          const std::function<Status(const std::string&)>& put) {
   Files files(trace);
   std::vector<uint32_t> order = trace.by_entry();
   FioLog fio(order.empty() ? 0 : trace.events[order[0]].enter_ns);
@@ -223,7 +231,8 @@ Status write_as(const trace::Trace& trace, Format format, const std::function<St
   }
   if (format == Format::chrome) out += "\n]}\n";
   if (format == Format::fio) fio.finish(out);
-  return put(out);
+  TRY(put(out));
+  return fio.left_out();
 }
 
 }  // namespace reel::report

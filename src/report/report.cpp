@@ -5,96 +5,28 @@
 
 #include <algorithm>
 #include <set>
-#include <tuple>
 
 #include "base/print.h"
-#include "log/text.h"
 #include "report/files.h"
+#include "report/uses.h"
 
 namespace reel::report {
 namespace {
 
+using trace::Count;
 using trace::Event;
 using trace::Op;
 
-constexpr size_t kSlices = 20, kFilesShown = 20;
-constexpr uint64_t kSmall = 4096;
+constexpr size_t kSlices = 20, kFilesWarned = 3;
+constexpr uint64_t kSmall = 4096, kMany = 100, kMuch = 1u << 20;
+constexpr const char* kNoName = "(no name: pipes, sockets, inherited)";
 
-double milliseconds(uint64_t ns) {
-  return static_cast<double>(ns) / 1e6;
-}
-
-bool moves_data(const Event& event) {
-  RecordType type = trace::type_of(event.op);
-  return type == RecordType::read || type == RecordType::write || type == RecordType::copy;
-}
-
-bool writes(const Event& event) {
-  return trace::type_of(event.op) == RecordType::write;
+bool writes(Op op) {
+  return trace::type_of(op) == RecordType::write;
 }
 
 uint64_t moved(const Event& event) {
-  return moves_data(event) && event.result > 0 ? static_cast<uint64_t>(event.result) : 0;
-}
-
-void add(Totals& totals, const Event& event) {
-  ++totals.calls;
-  if (event.failed()) ++totals.failed;
-  totals.bytes += moved(event);
-  totals.time_ns += event.duration_ns;
-}
-
-// Where the last data call of a descriptor ended, and which way it went.
-struct Last {
-  uint64_t end = 0, begin = 0, stride = 0;
-  bool any = false;
-};
-
-class FileUses {
- public:
-  void add(const Event& event, const std::string& name, uint32_t process) {
-    FileUse& use = uses_[name];
-    bool write = writes(event);
-    ++(write ? use.writes : use.reads);
-    (write ? use.bytes_written : use.bytes_read) += moved(event);
-    use.time_ns += event.duration_ns;
-    if (!write && use.bytes_written > 0) use.read_after_write = true;
-    if ((event.flags & trace::kOffsetUnknown) != 0 || moved(event) == 0) return;
-    Last& last = last_[{process, event.fd.number, event.fd.generation}];
-    if (last.any) {
-      uint64_t step = event.offset - last.begin;
-      if (event.offset == last.end)
-        ++use.sequential;
-      else if (event.offset > last.begin && step == last.stride)
-        ++use.strided;
-      else
-        ++use.random;
-      last.stride = step;
-    }
-    last = {event.offset + moved(event), event.offset, last.stride, true};
-  }
-
-  std::vector<FileUse> sorted() {
-    std::vector<FileUse> list;
-    for (auto& [name, use] : uses_) {
-      use.name = name;
-      list.push_back(use);
-    }
-    std::sort(list.begin(), list.end(), [](const FileUse& a, const FileUse& b) {
-      uint64_t left = a.bytes_read + a.bytes_written, right = b.bytes_read + b.bytes_written;
-      return left != right ? left > right : a.name < b.name;
-    });
-    return list;
-  }
-
- private:
-  std::map<std::string, FileUse> uses_;
-  std::map<std::tuple<uint32_t, int32_t, uint32_t>, Last> last_;
-};
-
-uint64_t quantile(const std::vector<uint64_t>& sorted, double part) {
-  if (sorted.empty()) return 0;
-  return sorted[std::min(sorted.size() - 1, static_cast<size_t>(part * static_cast<double>(sorted.size())))];
+  return trace::moves_data(event.op) && event.result > 0 ? static_cast<uint64_t>(event.result) : 0;
 }
 
 // What a thread runs at a time: its last exec, else its name.
@@ -115,146 +47,184 @@ class Programs {
   std::vector<std::string> current_;
 };
 
-void append_totals(const char* title, const std::map<std::string, Totals>& all, bool latencies, std::string& out) {
-  append_format(out, "\n%-20s %10s %8s %14s %12s", title, "calls", "failed", "bytes", "ms");
-  out += latencies ? "     p50 us     p99 us\n" : "\n";
-  for (const auto& [name, totals] : all) {
-    append_format(out, "%-20.40s %10llu %8llu %14llu %12.3f", name.c_str(), wide(totals.calls), wide(totals.failed),
-                  wide(totals.bytes), milliseconds(totals.time_ns));
-    if (latencies)
-      append_format(out, " %10.1f %10.1f", static_cast<double>(quantile(totals.durations, 0.5)) / 1e3,
-                    static_cast<double>(quantile(totals.durations, 0.99)) / 1e3);
-    out += '\n';
-  }
+std::string name_of(Op op) {
+  const char* name = trace::op_name(op);
+  return name ? name : std::to_string(static_cast<int>(op));
 }
 
-void append_json_totals(const char* key, const std::map<std::string, Totals>& all, std::string& out) {
-  append_format(out, ",\"%s\":{", key);
-  bool first = true;
-  for (const auto& [name, totals] : all) {
-    if (!first) out += ',';
-    first = false;
-    log::append_json_string(name, out);
-    append_format(out,
-                  ":{\"calls\":%llu,\"failed\":%llu,\"bytes\":%llu,\"time_ns\":%llu,\"p50_ns\":%llu,\"p99_ns\":%llu}",
-                  wide(totals.calls), wide(totals.failed), wide(totals.bytes), wide(totals.time_ns),
-                  wide(quantile(totals.durations, 0.5)), wide(quantile(totals.durations, 0.99)));
+class Maker {
+ public:
+  explicit Maker(const trace::Trace& trace) : trace_(trace), files_(trace), programs_(trace) {}
+
+  Report run() {
+    report_.facts = trace_.facts;
+    report_.incomplete = trace_.incomplete();
+    report_.threads = trace_.threads.size();
+    for (const trace::Thread& thread : trace_.threads) {
+      ProcessUse& process = processes_[thread.process];
+      ++process.threads;
+      if (process.pid == 0) process.pid = thread.pid;
+    }
+    measure_time();
+    for (uint32_t i : trace_.by_entry()) event(trace_.events[i]);
+    for (const Count& counted : trace_.counts) count(counted);
+    finish();
+    return std::move(report_);
   }
-  out += '}';
-}
+
+ private:
+  void measure_time() {
+    uint64_t end = 0;
+    for (const Event& event : trace_.events) {
+      begin_ = std::min(begin_, event.enter_ns);
+      end = std::max(end, event.exit_ns());
+    }
+    if (trace_.events.empty()) {  // of counters-only mode
+      begin_ = number("start");
+      end = number("end");
+    }
+    report_.elapsed_ns = end > begin_ ? end - begin_ : 0;
+    if (!trace_.events.empty()) report_.slices.resize(kSlices);
+  }
+
+  uint64_t number(const char* fact) const {
+    auto at = trace_.facts.find(fact);
+    return at == trace_.facts.end() ? 0 : std::strtoull(at->second.c_str(), nullptr, 10);
+  }
+
+  void event(const Event& event) {
+    programs_.pass(event);
+    if (event.op == Op::compute) return;
+    Count one;
+    one.calls = 1;
+    one.failed = event.failed() ? 1 : 0;
+    one.bytes = moved(event);
+    one.time_ns = event.duration_ns;
+    one.op = event.op;
+    uint32_t process =
+        event.thread > 0 && event.thread <= trace_.threads.size() ? trace_.threads[event.thread - 1].process : 0;
+    add(one, process, programs_.of(event.thread));
+    report_.operations[name_of(event.op)].durations.push_back(event.duration_ns);
+    const std::string& file = files_.of(event);
+    uses_.add(event, file.empty() ? kNoName : file, process);
+    if (trace::type_of(event.op) == RecordType::copy) copied_to(event, process);
+    if (one.bytes == 0) return;
+    ++report_.sizes[trace::size_class(one.bytes)];
+    if (one.bytes < kSmall) ++report_.small_calls;
+    if (report_.elapsed_ns == 0) return;
+    double at = static_cast<double>(event.enter_ns - begin_) / static_cast<double>(report_.elapsed_ns) * kSlices;
+    Slice& slice = report_.slices[std::min(kSlices - 1, static_cast<size_t>(at))];
+    (writes(event.op) ? slice.bytes_written : slice.bytes_read) += one.bytes;
+  }
+
+  // The other side of a copy: a write, that took no time of its own.
+  void copied_to(const Event& event, uint32_t process) {
+    Event write = event;
+    write.op = Op::pwrite;
+    write.path = 0;
+    write.fd = event.fd2;
+    write.offset = event.arg2;
+    write.duration_ns = 0;
+    const std::string& file = files_.of(write);
+    uses_.add(write, file.empty() ? kNoName : file, process);
+  }
+
+  void count(const Count& count) {
+    report_.counted += count.calls;
+    add(count, count.thread, trace_.string(count.program));
+    report_.small_calls += count.small;
+    for (const auto& [size, calls] : count.sizes) report_.sizes[size] += calls;
+    uses_.add(count, count.path == 0 ? kNoName : trace_.string(count.path));
+  }
+
+  static void add_to(Totals& totals, const Count& count) {
+    totals.calls += count.calls;
+    totals.failed += count.failed;
+    totals.bytes += count.bytes;
+    totals.time_ns += count.time_ns;
+  }
+
+  void add(const Count& count, uint32_t number, const std::string& program) {
+    report_.calls += count.calls;
+    add_to(report_.operations[name_of(count.op)], count);
+    add_to(report_.programs[program], count);
+    ProcessUse& process = processes_[number];
+    process.program = program;
+    process.calls += count.calls;
+    process.failed += count.failed;
+    process.time_ns += count.time_ns;
+    (writes(count.op) ? process.bytes_written : process.bytes_read) += count.bytes;
+  }
+
+  void finish() {
+    for (auto& [name, totals] : report_.operations) std::sort(totals.durations.begin(), totals.durations.end());
+    report_.files = uses_.sorted();
+    for (auto& [number, process] : processes_) {
+      process.number = number;
+      report_.processes.push_back(process);
+    }
+    std::stable_sort(report_.processes.begin(), report_.processes.end(),
+                     [](const ProcessUse& a, const ProcessUse& b) { return a.time_ns > b.time_ns; });
+    warn();
+  }
+
+  void warn() {
+    uint64_t data_calls = 0, sync_ns = 0, all_ns = 0;
+    for (const auto& [size, calls] : report_.sizes) data_calls += calls;
+    if (data_calls > kMany && report_.small_calls * 2 > data_calls)
+      append_warning("%llu of %llu reads and writes are of less than 4 KiB", wide(report_.small_calls),
+                     wide(data_calls));
+    for (const auto& [name, totals] : report_.operations) {
+      all_ns += totals.time_ns;
+      if (trace::type_of(trace::op_of_name(name)) == RecordType::fsync) sync_ns += totals.time_ns;
+    }
+    if (sync_ns * 4 > all_ns && sync_ns > 1'000'000)
+      append_warning("syncs took %llu of the %llu ms in calls", wide(sync_ns / 1'000'000), wide(all_ns / 1'000'000));
+    warn_of_files([](const FileUse& use) { return use.small > kMany && use.small * 10 > (use.reads + use.writes) * 9; },
+                  [this](const FileUse& use) {
+                    append_warning("%llu reads and writes (%s) of less than 4 KiB: %s", wide(use.small), use.pattern(),
+                                   use.name.c_str());
+                  });
+    warn_of_files([](const FileUse& use) { return use.reread >= kMuch; },
+                  [this](const FileUse& use) {
+                    append_warning("%llu bytes were read that had been written here: %s", wide(use.reread),
+                                   use.name.c_str());
+                  });
+    warn_of_files(
+        [](const FileUse& use) { return use.opens > kMany; },
+        [this](const FileUse& use) { append_warning("opened %llu times: %s", wide(use.opens), use.name.c_str()); });
+  }
+
+  template <class Which, class Say>
+  void warn_of_files(Which which, Say say) {
+    size_t said = 0;
+    for (const FileUse& use : report_.files) {
+      if (use.name == kNoName || !which(use)) continue;
+      if (++said > kFilesWarned) return;
+      say(use);
+    }
+  }
+
+  template <class... Values>
+  void append_warning(const char* format, Values... values) {
+    std::string text;
+    append_format(text, format, values...);
+    report_.warnings.push_back(std::move(text));
+  }
+
+  const trace::Trace& trace_;
+  Files files_;
+  Programs programs_;
+  FileUses uses_;
+  std::map<uint32_t, ProcessUse> processes_;
+  uint64_t begin_ = ~0ull;
+  Report report_;
+};
 
 }  // namespace
 
-const char* FileUse::pattern() const {
-  uint64_t all = sequential + strided + random;
-  if (all == 0) return "-";
-  if (sequential * 10 >= all * 9) return "sequential";
-  if ((sequential + strided) * 10 >= all * 9) return "strided";
-  return "random";
-}
-
 Report make_report(const trace::Trace& trace) {
-  Report report;
-  report.facts = trace.facts;
-  report.incomplete = trace.incomplete();
-  report.threads = trace.threads.size();
-  std::set<uint32_t> processes;
-  for (const trace::Thread& thread : trace.threads) processes.insert(thread.process);
-  report.processes = processes.size();
-  report.per_slice.assign(kSlices, 0);
-  uint64_t begin = ~0ull, end = 0;
-  for (const Event& event : trace.events) {
-    begin = std::min(begin, event.enter_ns);
-    end = std::max(end, event.exit_ns());
-  }
-  report.elapsed_ns = end > begin ? end - begin : 0;
-  Files files(trace);
-  FileUses uses;
-  Programs programs(trace);
-  for (uint32_t i : trace.by_entry()) {
-    const Event& event = trace.events[i];
-    programs.pass(event);
-    if (event.op == Op::compute) continue;
-    const char* name = trace::op_name(event.op);
-    Totals& operation = report.operations[name ? name : std::to_string(static_cast<int>(event.op))];
-    ++report.calls;
-    add(operation, event);
-    operation.durations.push_back(event.duration_ns);
-    add(report.programs[programs.of(event.thread)], event);
-    if (!moves_data(event)) continue;
-    uint32_t process =
-        event.thread > 0 && event.thread <= trace.threads.size() ? trace.threads[event.thread - 1].process : 0;
-    const std::string& file = files.of(event);
-    uses.add(event, file.empty() ? "(no name: pipes, sockets, inherited)" : file, process);
-    uint64_t bytes = moved(event), size = 1;
-    while (size < bytes) size *= 2;
-    if (bytes > 0) ++report.sizes[size];
-    if (bytes > 0 && bytes < kSmall) ++report.small_calls;
-    if (report.elapsed_ns > 0)
-      report.per_slice[std::min(kSlices - 1, static_cast<size_t>(static_cast<double>(event.enter_ns - begin) /
-                                                                 static_cast<double>(report.elapsed_ns) * kSlices))] +=
-          bytes;
-  }
-  for (auto& [name, totals] : report.operations) std::sort(totals.durations.begin(), totals.durations.end());
-  report.files = uses.sorted();
-  return report;
-}
-
-std::string text_of(const Report& report) {
-  std::string out;
-  for (const char* key : {"command", "recorder", "host", "kernel", "exit"}) {
-    auto fact = report.facts.find(key);
-    if (fact != report.facts.end()) out += std::string(key) + ": " + fact->second + "\n";
-  }
-  append_format(out, "%llu calls of %llu threads in %llu processes, %.3f s\n", wide(report.calls), wide(report.threads),
-                wide(report.processes), static_cast<double>(report.elapsed_ns) / 1e9);
-  for (const std::string& reason : report.incomplete) out += "incomplete: " + reason + "\n";
-  append_totals("operation", report.operations, true, out);
-  append_totals("program", report.programs, false, out);
-  append_format(out, "\n%10s %14s %10s %14s  %-10s file\n", "reads", "bytes", "writes", "bytes", "pattern");
-  for (size_t i = 0; i < report.files.size() && i < kFilesShown; ++i) {
-    const FileUse& use = report.files[i];
-    append_format(out, "%10llu %14llu %10llu %14llu  %-10s ", wide(use.reads), wide(use.bytes_read), wide(use.writes),
-                  wide(use.bytes_written), use.pattern());
-    out += use.name + (use.read_after_write ? "  (read after write)\n" : "\n");
-  }
-  if (report.files.size() > kFilesShown) append_format(out, "and %zu files more\n", report.files.size() - kFilesShown);
-  out += "\nsizes of reads and writes, up to\n";
-  for (const auto& [size, calls] : report.sizes) append_format(out, "%12llu %10llu\n", wide(size), wide(calls));
-  uint64_t data_calls = 0;
-  for (const auto& [size, calls] : report.sizes) data_calls += calls;
-  if (data_calls > 100 && report.small_calls * 2 > data_calls)
-    append_format(out, "warning: %llu of %llu reads and writes are of less than 4 KiB\n", wide(report.small_calls),
-                  wide(data_calls));
-  out += "\nbytes moved, in twenty slices of the time:";
-  for (uint64_t bytes : report.per_slice) append_format(out, " %llu", wide(bytes));
-  return out + "\n";
-}
-
-std::string json_of(const Report& report) {
-  std::string out;
-  append_format(out, "{\"calls\":%llu,\"threads\":%llu,\"processes\":%llu,\"elapsed_ns\":%llu,\"small_calls\":%llu",
-                wide(report.calls), wide(report.threads), wide(report.processes), wide(report.elapsed_ns),
-                wide(report.small_calls));
-  append_json_totals("operations", report.operations, out);
-  append_json_totals("programs", report.programs, out);
-  out += ",\"files\":[";
-  for (size_t i = 0; i < report.files.size(); ++i) {
-    const FileUse& use = report.files[i];
-    out += i > 0 ? ",{\"name\":" : "{\"name\":";
-    log::append_json_string(use.name, out);
-    append_format(out,
-                  ",\"reads\":%llu,\"bytes_read\":%llu,\"writes\":%llu,\"bytes_written\":%llu,\"pattern\":\"%s\","
-                  "\"read_after_write\":%s}",
-                  wide(use.reads), wide(use.bytes_read), wide(use.writes), wide(use.bytes_written), use.pattern(),
-                  use.read_after_write ? "true" : "false");
-  }
-  out += "],\"incomplete\":[";
-  for (size_t i = 0; i < report.incomplete.size(); ++i) {
-    if (i > 0) out += ',';
-    log::append_json_string(report.incomplete[i], out);
-  }
-  return out + "]}\n";
+  return Maker(trace).run();
 }
 
 }  // namespace reel::report

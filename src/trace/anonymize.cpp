@@ -1,82 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Anonymous copies of traces. The hash is SipHash-2-4 with 128 bits of key, which is made to be
-// keyed: without the key a guess cannot be tried.
+// Anonymous traces.
 #include "trace/anonymize.h"
 
 #include <sys/random.h>
 
 #include <algorithm>
 #include <cctype>
+#include <unordered_map>
+#include <vector>
 
-#include "base/codec.h"
-#include "reel/trace.h"
+#include "trace/keyed_hash.h"
 
 namespace reel::trace {
 namespace {
 
-struct Key {
-  uint64_t a = 0, b = 0;
-};
-
-uint64_t rotated(uint64_t value, int bits) {
-  return value << bits | value >> (64 - bits);
-}
-
-class SipHash {
- public:
-  explicit SipHash(Key key)
-      : v0_(key.a ^ 0x736f6d6570736575ull),
-        v1_(key.b ^ 0x646f72616e646f6dull),
-        v2_(key.a ^ 0x6c7967656e657261ull),
-        v3_(key.b ^ 0x7465646279746573ull) {}
-
-  uint64_t of(std::string_view bytes) {
-    size_t size = bytes.size(), at = 0;
-    for (; at + 8 <= size; at += 8) take(load_le<uint64_t>(bytes.data() + at));
-    uint64_t last = static_cast<uint64_t>(size) << 56;
-    for (size_t i = 0; at + i < size; ++i)
-      last |= static_cast<uint64_t>(static_cast<unsigned char>(bytes[at + i])) << (8 * i);
-    take(last);
-    v2_ ^= 0xff;
-    for (int i = 0; i < 4; ++i) round();
-    return v0_ ^ v1_ ^ v2_ ^ v3_;
-  }
-
- private:
-  void take(uint64_t word) {
-    v3_ ^= word;
-    round();
-    round();
-    v0_ ^= word;
-  }
-  void round() {
-    v0_ += v1_;
-    v1_ = rotated(v1_, 13) ^ v0_;
-    v0_ = rotated(v0_, 32);
-    v2_ += v3_;
-    v3_ = rotated(v3_, 16) ^ v2_;
-    v0_ += v3_;
-    v3_ = rotated(v3_, 21) ^ v0_;
-    v2_ += v1_;
-    v1_ = rotated(v1_, 17) ^ v2_;
-    v2_ = rotated(v2_, 32);
-  }
-  uint64_t v0_, v1_, v2_, v3_;
-};
-
-// A key of any length becomes one of 128 bits.
-Key key_of(const std::string& text) {
-  return {SipHash({1, 2}).of(text), SipHash({3, 4}).of(text)};
-}
-
-std::string word_of(std::string_view text, const AnonymizeOptions& options) {
-  static const char kDigits[] = "0123456789abcdef";
-  uint64_t hash = SipHash(key_of(options.key)).of(text);
-  std::string word;
-  for (int i = 0; i < 16; ++i) word += kDigits[hash >> (4 * i) & 15];
-  return word;
-}
+constexpr uint32_t kNoId = ~0u;  // "as before", or not known
 
 // From the first dot that is not the first byte, when it looks like one.
 std::string_view extension_of(std::string_view name) {
@@ -88,75 +27,195 @@ std::string_view extension_of(std::string_view name) {
   return plain ? extension : std::string_view();
 }
 
-uint32_t anonymous_id(uint32_t id, const AnonymizeOptions& options) {
-  if (id == 0 || id == ~0u) return id;  // root and "as before" mean the same everywhere
-  return 100'000 + static_cast<uint32_t>(SipHash(key_of(options.key)).of("id " + std::to_string(id)) % 1'000'000'000);
-}
-
-std::string anonymous_string(StringKind kind, const std::string& text, const AnonymizeOptions& options) {
-  switch (kind) {
-    case StringKind::path:
-    case StringKind::link_text:
-      return anonymous_path(text, options);
-    case StringKind::xattr_name: {
-      size_t dot = text.find('.');  // the namespace decides what the call does
-      return dot == std::string::npos ? word_of(text, options)
-                                      : text.substr(0, dot + 1) + word_of(text.substr(dot + 1), options);
-    }
-    case StringKind::arguments:
-    case StringKind::thread_name:
-    case StringKind::other:
-      break;
-  }
-  return word_of(text, options);
-}
-
 bool keeps_fact(const std::string& key) {
-  for (const char* kept : {"format", "recorder", "blind", "umask", "start", "end", "exit", "cost_ns", "kernel"})
+  for (const char* kept : {"format", "recorder", "imported", "blind", "umask", "start", "end", "exit", "cost_ns",
+                           "kernel", "sample", "counters", "policy", "anonymized"})
     if (key == kept) return true;
   return key.starts_with("clock.") || key.starts_with("cost_ns.");
 }
 
-std::string anonymous_fact(const std::string& key, const std::string& value, const AnonymizeOptions& options) {
-  if (keeps_fact(key)) return value;
-  if (key == "cwd") return anonymous_path(value, options);
-  if (key.starts_with("fs.")) {  // DEVICE TYPE MOUNTPOINT
-    size_t last = value.rfind(' ');
-    return value.substr(0, last + 1) + anonymous_path(value.substr(last + 1), options);
+// What each field becomes.
+class Fields {
+ public:
+  explicit Fields(const AnonymizeOptions& options) : policy_(options.policy), hash_(options.key) {}
+
+  const Policy& policy() const { return policy_; }
+
+  std::string path(const std::string& path) const {
+    if (policy_.paths == Treat::keep) return path;
+    if (policy_.paths == Treat::drop) return "";
+    // The same on every machine, and not the same thing under another name.
+    for (const char* known : {"/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/random", "/dev/urandom"})
+      if (path == known) return path;
+    std::string out;
+    for (size_t at = 0; at <= path.size();) {
+      size_t slash = std::min(path.find('/', at), path.size());
+      std::string part = path.substr(at, slash - at);
+      if (part.empty() || part == "." || part == "..") {
+        out += part;
+      } else {
+        out += hash_.word_of(part);
+        if (policy_.paths == Treat::extension) out += extension_of(part);
+      }
+      if (slash < path.size()) out += '/';
+      at = slash + 1;
+    }
+    return out;
   }
-  return word_of(value, options);
-}
+
+  uint32_t id(uint32_t id) const {
+    if (policy_.ids == Treat::keep || id == kNoId) return id;
+    if (policy_.ids == Treat::drop) return kNoId;
+    if (id == 0) return 0;  // root means the same everywhere
+    return 100'000 + static_cast<uint32_t>(hash_.of("id " + std::to_string(id)) % 1'000'000'000);
+  }
+
+  std::string word(Treat treat, const std::string& text) const {
+    return treat == Treat::keep ? text : treat == Treat::drop ? "" : hash_.word_of(text);
+  }
+
+  Treat of(StringKind kind) const {
+    switch (kind) {
+      case StringKind::path:
+      case StringKind::link_text:
+        return policy_.paths;
+      case StringKind::xattr_name:
+        return policy_.xattrs;
+      case StringKind::arguments:
+        return policy_.args;
+      case StringKind::thread_name:
+      case StringKind::other:
+        break;
+    }
+    return policy_.programs;
+  }
+
+  std::string string(StringKind kind, const std::string& text) const {
+    if (kind == StringKind::path || kind == StringKind::link_text) return path(text);
+    size_t dot = kind == StringKind::xattr_name ? text.find('.') : std::string::npos;
+    if (dot == std::string::npos) return word(of(kind), text);
+    return text.substr(0, dot + 1) + word(of(kind), text.substr(dot + 1));  // the namespace decides what the call does
+  }
+
+  std::string fact(const std::string& key, const std::string& value) const {
+    if (keeps_fact(key)) return value;
+    if (key == "cwd") return path(value);
+    if (key == "command") return word(policy_.args, value);
+    if (key == "host") return word(policy_.host, value);
+    if (key.starts_with("fs.")) {  // DEVICE TYPE MOUNTPOINT
+      size_t last = value.rfind(' ');
+      return value.substr(0, last + 1) + path(value.substr(last + 1));
+    }
+    // The filter may have paths and programs in it.
+    Treat strictest = std::max({policy_.paths, policy_.programs, policy_.ids});
+    return word(strictest == Treat::extension ? Treat::hash : strictest, value);
+  }
+
+ private:
+  Policy policy_;
+  KeyedHash hash_;
+};
+
+class AnonymousWriter : public Writer {
+ public:
+  AnonymousWriter(std::unique_ptr<Writer> to, const AnonymizeOptions& options)
+      : to_(std::move(to)), fields_(options), hides_losses_(options.policy.changes()) {}
+
+  Status fact(std::string_view key, std::string_view value) override {
+    std::string name(key), text = fields_.fact(name, std::string(value));
+    if (text.empty() && !value.empty()) return ok();  // dropped
+    return to_->fact(name, text);
+  }
+
+  Result<StringId> string(StringKind kind, std::string_view bytes) override {
+    std::string clear(bytes);
+    if (fields_.of(kind) == Treat::drop) return StringId{0};
+    TRY_ASSIGN(StringId id, to_->string(kind, fields_.string(kind, clear)));
+    if (kind == StringKind::path) clear_.try_emplace(id, std::move(clear));
+    return id;
+  }
+
+  Status thread(const Thread& thread) override {
+    Thread changed = thread;
+    changed.uid = fields_.id(thread.uid);
+    changed.gid = fields_.id(thread.gid);
+    return to_->thread(changed);
+  }
+
+  Status file(const FileState& state) override {
+    if (state.path == 0) return ok();  // dropped
+    FileState changed = state;
+    changed.uid = fields_.id(state.uid);
+    changed.gid = fields_.id(state.gid);
+    return to_->file(changed);
+  }
+
+  Status event(const Event& event) override {
+    Event changed = event;
+    changed.relative = relative(event.path, event.relative);
+    changed.relative2 = relative(event.path2, event.relative2);
+    if (event.op == Op::chown || event.op == Op::setid) {
+      changed.arg = fields_.id(static_cast<uint32_t>(event.arg));
+      changed.arg2 = fields_.id(static_cast<uint32_t>(event.arg2));
+    }
+    return to_->event(changed);
+  }
+
+  Status loss(const Loss& loss) override {
+    Loss changed = loss;
+    if (hides_losses_) changed.reason = "why is left out, it may name somebody";
+    return to_->loss(changed);
+  }
+
+  Status count(const Count& count) override { return to_->count(count); }
+  Status flush() override { return to_->flush(); }
+  Status commit() override { return to_->commit(); }
+  uint64_t events() const override { return to_->events(); }
+  uint64_t last_index() const override { return to_->last_index(); }
+
+ private:
+  // The same components at the end, in their new length.
+  uint32_t relative(StringId path, uint32_t bytes) const {
+    auto at = clear_.find(path);
+    if (bytes == 0 || at == clear_.end() || bytes > at->second.size()) return 0;
+    return static_cast<uint32_t>(fields_.path(at->second.substr(at->second.size() - bytes)).size());
+  }
+
+  std::unique_ptr<Writer> to_;
+  Fields fields_;
+  bool hides_losses_;
+  std::unordered_map<StringId, std::string> clear_;
+};
 
 // What is told of a trace goes through here on its way to the copy.
 class Copy {
  public:
-  Copy(Writer& writer, const AnonymizeOptions& options) : writer_(writer), options_(options) {}
+  explicit Copy(Writer& writer) : writer_(writer) {}
 
   Status facts_and_strings(const Trace& trace) {
-    for (const auto& [key, value] : trace.facts) TRY(writer_.fact(key, anonymous_fact(key, value, options_)));
+    for (const auto& [key, value] : trace.facts) TRY(writer_.fact(key, value));
     numbers_.assign(1, 0);
     for (StringId id = 1; id < trace.strings.size(); ++id) {
-      TRY_ASSIGN(StringId number,
-                 writer_.string(trace.string_kinds[id],
-                                anonymous_string(trace.string_kinds[id], trace.strings[id], options_)));
+      TRY_ASSIGN(StringId number, writer_.string(trace.string_kinds[id], trace.strings[id]));
       numbers_.push_back(number);
     }
-    return writer_.fact("anonymized", "yes");
+    return ok();
   }
 
-  Status item(const Trace& trace, const Item& item) {
-    if (item.event) return event(trace, *item.event);
+  Status item(const Item& item) {
+    if (item.event) {
+      Event event = *item.event;
+      event.path = number(event.path);
+      event.path2 = number(event.path2);
+      return writer_.event(event);
+    }
     if (item.thread) {
       Thread thread = *item.thread;
-      thread.uid = anonymous_id(thread.uid, options_);
-      thread.gid = anonymous_id(thread.gid, options_);
       thread.name = number(thread.name);
       return writer_.thread(thread);
     }
     if (item.file) {
       FileState state = *item.file;
-      state.uid = anonymous_id(state.uid, options_);
-      state.gid = anonymous_id(state.gid, options_);
       state.path = number(state.path);
       state.link_text = number(state.link_text);
       return writer_.file(state);
@@ -164,62 +223,27 @@ class Copy {
     if (item.count) {
       Count count = *item.count;
       count.path = number(count.path);
+      count.program = number(count.program);
       return writer_.count(count);
     }
-    if (!item.loss) return ok();
-    Loss loss = *item.loss;
-    loss.reason = "told in the original";  // it may name programs
-    return writer_.loss(loss);
+    return item.loss ? writer_.loss(*item.loss) : ok();
   }
 
  private:
   StringId number(StringId id) const { return id < numbers_.size() ? numbers_[id] : 0; }
 
-  // The same components at the end, in their new length.
-  uint32_t relative(const Trace& trace, StringId path, uint32_t bytes) const {
-    if (bytes == 0) return 0;
-    const std::string& whole = trace.string(path);
-    if (bytes > whole.size()) return 0;
-    return static_cast<uint32_t>(anonymous_path(whole.substr(whole.size() - bytes), options_).size());
-  }
-
-  Status event(const Trace& trace, Event event) {
-    event.relative = relative(trace, event.path, event.relative);
-    event.relative2 = relative(trace, event.path2, event.relative2);
-    event.path = number(event.path);
-    event.path2 = number(event.path2);
-    if (event.op == Op::chown || event.op == Op::setid) {
-      event.arg = anonymous_id(static_cast<uint32_t>(event.arg), options_);
-      event.arg2 = anonymous_id(static_cast<uint32_t>(event.arg2), options_);
-    }
-    return writer_.event(event);
-  }
-
   Writer& writer_;
-  const AnonymizeOptions& options_;
   std::vector<StringId> numbers_;  // of the copy, by those of the original
 };
 
 }  // namespace
 
+std::unique_ptr<Writer> anonymous_writer(std::unique_ptr<Writer> to, const AnonymizeOptions& options) {
+  return std::make_unique<AnonymousWriter>(std::move(to), options);
+}
+
 std::string anonymous_path(const std::string& path, const AnonymizeOptions& options) {
-  // The same on every machine, and not the same thing under another name.
-  for (const char* known : {"/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/random", "/dev/urandom"})
-    if (path == known) return path;
-  std::string out;
-  for (size_t at = 0; at <= path.size();) {
-    size_t slash = std::min(path.find('/', at), path.size());
-    std::string part = path.substr(at, slash - at);
-    if (part.empty() || part == "." || part == "..") {
-      out += part;
-    } else {
-      out += word_of(part, options);
-      if (options.keep_extensions) out += extension_of(part);
-    }
-    if (slash < path.size()) out += '/';
-    at = slash + 1;
-  }
-  return out;
+  return Fields(options).path(path);
 }
 
 Result<std::string> random_key() {
@@ -234,23 +258,34 @@ Result<std::string> random_key() {
   return text;
 }
 
-Status anonymize(Env& env, const std::string& from, const std::string& to, const AnonymizeOptions& options) {
+Status mark_anonymous(Writer& writer, const Policy& policy) {
+  TRY(writer.fact("policy", policy.text()));
+  bool nobody = true;
+  for (Treat treat : {policy.paths, policy.args, policy.programs, policy.xattrs, policy.ids, policy.host})
+    nobody = nobody && treat != Treat::keep;
+  return nobody ? writer.fact("anonymized", "yes") : ok();
+}
+
+Status anonymize(Env& env, const std::string& from, const std::string& to, const AnonymizeOptions& options,
+                 const LogKey* key) {
   if (is_trace(env, to)) return Error(Code::exists, to + " holds a trace already; name another directory");
   // Two passes: names may be needed before the place where the copy would have them.
-  TRY_ASSIGN(std::unique_ptr<Reader> names, Reader::open(env, from));
+  TRY_ASSIGN(std::unique_ptr<Reader> names, Reader::open(env, from, key));
   Item item;
   for (;;) {
     TRY_ASSIGN(bool more, names->next(item));
     if (!more) break;
   }
-  TRY_ASSIGN(std::unique_ptr<Writer> writer, Writer::open(env, to));
-  Copy copy(*writer, options);
+  TRY_ASSIGN(std::unique_ptr<Writer> log, Writer::open(env, to));
+  std::unique_ptr<Writer> writer = anonymous_writer(std::move(log), options);
+  Copy copy(*writer);
   TRY(copy.facts_and_strings(names->trace()));
-  TRY_ASSIGN(std::unique_ptr<Reader> reader, Reader::open(env, from));
+  TRY(mark_anonymous(*writer, options.policy));
+  TRY_ASSIGN(std::unique_ptr<Reader> reader, Reader::open(env, from, key));
   for (;;) {
     TRY_ASSIGN(bool more, reader->next(item));
     if (!more) break;
-    TRY(copy.item(names->trace(), item));
+    TRY(copy.item(item));
   }
   return writer->commit();
 }

@@ -31,10 +31,6 @@ bool gives_meaning(RecordType type) {
   }
 }
 
-bool moves_data(RecordType type) {
-  return type == RecordType::read || type == RecordType::write || type == RecordType::copy;
-}
-
 void append_list(std::string& text, const char* option, const std::vector<std::string>& values) {
   for (const std::string& value : values) text += std::string(text.empty() ? "" : " ") + option + "=" + value;
 }
@@ -49,7 +45,7 @@ bool Filter::wants(const Event& event, const Thread& thread, const std::string& 
   if ((types & mask_bit(type)) == 0) return false;
   if (!users.empty() && std::find(users.begin(), users.end(), thread.uid) == users.end()) return false;
   if (!programs.empty() && !matches_any(programs, program)) return false;
-  if (moves_data(type) && event.length < min_bytes) return false;
+  if (moves_data(event.op) && event.length < min_bytes) return false;
   if (!include.empty() && !matches_any(include, path)) return false;
   return !matches_any(exclude, path);
 }

@@ -19,6 +19,9 @@ struct Filter {
   std::vector<uint32_t> users;                // empty: all
   std::vector<std::string> programs;          // patterns of threads' names; empty: all
   uint64_t min_bytes = 0;                     // reads and writes of fewer are left out
+  // What becomes of wanted calls:
+  bool counters = false;  // they are counted, none is kept
+  uint32_t one_in = 1;    // of those that can be left out one in so many is kept, the rest is counted
 
   bool active() const {
     return !include.empty() || !exclude.empty() || types != kMaskAll || !users.empty() || !programs.empty() ||

@@ -139,4 +139,15 @@ RecordType type_of(Op op) {
   return info ? info->type : RecordType::mark;
 }
 
+bool moves_data(Op op) {
+  RecordType type = type_of(op);
+  return type == RecordType::read || type == RecordType::write || type == RecordType::copy;
+}
+
+uint64_t size_class(uint64_t bytes) {
+  uint64_t size = 1;
+  while (size < bytes && size < 1ull << 63) size *= 2;
+  return size;
+}
+
 }  // namespace reel::trace

@@ -99,15 +99,15 @@ class LogReader : public Reader {
 
 }  // namespace
 
-Result<std::unique_ptr<Reader>> Reader::open(Env& env, const std::string& dir) {
+Result<std::unique_ptr<Reader>> Reader::open(Env& env, const std::string& dir, const LogKey* key) {
   if (!is_trace(env, dir))
     return Error(Code::not_found, dir + " holds no trace; `reel record -o " + dir + " -- CMD` makes one");
-  TRY_ASSIGN(std::unique_ptr<log::Reader> log, log::Reader::open(env, dir, kStream));
+  TRY_ASSIGN(std::unique_ptr<log::Reader> log, log::Reader::open(env, dir, kStream, 1, key));
   return std::unique_ptr<Reader>(std::make_unique<LogReader>(std::move(log)));
 }
 
-Result<Trace> load(Env& env, const std::string& dir) {
-  TRY_ASSIGN(std::unique_ptr<Reader> reader, Reader::open(env, dir));
+Result<Trace> load(Env& env, const std::string& dir, const LogKey* key) {
+  TRY_ASSIGN(std::unique_ptr<Reader> reader, Reader::open(env, dir, key));
   Trace all;
   Item item;
   for (;;) {
@@ -134,6 +134,10 @@ std::vector<std::string> Trace::incomplete() const {
   std::vector<std::string> reasons;
   auto blind = facts.find("blind");
   if (blind != facts.end() && !blind->second.empty()) reasons.push_back("the recorder does not see: " + blind->second);
+  if (facts.count("counters") != 0) reasons.push_back("single calls are not there, they were counted (--counters)");
+  if (auto sample = facts.find("sample"); sample != facts.end())
+    reasons.push_back("of reads, writes, syncs and questions one in " + sample->second +
+                      " is there for each thread, file and operation; the others were counted (--sample)");
   if (facts.find("end") == facts.end()) reasons.push_back("the recording was cut off");
   if (damaged) reasons.push_back("the log is damaged");
   for (const Loss& loss : losses) {

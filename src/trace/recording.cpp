@@ -21,14 +21,13 @@
 #include "trace/collect/collector.h"
 #include "trace/command.h"
 #include "trace/ptrace/tracer.h"
+#include "trace/recording_files.h"
 
 namespace reel::trace {
 namespace {
 
 constexpr int kPollMs = 5;
 constexpr uint64_t kGrace_ns = 1'000'000'000;  // for processes that outlive the command
-constexpr const char* kNoteName = "recording";
-
 constexpr const char* kPreloadBlind =
     "programs that are static or run with other rights, system calls not made through libc's functions, what libc does "
     "inside its own functions (stdio's reads and writes are seen, how much readdir read is not), stores through mmap, "
@@ -37,50 +36,6 @@ constexpr const char* kPreloadBlind =
 constexpr const char* kPtraceBlind = "stores through mmap, what io_uring does behind its submission";
 
 constexpr const char* kBpfBlind = "stores through mmap";
-
-std::string note_path(const std::string& log) {
-  return log + "/" + kNoteName;
-}
-
-constexpr const char* kReserveName = "reserve";
-constexpr int64_t kReserveBytes = 512 << 10;
-
-// Room in the log's file system that is given back when there is no other: for what was being written then, and for
-// saying what is missing.
-std::string reserve_path(const std::string& log) {
-  return log + "/" + kReserveName;
-}
-
-Status make_reserve(const std::string& log) {
-  std::string path = reserve_path(log);
-  int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0) return Error::from_errno(errno, "create " + path);
-  int error = ::posix_fallocate(fd, 0, kReserveBytes);
-  ::close(fd);
-  if (error == 0) return ok();
-  ::unlink(path.c_str());
-  return Error::from_errno(error,
-                           "keep " + std::to_string(kReserveBytes) + " bytes free for the end of the trace in " + log);
-}
-
-// Where rings live: in memory when it can be had, for a ring must not make the disk busy that is
-// being measured. They go away with the recording.
-Result<std::string> make_ring_dir(const std::string& log, uint64_t limit) {
-  Status made = ok();
-  for (const std::string& base : {std::string("/dev/shm"), log}) {
-    std::string pattern = base + "/reel-rings.XXXXXX";
-    if (!::mkdtemp(pattern.data())) {
-      made = Error::from_errno(errno, "make a directory for rings in " + base);
-      continue;
-    }
-    std::string dir = std::filesystem::absolute(pattern).string();
-    made = make_control(dir, limit);
-    if (made) return dir;
-    std::error_code ignored;
-    std::filesystem::remove_all(dir, ignored);
-  }
-  return std::move(made).error();
-}
 
 struct Clocks {
   uint64_t monotonic = 0, realtime = 0;
@@ -113,7 +68,10 @@ Status write_start(Writer& writer, const RecordOptions& options, const std::stri
   TRY(writer.fact("host", names.nodename));
   TRY(writer.fact("kernel", std::string(names.sysname) + " " + names.release));
   TRY(writer.fact("start", std::to_string(clocks.realtime)));
+  if (options.anonymize) TRY(mark_anonymous(writer, options.anonymize->policy));
   if (options.filter.active()) TRY(writer.fact("filter", options.filter.text()));
+  if (options.filter.counters) TRY(writer.fact("counters", "only"));
+  if (options.filter.one_in > 1) TRY(writer.fact("sample", std::to_string(options.filter.one_in)));
   TRY(write_clock(writer, "clock.0", clocks));
   return writer.flush();  // whatever happens to reel now, this is known
 }
@@ -143,40 +101,28 @@ void inherit_files(Assembler& assembler) {
   }
 }
 
-Status write_note(Env& env, const std::string& log, const std::string& rings, const Clocks& clocks) {
-  std::ostringstream text;
-  text << "reel-recording 1\nrings " << rings << "\nahead " << clocks.realtime - clocks.monotonic << "\npid "
-       << ::getpid() << "\n";
-  return replace_file(env, log, note_path(log), text.str());
-}
-
 // The log could not be written from some moment on; there is room again.
 Status tell_missing(Env& env, Writer& writer, const Error& why) {
   return writer.loss(
       {env.realtime_ns(), 0, 0, "the trace could not be written (" + why.text() + "); calls are missing from then on"});
 }
 
-Result<Recorded> summary(Env& env, const std::string& log, uint64_t events, int exit_code) {
+Result<Recorded> summary(Env& env, const std::string& log, const LogKey* key, uint64_t events, int exit_code) {
   Recorded recorded;
   recorded.exit_code = exit_code;
   recorded.events = events;
-  TRY_ASSIGN(std::unique_ptr<Reader> reader, Reader::open(env, log));
+  TRY_ASSIGN(std::unique_ptr<Reader> reader, Reader::open(env, log, key));
   Trace facts;
   Item item;
   for (;;) {
     TRY_ASSIGN(bool more, reader->next(item));
     if (!more) break;
     if (item.loss) facts.losses.push_back(*item.loss);
+    if (item.count) recorded.counted += item.count->calls;
   }
   facts.facts = reader->trace().facts;
   recorded.incomplete = facts.incomplete();
   return recorded;
-}
-
-void forget_rings(Env& env, const std::string& log, const std::string& rings) {
-  std::error_code ignored;
-  std::filesystem::remove_all(rings, ignored);
-  ignore(env.unlink(note_path(log)), "without it nothing is wrong, and there may be none");
 }
 
 // Until the command has ended, and what it left behind has, or has had its time.
@@ -225,8 +171,9 @@ Result<Ran> run_preload(Session& session) {
   if (::access(options.preload_library.c_str(), R_OK) != 0)
     return Error::from_errno(errno, "the recorder's library " + options.preload_library);
   TRY(session.writer->fact("blind", kPreloadBlind));
-  TRY_ASSIGN(std::string rings, make_ring_dir(options.log, options.ring_limit));
-  TRY(write_note(session.env, options.log, rings, session.clocks));
+  TRY_ASSIGN(std::string rings, make_ring_dir(options.log, options.ring_limit, options.anonymize || options.key));
+  uint64_t ahead = session.clocks.realtime - session.clocks.monotonic;
+  TRY(write_note(session.env, options.log, {rings, ahead, ::getpid(), options.anonymize.has_value()}));
   TRY_ASSIGN(std::unique_ptr<Collector> collector, Collector::open(rings, session.assembler, *session.writer));
   const char* preload = ::getenv("LD_PRELOAD");
   std::string list = options.preload_library + (preload && *preload ? std::string(":") + preload : "");
@@ -309,29 +256,6 @@ Via best_for(const std::string& program) {
   return is_static(program) ? Via::ptrace : Via::preload;
 }
 
-struct Note {
-  std::string rings;
-  uint64_t ahead = 0;
-  pid_t pid = 0;
-};
-
-Result<Note> read_note(Env& env, const std::string& log) {
-  TRY_ASSIGN(std::string text, read_file(env, note_path(log)));
-  std::istringstream in(text);
-  std::string magic, key;
-  int version = 0;
-  in >> magic >> version;
-  Note note;
-  while (in >> key) {
-    if (key == "rings") in >> note.rings;
-    if (key == "ahead") in >> note.ahead;
-    if (key == "pid") in >> note.pid;
-  }
-  if (magic != "reel-recording" || version != 1 || note.rings.empty())
-    return Error(Code::corrupt, note_path(log) + " is not a note of a recording");
-  return note;
-}
-
 }  // namespace
 
 Result<Recorded> record(Env& env, const RecordOptions& options) {
@@ -341,31 +265,44 @@ Result<Recorded> record(Env& env, const RecordOptions& options) {
     return Error(Code::not_found, options.command[0] + ": not found in PATH");
   Via via = options.via == Via::automatic ? best_for(find_program(options.command[0])) : options.via;
   TRY(make_dirs(env, options.log));
-  TRY_ASSIGN(std::unique_ptr<Writer> writer, Writer::open(env, options.log));
+  const LogKey* key = options.key ? &*options.key : nullptr;
+  TRY_ASSIGN(std::unique_ptr<Writer> writer, Writer::open(env, options.log, key));
+  if (options.anonymize) writer = anonymous_writer(std::move(writer), *options.anonymize);
   Session session(env, options, std::move(writer), read_clocks(env));
   TRY(make_reserve(options.log));
   TRY(write_start(*session.writer, options, name_of(via), session.clocks));
   Result<Ran> ran = run_via(via, session);
-  ignore(env.unlink(reserve_path(options.log)), "it is only room, and may not be there");
+  forget_reserve(env, options.log);
   if (!ran) return std::move(ran).error();
   if (!ran->recorded) TRY(tell_missing(env, *session.writer, ran->recorded.error()));
   TRY(write_end(env, *session.writer, ran->exit_code));
   uint64_t events = session.writer->events();
   session.writer.reset();
-  return summary(env, options.log, events, ran->exit_code);
+  return summary(env, options.log, key, events, ran->exit_code);
 }
 
-Result<Recorded> recover(Env& env, const std::string& log) {
+Result<Recorded> recover(Env& env, const std::string& log, const LogKey* key) {
   Result<Note> note = read_note(env, log);
   if (note.is(Code::not_found))
     return Error(Code::not_found, log + ": no recording was cut off here; there is nothing to recover");
   if (!note) return std::move(note).error();
   if (::kill(note->pid, 0) == 0)
     return Error(Code::busy, "the recording into " + log + " goes on (pid " + std::to_string(note->pid) + ")");
-  TRY_ASSIGN(std::unique_ptr<Writer> writer, Writer::open(env, log));
+  TRY_ASSIGN(std::unique_ptr<Writer> writer, Writer::open(env, log, key));
+  if (note->anonymous) {
+    // Which clear name belongs to which word of the log is gone with reel's memory.
+    TRY(writer->loss(
+        {env.realtime_ns(), 0, 0, "reel was ended while it recorded; the rings had names in clear, and were removed"}));
+    TRY(writer->commit());
+    forget_rings(env, log, note->rings);
+    forget_reserve(env, log);
+    uint64_t events = writer->events();
+    writer.reset();
+    return summary(env, log, key, events, 0);
+  }
   LiveSurroundings surroundings;
   Assembler assembler(*writer, surroundings, Filter{}, note->ahead);
-  TRY_ASSIGN(Trace before, load(env, log));
+  TRY_ASSIGN(Trace before, load(env, log, key));
   assembler.resume(before);
   TRY_ASSIGN(std::unique_ptr<Collector> collector, Collector::open(note->rings, assembler, *writer));
   collector->control().stopped = 1;
@@ -375,10 +312,10 @@ Result<Recorded> recover(Env& env, const std::string& log) {
   TRY(writer->loss({env.realtime_ns(), 0, 0, "reel was ended while it recorded; the rings were recovered"}));
   TRY(writer->commit());
   forget_rings(env, log, note->rings);
-  ignore(env.unlink(reserve_path(log)), "it is only room, and may not be there");
+  forget_reserve(env, log);
   uint64_t events = writer->events();
   writer.reset();
-  return summary(env, log, events, 0);
+  return summary(env, log, key, events, 0);
 }
 
 }  // namespace reel::trace

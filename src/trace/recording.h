@@ -3,11 +3,14 @@
 // One recording: runs a command with a recorder on it, until it has ended, and leaves its trace.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/env.h"
+#include "reel/log_key.h"
 #include "reel/result.h"
+#include "trace/anonymize.h"
 #include "trace/filter.h"
 
 namespace reel::trace {
@@ -19,13 +22,15 @@ struct RecordOptions {
   Via via = Via::automatic;
   std::vector<std::string> command;  // found by PATH
   Filter filter;
-  uint64_t ring_limit = 1ull << 30;  // bytes of rings that are not collected yet
-  std::string preload_library;       // the shim's file
+  std::optional<AnonymizeOptions> anonymize;  // names go into the log as these say, never in clear
+  std::optional<LogKey> key;                  // the log is encrypted with it
+  uint64_t ring_limit = 1ull << 30;           // bytes of rings that are not collected yet
+  std::string preload_library;                // the shim's file
 };
 
 struct Recorded {
-  int exit_code = 0;  // the command's; 128 + N: ended by signal N
-  uint64_t events = 0;
+  int exit_code = 0;                    // the command's; 128 + N: ended by signal N
+  uint64_t events = 0, counted = 0;     // calls that are in the log; that were only counted
   std::vector<std::string> incomplete;  // what the trace does not have, in words
 };
 
@@ -33,6 +38,7 @@ struct Recorded {
 Result<Recorded> record(Env& env, const RecordOptions& options);
 
 // What a recording that was killed has left goes into its log.
-Result<Recorded> recover(Env& env, const std::string& log);
+// `key`: of an encrypted one.
+Result<Recorded> recover(Env& env, const std::string& log, const LogKey* key);
 
 }  // namespace reel::trace

@@ -3,6 +3,9 @@
 // The parts of a trace as records of a log and back.
 #include "trace/records.h"
 
+#include <algorithm>
+#include <charconv>
+
 namespace reel::trace {
 namespace {
 
@@ -177,8 +180,17 @@ Record record_of(const Count& count) {
   record.io = IoExtension{0, count.bytes, static_cast<int64_t>(count.failed), count.time_ns, count.thread};
   record.call->op = static_cast<uint32_t>(count.op);
   record.call->path = count.path;
+  record.call->path2 = count.program;
   record.call->arg = count.calls;
+  record.call->arg2 = count.small;
   return record;
+}
+
+std::string sizes_text(const Count& count) {
+  std::string text;
+  for (const auto& [size, calls] : count.sizes)
+    text += (text.empty() ? "" : " ") + std::to_string(size) + ":" + std::to_string(calls);
+  return text;
 }
 
 Count count_of(const Record& record) {
@@ -192,6 +204,21 @@ Count count_of(const Record& record) {
   count.failed = static_cast<uint64_t>(io.result);
   count.bytes = io.length;
   count.time_ns = io.duration_ns;
+  count.program = static_cast<StringId>(call.path2);
+  count.small = call.arg2;
+  // "SIZE:CALLS SIZE:CALLS"; what is not that is passed over.
+  for (size_t at = 0; at < record.name.size();) {
+    size_t end = std::min(record.name.find(' ', at), record.name.size());
+    std::string_view pair = record.name.substr(at, end - at);
+    size_t colon = pair.find(':');
+    uint64_t size = 0, calls = 0;
+    if (colon != std::string_view::npos) {
+      std::from_chars(pair.data(), pair.data() + colon, size);
+      std::from_chars(pair.data() + colon + 1, pair.data() + pair.size(), calls);
+      if (size != 0) count.sizes[size] += calls;
+    }
+    at = end + 1;
+  }
   return count;
 }
 

@@ -12,7 +12,8 @@ Record record_of(const Event& event);
 Record record_of(const Thread& thread);
 Record record_of(const FileState& state);
 Record record_of(const Loss& loss);
-Record record_of(const Count& count);
+Record record_of(const Count& count);  // its name is to be sizes_text()
+std::string sizes_text(const Count& count);
 // `name` is "key=value" and has to outlive the record.
 Record fact_record(std::string_view name);
 Record string_record(StringId id, StringKind kind, std::string_view bytes);

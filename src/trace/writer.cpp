@@ -40,7 +40,12 @@ class LogWriter : public Writer {
   Status thread(const Thread& thread) override { return append(record_of(thread)); }
   Status file(const FileState& state) override { return append(record_of(state)); }
   Status loss(const Loss& loss) override { return append(record_of(loss)); }
-  Status count(const Count& count) override { return append(record_of(count)); }
+  Status count(const Count& count) override {
+    Record record = record_of(count);
+    std::string sizes = sizes_text(count);
+    record.name = sizes;
+    return append(record);
+  }
   Status event(const Event& event) override {
     ++events_;
     return append(record_of(event));
@@ -81,7 +86,7 @@ bool is_trace(Env& env, const std::string& dir) {
   return false;
 }
 
-Result<std::unique_ptr<Writer>> Writer::open(Env& env, const std::string& dir) {
+Result<std::unique_ptr<Writer>> Writer::open(Env& env, const std::string& dir, const LogKey* key) {
   Result<std::vector<std::string>> streams = log::streams(env, dir);
   bool continued = is_trace(env, dir);
   if (streams && !streams->empty() && !continued)
@@ -89,11 +94,12 @@ Result<std::unique_ptr<Writer>> Writer::open(Env& env, const std::string& dir) {
   log::WriterOptions options;
   options.trace = true;
   options.block_bytes = kBlockBytes;
+  if (key) options.key = *key;
   TRY_ASSIGN(std::unique_ptr<log::Writer> log, log::Writer::open(env, dir, kStream, options));
   auto writer = std::make_unique<LogWriter>(std::move(log));
   if (!continued) return std::unique_ptr<Writer>(std::move(writer));
 
-  TRY_ASSIGN(std::unique_ptr<Reader> reader, Reader::open(env, dir));
+  TRY_ASSIGN(std::unique_ptr<Reader> reader, Reader::open(env, dir, key));
   Item item;
   for (;;) {
     TRY_ASSIGN(bool more, reader->next(item));

@@ -28,6 +28,7 @@ struct DataVersion {
 };
 const unsigned long kAskDataVersion = _IOR('f', 218, DataVersion);
 constexpr uint32_t kSendWhatIsWritten = 0x1;
+constexpr int kNotSupported = 524;  // ENOTSUPP of the kernel, which has no name outside
 
 constexpr size_t kLayoutMax = 65536;  // XATTR_SIZE_MAX of the kernel
 
@@ -72,6 +73,7 @@ Result<std::optional<uint64_t>> data_version(int fd) {
     case EOPNOTSUPP:
     case ENODATA:
     case ENOSYS:
+    case kNotSupported:
       return std::optional<uint64_t>();
     default:
       return Error::from_errno(errno, "ask for the data version");
@@ -85,9 +87,7 @@ Result<std::string> layout_of(int fd) {
 }
 
 Status set_layout_of(int fd, const std::string& layout) {
-  int result = layout.empty() ? ::fremovexattr(fd, layout_name())
-                              : ::fsetxattr(fd, layout_name(), layout.data(), layout.size(), 0);
-  if (result == 0 || (layout.empty() && errno == ENODATA)) return ok();
+  if (::fsetxattr(fd, layout_name(), layout.data(), layout.size(), 0) == 0) return ok();
   return Error::from_errno(errno, "set the layout");
 }
 

@@ -32,7 +32,7 @@ Result<std::string> layout_of(int fd);
 // For an open flag of a new file: its objects are made when it gets a layout, or when it is opened again to write.
 extern const int kLayoutLater;
 
-// Gives a file without objects, or a directory for its new files, this layout. Empty, of a directory: none of its own.
+// Gives a file without objects, or a directory for its new files, this layout.
 Status set_layout_of(int fd, const std::string& layout);
 
 }  // namespace reel::mirror

@@ -16,7 +16,7 @@ enum Magic : uint32_t {
   kOnOsts = 0x0bd50bd0,     // as with a pool, and the OSTs are given
   kComposite = 0x0bd60bd0,  // components, each with an extent and a layout of its own
   kForeign = 0x0bd70bd0,
-  kExtending = 0x0bd80bd0,  // composite; one that old servers refuse
+  kExtending = 0x0bd80bd0,  // composite, as servers keep one with extensions; asked for as any
 };
 
 // One plain layout. What follows (a pool, objects of 24 bytes) is left out here.
@@ -120,7 +120,7 @@ Result<std::string> portable_composite(std::string_view layout) {
     out += plain;
     at += plain.size();
   }
-  store_le(out.data(), load_le<uint32_t>(layout.data()));
+  store_le<uint32_t>(out.data(), kComposite);
   store_le(out.data() + kCompositeSizeAt, static_cast<uint32_t>(at));
   store_le(out.data() + kEntryCountAt, static_cast<uint16_t>(kept.size()));
   return out;

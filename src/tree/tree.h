@@ -179,7 +179,7 @@ class TargetTree {
 
   // Whether it is a Lustre too: then a SourceTree's layouts are worth asking for.
   virtual bool keeps_layouts() const { return false; }
-  // What files made in `dir` by others get; empty: as the file system has it.
+  // What files made in `dir` by others get.
   virtual Status set_layout(const TargetDirPtr& dir, const std::string& layout) {
     (void)dir, (void)layout;
     return ok();

@@ -31,7 +31,9 @@ class Options(MirrorCase):
 
     def test_stats(self):
         self.small_tree()
-        self.assertRegex(self.once("--stats")[1], r"created \d+")
+        text = self.once("--stats")[1]
+        self.assertRegex(text, r"created \d+")
+        self.assertRegex(text, r"lookups \d+")
 
     def test_bwlimit(self):
         self.write("big", os.urandom(6 << 20))

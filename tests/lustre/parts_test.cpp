@@ -10,8 +10,8 @@
 
 #include "lustre/sim_world.h"
 #include "source/lustre/mdt_view.h"
-#include "source/lustre/origin.h"
 #include "source/lustre/site_names.h"
+#include "source/lustre/stream/origin.h"
 
 namespace reel::model {
 namespace {

@@ -5,8 +5,8 @@
 //
 // When a client gives up a cached handle is its own affair: "hold" and "give" say it as it was. Not repeated, with
 // the reason: cp, sed, install, dd onto files with layouts (which calls they make is theirs); lfs setstripe, migrate
-// -c, mirror, swap_layouts (the model has LYOUT and FLRW, not layouts); what is done on MDT0001 (recorded_records_test);
-// what changes nothing.
+// -c, mirror, swap_layouts (the model has LYOUT and FLRW, not layouts); what is done on MDT0001
+// (recorded_records_test); what changes nothing.
 #include <gtest/gtest.h>
 
 #include <cstdlib>

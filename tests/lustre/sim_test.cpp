@@ -11,6 +11,8 @@
 namespace reel::model {
 namespace {
 
+constexpr uint64_t kSeeds = 3000;  // with fewer not all that can happen does
+
 uint64_t number(const char* name, uint64_t otherwise) {
   const char* text = std::getenv(name);
   return text ? std::strtoull(text, nullptr, 10) : otherwise;
@@ -18,10 +20,11 @@ uint64_t number(const char* name, uint64_t otherwise) {
 
 TEST(LustreSim, EveryRecordOnceOrAGapAndTheMirrorEndsEqual) {
   uint64_t only = number("REEL_SIM_SEED", 0);
-  uint64_t seeds = only ? 1 : number("REEL_SIM_SEEDS", 3000);
+  const uint64_t asked = only ? 1 : number("REEL_SIM_SEEDS", kSeeds);
   uint64_t records = 0, gaps = 0;
   std::set<EventKind> seen;
-  for (uint64_t seed = only ? only : number("REEL_SIM_FIRST", 1); seeds > 0; --seeds, ++seed) {
+  uint64_t seed = only ? only : number("REEL_SIM_FIRST", 1);
+  for (const uint64_t end = seed + asked; seed < end; ++seed) {
     log::Random random(seed);
     SimWorld world(seed, random_plan(random));
     std::string wrong = world.run(300);
@@ -32,7 +35,7 @@ TEST(LustreSim, EveryRecordOnceOrAGapAndTheMirrorEndsEqual) {
   }
   std::printf("%llu records, %llu gaps\n", static_cast<unsigned long long>(records),
               static_cast<unsigned long long>(gaps));
-  if (only) return;
+  if (only || asked < kSeeds) return;
   // The simulation has come by all of it.
   for (int kind = 0; kind < static_cast<int>(EventKind::failed); ++kind)
     EXPECT_TRUE(seen.count(static_cast<EventKind>(kind))) << to_string(static_cast<EventKind>(kind));

@@ -12,7 +12,7 @@
 #include "log/fault_env.h"
 #include "model_mdt/model_mdt.h"
 #include "model_mdt/workload.h"
-#include "source/lustre/mdt_stream.h"
+#include "source/lustre/stream/mdt_stream.h"
 
 namespace reel::model {
 

@@ -317,9 +317,12 @@ TEST_F(TwoLustres, DefaultLayoutsOfDirectoriesFollow) {
   set_layout(scratch / "src/dir", layout(kPlain, 1, 0xffff, 0));
   ASSERT_EQ(scan().troubles, 0u);
   EXPECT_EQ(layout_at(scratch / "dst/dir"), *portable_layout(layout(kPlain, 1, 0xffff, 0)));
-  ASSERT_EQ(::removexattr((scratch / "src/dir").c_str(), "trusted.lov"), 0);
+}
+
+TEST_F(TwoLustres, WhatTheTargetsAdminChoseStaysWhereTheSourceSaysNothing) {
+  set_layout(scratch / "dst", layout(kPlain, 1, 8, 0));
   ASSERT_EQ(scan().troubles, 0u);
-  EXPECT_EQ(layout_at(scratch / "dst/dir"), "none");
+  EXPECT_EQ(layout_at(scratch / "dst"), layout(kPlain, 1, 8, 0));
 }
 
 TEST_F(TwoLustres, ALayoutThatCannotBeCarriedIsToldAndTheFileIsThere) {

@@ -221,6 +221,18 @@ def compare(work, made):
     return wrong
 
 
+def strace(reel, command, work, log):
+    """Recorded by strace, imported: the command's exit code, or the import's"""
+    need("strace")
+    text = log + ".strace"
+    ended = subprocess.run(["strace", "-f", "-ttt", "-T", "-y", "-o", text, *command], cwd=work).returncode
+    if ended != 0:
+        return ended
+    imported = subprocess.run([reel, "import", "--format", "strace", text, "-o", log], capture_output=True, text=True)
+    print(imported.stderr, end="")
+    return imported.returncode
+
+
 def run(args):
     top = tempfile.mkdtemp(prefix="reel-replay-")
     inputs, work, into, log, retrace = (os.path.join(top, n) for n in ("inputs", "work", "into", "log", "retrace"))
@@ -228,9 +240,12 @@ def run(args):
     os.mkdir(work)
     try:
         command = SCENARIOS[args.scenario](inputs, work)
-        recorded = subprocess.run([args.reel, "record", "-q", "--via", args.via, "-o", log, "--", *command], cwd=work)
-        if recorded.returncode != 0:
-            return fail(f"the command, recorded, ended with {recorded.returncode}")
+        if args.via == "strace":
+            ended = strace(args.reel, command, work, log)
+        else:
+            ended = subprocess.run([args.reel, "record", "-q", "--via", args.via, "-o", log, "--", *command], cwd=work).returncode
+        if ended != 0:
+            return fail(f"the command, recorded, ended with {ended}")
         replayed = subprocess.run([args.reel, "replay", log, "--into", into, "--prepare", "--mode", args.mode, "--retrace", retrace,
                                    "--json", "--stall", "20", "--differences", "20"], capture_output=True, text=True)
         if replayed.returncode not in (0, 41):

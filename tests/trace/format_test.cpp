@@ -108,7 +108,8 @@ TEST(TraceFormat, EverythingElseComesBackToo) {
     state.rdev = 0x801;
     trace.file(state);
     ASSERT_TRUE(trace.writer().loss({Synthetic::kStart + 5, 2, 17, "the disk was full"}));
-    ASSERT_TRUE(trace.writer().count({1, Op::pread, state.path, 9, 2, 4096, 777}));
+    ASSERT_TRUE(trace.writer().count(
+        {1, Op::pread, state.path, state.link_text, 9, 2, 4096, 777, 3, {{512, 3}, {1ull << 63, 1}}}));
     ASSERT_TRUE(trace.writer().fact("blind", "static programs"));
     ASSERT_TRUE(trace.writer().flush());  // and no end
   }
@@ -143,6 +144,10 @@ TEST(TraceFormat, EverythingElseComesBackToo) {
   EXPECT_EQ(back->counts[0].failed, 2u);
   EXPECT_EQ(back->counts[0].bytes, 4096u);
   EXPECT_EQ(back->counts[0].time_ns, 777u);
+  EXPECT_EQ(back->counts[0].path, state.path);
+  EXPECT_EQ(back->counts[0].program, state.link_text);
+  EXPECT_EQ(back->counts[0].small, 3u);
+  EXPECT_EQ(back->counts[0].sizes, (std::map<uint64_t, uint64_t>{{512, 3}, {1ull << 63, 1}}));
   EXPECT_EQ(back->incomplete().size(), 3u) << "blind, cut off, and one loss";
 }
 

@@ -48,7 +48,9 @@ TEST(Report, CountsByOperationAndFile) {
   trace::TempDir dir;
   Report report = make_report(example(dir));
   EXPECT_EQ(report.calls, 64u);
-  EXPECT_EQ(report.processes, 2u);
+  ASSERT_EQ(report.processes.size(), 2u);
+  EXPECT_EQ(report.processes[0].calls + report.processes[1].calls, 64u);
+  EXPECT_EQ(report.processes[0].pid, 1001);
   EXPECT_EQ(report.operations["write"].bytes, 20u * 512);
   EXPECT_EQ(report.operations["pread"].calls, 41u);
   EXPECT_EQ(report.operations["unlink"].failed, 1u);
@@ -57,10 +59,10 @@ TEST(Report, CountsByOperationAndFile) {
   EXPECT_EQ(report.files[0].bytes_read, 20u * 4096 + 100) << "the child's read, too";
   EXPECT_STREQ(report.files[0].pattern(), "strided");
   EXPECT_EQ(report.files[1].name, "/a b");
-  EXPECT_TRUE(report.files[1].read_after_write);
+  EXPECT_EQ(report.files[1].reread, 20u * 512);
   EXPECT_EQ(report.small_calls, 41u);
   uint64_t moved = 0;
-  for (uint64_t bytes : report.per_slice) moved += bytes;
+  for (const Slice& slice : report.slices) moved += slice.bytes_read + slice.bytes_written;
   EXPECT_EQ(moved, 40u * 512 + 20 * 4096 + 100);
   EXPECT_NE(text_of(report).find("/a b"), std::string::npos);
   EXPECT_NE(json_of(report).find("\"pattern\":\"strided\""), std::string::npos);
@@ -90,7 +92,7 @@ TEST(Export, Strace) {
 TEST(Export, Fio) {
   trace::TempDir dir;
   std::string text = exported(example(dir), Format::fio);
-  EXPECT_TRUE(text.starts_with("fio version 3 iolog\n0 /b add\n0 /b open\n0 /b read 0 4096\n0 /b read 8192 4096\n"))
+  EXPECT_TRUE(text.starts_with("fio version 3 iolog\n84 /b add\n84 /b open\n84 /b read 0 4096\n86 /b read 8192 4096\n"))
       << text;
   EXPECT_TRUE(text.ends_with("/b close\n"));
   EXPECT_EQ(text.find("/a b"), std::string::npos) << "fio cannot read a name with a blank";

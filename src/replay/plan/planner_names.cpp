@@ -226,7 +226,10 @@ void Planner::plan_question(At& at) {
   if (event.op != Op::readlink && by_proc(at, event.path)) return;
   NodeId node = look(at, event.path, follows(event));
   if (node == 0) return;
-  if (!event.failed()) names_.exists(node, event.op == Op::chdir);
+  // No symlink, no such attribute: but something.
+  bool other =
+      (event.op == Op::readlink && event.result == -EINVAL) || (event.op == Op::getxattr && event.result == -ENODATA);
+  if (!event.failed() || other) names_.exists(node, event.op == Op::chdir);
   if (event.result > 0 && event.op == Op::readlink) names_.is_link(node, static_cast<uint64_t>(event.result));
   names_.use(node, at.me);
   place(at, node, false);

@@ -13,8 +13,8 @@
 #include <mutex>
 #include <thread>
 
-#include "source/lustre/mdt_stream.h"
 #include "source/lustre/mdt_view.h"
+#include "source/lustre/stream/mdt_stream.h"
 
 namespace reel::source::lustre {
 namespace {

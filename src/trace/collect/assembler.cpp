@@ -24,6 +24,7 @@ Assembler::Assembler(Writer& writer, Surroundings& surroundings, Filter filter, 
     : writer_(writer),
       surroundings_(surroundings),
       filter_(std::move(filter)),
+      sampler_(filter_.one_in),
       ahead_ns_(ahead_ns),
       objects_([this](uint32_t number, uint64_t device) {
         std::string value = std::to_string(device >> 32) + ":" + std::to_string(device & 0xffffffff) + " " +
@@ -39,6 +40,14 @@ void Assembler::begin(int32_t pid, const std::string& cwd) {
 
 void Assembler::inherit(int32_t number, std::shared_ptr<OpenFile> file) {
   first_table_.inherit(number, std::move(file));
+}
+
+void Assembler::leads_to(uint32_t thread, int32_t number, const std::string& path) {
+  FdTable& table = state(thread).process->table;
+  if (table.find(number)) return;
+  auto file = std::make_shared<OpenFile>();
+  file->path = path;
+  table.inherit(number, file);
 }
 
 std::shared_ptr<Process> Assembler::alive(int32_t pid) {
@@ -201,7 +210,7 @@ Status Assembler::take(uint32_t number, const Raw& raw) {
   Event event;
   std::string full, full2;
   TRY(base_event(at, raw, event, full, full2));
-  TRY(initial_.used(raw, event, full, full2));
+  if (!filter_.counters) TRY(initial_.used(raw, event, full, full2));  // what was there before is for replays
   initial_.changed(raw, event, full, full2);
   bool wanted = true;
   std::shared_ptr<Process> process = at.process;
@@ -225,11 +234,12 @@ Status Assembler::requests(ThreadState& at, const Raw& raw) {
 }
 
 void Assembler::emit(Event event, const std::string& path) {
-  if (filter_.active()) {
-    const ThreadState& at = threads_[event.thread - 1];
-    if (!filter_.wants(event, at.thread, at.program, path)) return;
-  }
-  batch_.push_back(event);
+  const ThreadState& at = threads_[event.thread - 1];
+  if (filter_.active() && !filter_.wants(event, at.thread, at.program, path)) return;
+  if (filter_.counters || !sampler_.keeps(event, path))
+    counters_.add(event, at.thread.process, at.program, path);
+  else
+    batch_.push_back(event);
 }
 
 Status Assembler::hand_over() {
@@ -242,6 +252,10 @@ Status Assembler::hand_over() {
 Status Assembler::flush() {
   TRY(hand_over());
   flushed_ns_ = monotonic_now();
+  if (!counters_.empty() && flushed_ns_ - counted_ns_ >= kCount_ns) {
+    counted_ns_ = flushed_ns_;
+    TRY(counters_.write(writer_));
+  }
   return writer_.flush();
 }
 

@@ -19,6 +19,7 @@
 #include "trace/collect/objects.h"
 #include "trace/collect/raw.h"
 #include "trace/collect/tables.h"
+#include "trace/counters.h"
 #include "trace/filter.h"
 
 namespace reel::trace {
@@ -42,6 +43,11 @@ class Assembler {
   // The first process's directory and the files it was born with.
   void begin(int32_t pid, const std::string& cwd);
   void inherit(int32_t number, std::shared_ptr<OpenFile> file);
+
+  // What an import is told beside the calls: the thread's process is in this directory; and, when nobody was seen
+  // opening it, what the descriptor leads to (its position is not known).
+  void is_in_directory(uint32_t thread, const std::string& cwd) { state(thread).process->cwd = cwd; }
+  void leads_to(uint32_t thread, int32_t number, const std::string& path);
 
   // As if it had taken what is in the trace already: who was there, in which directory, with what open.
   void resume(const Trace& before);
@@ -100,12 +106,15 @@ class Assembler {
   void emit(Event event, const std::string& path);
 
   static constexpr uint64_t kFlush_ns = 100'000'000;
+  static constexpr uint64_t kCount_ns = 1'000'000'000;  // counts are in the log no later than this
   static constexpr size_t kMuch = 50'000;
 
   Writer& writer_;
-  uint64_t flushed_ns_ = 0;
+  uint64_t flushed_ns_ = 0, counted_ns_ = 0;
   Surroundings& surroundings_;
   Filter filter_;
+  Sampler sampler_;
+  Counters counters_;
   uint64_t ahead_ns_;
   Objects objects_;
   InitialState initial_;

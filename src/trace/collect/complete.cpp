@@ -70,6 +70,9 @@ Status Assembler::complete_process(ThreadState& at, const Raw& raw, Event& event
       process.exit_thread = event.thread;
       wanted = false;  // it is the last of the process, whatever libc still does
       break;
+    case Op::setid:
+      if (!event.failed() && static_cast<uint32_t>(event.arg) != ~0u) at.thread.uid = static_cast<uint32_t>(event.arg);
+      break;
     case Op::clone_thread:
       if (auto made = by_tid_.find(static_cast<int32_t>(event.result)); event.result > 0 && made != by_tid_.end())
         event.arg = made->second;
@@ -97,7 +100,9 @@ void Assembler::complete_open(Process& process, const Raw& raw, Event& event, co
   file->append = (event.flags & O_APPEND) != 0;
   if (raw.object) {
     file->seekable = S_ISREG(raw.object->mode);
-    sizes_[event.object] = raw.object->size;
+    if (surroundings_.first_hand()) sizes_[event.object] = raw.object->size;
+    if (!surroundings_.first_hand()) sizes_.try_emplace(event.object, raw.object->size);
+    if ((event.flags & O_TRUNC) != 0) sizes_[event.object] = 0;
     if (S_ISDIR(raw.object->mode)) directories_.push_back(file);
   }
   if (raw.before && raw.before->links == 0) event.arg2 = 1;
@@ -360,6 +365,7 @@ Status Assembler::process_ended(int32_t pid, int signal) {
 
 Status Assembler::finish() {
   for (auto& [pid, process] : by_pid_) TRY(process_ended(pid));
+  TRY(counters_.write(writer_));
   return flush();
 }
 

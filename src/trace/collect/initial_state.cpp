@@ -124,6 +124,7 @@ Status InitialState::first_use(const std::string& path, const Raw& raw, const Ev
     const wire::Object* object = raw.before ? &*raw.before : raw.object ? &*raw.object : nullptr;
     if (object) return write(target, object->links == 0 ? nullptr : object, Known::before);
     there = surroundings_.look(target, now, text);
+    if (!there && !surroundings_.first_hand()) return ok();  // it is not known, which is not the same as absent
     return write(target, there ? &now : nullptr, Known::after);
   }
   if (!second && raw.before) return write(path, raw.before->links == 0 ? nullptr : &*raw.before, Known::before);
@@ -156,6 +157,10 @@ Status InitialState::write(const std::string& path, const wire::Object* object, 
   FileState state;
   TRY_ASSIGN(state.path, writer_.string(StringKind::path, path));
   state.known = known;
+  // An import has attributes only where a call told them.
+  bool told = object && (object->mode & 07777) != 0;
+  if (!surroundings_.first_hand() && known == Known::before) state.known = told ? Known::after : Known::inferred;
+  if (!surroundings_.first_hand() && !told) state.known = Known::inferred;
   if (object) {
     state.kind = kind_of(object->mode);
     if (object->inode != 0) state.object = objects_.fid_of(*object, false);

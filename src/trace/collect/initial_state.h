@@ -24,6 +24,8 @@ class Surroundings {
   virtual Content content_of(const std::string& path, const wire::Object& object) = 0;
   // "TYPE MOUNTPOINT" of a device (major << 32 | minor).
   virtual std::string file_system(uint64_t device) = 0;
+  // False: nobody looked while the program ran (an import). What events say of objects follows from results alone.
+  virtual bool first_hand() const { return true; }
 };
 
 // What is really there.

@@ -6,7 +6,7 @@
 #include <cerrno>
 
 #include "base/kill_point.h"
-#include "source/lustre/stream.h"
+#include "source/lustre/stream/stream.h"
 
 namespace reel::source::lustre {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // MdtStream: from the start, and one pass at a time.
-#include "source/lustre/stream.h"
+#include "source/lustre/stream/stream.h"
 
 #include "log/lustre_wire.h"
 

@@ -26,7 +26,7 @@
 #include <vector>
 
 #include "source/lustre/lustre.h"
-#include "source/lustre/origin.h"
+#include "source/lustre/stream/origin.h"
 
 namespace reel::source::lustre {
 

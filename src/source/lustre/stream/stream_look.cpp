@@ -3,7 +3,7 @@
 // MdtStream: looks at the MDT from outside of its log: users, mask, audit mode, restarts.
 #include <algorithm>
 
-#include "source/lustre/stream.h"
+#include "source/lustre/stream/stream.h"
 
 namespace reel::source::lustre {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Reading the end of an MDT's changelog, twice.
-#include "source/lustre/tail.h"
+#include "source/lustre/stream/tail.h"
 
 #include <algorithm>
 #include <cerrno>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The origin file: text in, text out.
-#include "source/lustre/origin.h"
+#include "source/lustre/stream/origin.h"
 
 #include <charconv>
 #include <sstream>

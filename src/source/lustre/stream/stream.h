@@ -9,8 +9,8 @@
 #include <deque>
 #include <mutex>
 
-#include "source/lustre/mdt_stream.h"
-#include "source/lustre/tail.h"
+#include "source/lustre/stream/mdt_stream.h"
+#include "source/lustre/stream/tail.h"
 
 namespace reel::source::lustre {
 

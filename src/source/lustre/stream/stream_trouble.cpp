@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // MdtStream: what goes wrong, and who is told.
-#include "source/lustre/stream.h"
+#include "source/lustre/stream/stream.h"
 
 namespace reel::source::lustre {
 

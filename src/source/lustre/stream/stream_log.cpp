@@ -5,7 +5,7 @@
 
 #include "base/kill_point.h"
 #include "log/lustre_wire.h"
-#include "source/lustre/stream.h"
+#include "source/lustre/stream/stream.h"
 
 namespace reel::source::lustre {
 
