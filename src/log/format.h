@@ -24,11 +24,10 @@ inline constexpr size_t kMaxStreamName = 48;
 inline constexpr uint32_t kMaxPayload = 16u << 20;  // stored or unpacked; anything above is damage
 inline constexpr size_t kMaxName = 0xffff;
 
-inline constexpr uint32_t kBlockZstd = 1;    // the payload is zstd frames, one behind the other
-inline constexpr uint32_t kBlockSeal = 2;    // no records: a writer ended in good order here
-inline constexpr uint32_t kBlockSealed = 4;  // the payload is encrypted (behind its packing)
-inline constexpr uint32_t kBlockColumns =
-    8;  // times, names, FIDs and calls' fields lie apart from the rest (of traces)
+inline constexpr uint32_t kBlockZstd = 1;     // the payload is zstd frames, one behind the other
+inline constexpr uint32_t kBlockSeal = 2;     // no records: a writer ended in good order here
+inline constexpr uint32_t kBlockSealed = 4;   // the payload is encrypted (behind its packing)
+inline constexpr uint32_t kBlockColumns = 8;  // of traces: times, names, FIDs and calls' fields lie apart from the rest
 inline constexpr uint32_t kBlockFlagsKnown = 15;
 
 struct SegmentHeader {

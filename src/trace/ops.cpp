@@ -100,7 +100,7 @@ constexpr OpInfo kOps[] = {
     {Op::chdir, "chdir", RecordType::context, Family::question},
     {Op::chroot, "chroot", RecordType::context, Family::other},
     {Op::umask, "umask", RecordType::context, Family::other},
-    {Op::setid, "setid", RecordType::context, Family::other},
+    {Op::setid, "setid", RecordType::context, Family::process},
     {Op::flock, "flock", RecordType::lock, Family::lock},
     {Op::poll, "poll", RecordType::wait, Family::other},
     {Op::send, "send", RecordType::send, Family::other},
