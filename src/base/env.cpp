@@ -15,38 +15,23 @@
 #include <cerrno>
 #include <utility>
 
+#include "base/fd.h"
 #include "base/kill_point.h"
 
 namespace reel {
 namespace {
 
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  Descriptor& operator=(Descriptor&&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-Result<Descriptor> open_fd(const std::string& path, int flags) {
+Result<Fd> open_fd(const std::string& path, int flags) {
   for (;;) {
     int fd = ::open(path.c_str(), flags | O_CLOEXEC, 0644);
-    if (fd >= 0) return Descriptor(fd);
+    if (fd >= 0) return Fd(fd);
     if (errno != EINTR) return Error::from_errno(errno, "open " + path);
   }
 }
 
 class PosixFile : public File {
  public:
-  PosixFile(Descriptor fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
+  PosixFile(Fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
 
   Result<size_t> pread(void* to, size_t size, uint64_t offset) override {
     size_t done = 0;
@@ -89,16 +74,16 @@ class PosixFile : public File {
  private:
   Error fail(const char* call) const { return Error::from_errno(errno, call + (" " + path_)); }
 
-  Descriptor fd_;
+  Fd fd_;
   std::string path_;
 };
 
 class PosixLock : public Lock {
  public:
-  explicit PosixLock(Descriptor fd) : fd_(std::move(fd)) {}
+  explicit PosixLock(Fd fd) : fd_(std::move(fd)) {}
 
  private:
-  Descriptor fd_;
+  Fd fd_;
 };
 
 class PosixEnv : public Env {
@@ -107,7 +92,7 @@ class PosixEnv : public Env {
     int flags = O_RDONLY;
     if (mode == OpenMode::append) flags = O_RDWR | O_APPEND;
     if (mode == OpenMode::create) flags = O_RDWR | O_APPEND | O_CREAT | O_EXCL;
-    TRY_ASSIGN(Descriptor fd, open_fd(path, flags));
+    TRY_ASSIGN(Fd fd, open_fd(path, flags));
     return std::unique_ptr<File>(std::make_unique<PosixFile>(std::move(fd), path));
   }
 
@@ -147,13 +132,13 @@ class PosixEnv : public Env {
   }
 
   Status sync_dir(const std::string& path) override {
-    TRY_ASSIGN(Descriptor fd, open_fd(path, O_RDONLY | O_DIRECTORY));
+    TRY_ASSIGN(Fd fd, open_fd(path, O_RDONLY | O_DIRECTORY));
     if (::fsync(fd.get()) == 0) return ok();
     return Error::from_errno(errno, "fsync " + path);
   }
 
   Result<std::unique_ptr<Lock>> lock(const std::string& path, bool wait) override {
-    TRY_ASSIGN(Descriptor fd, open_fd(path, O_RDWR | O_CREAT));
+    TRY_ASSIGN(Fd fd, open_fd(path, O_RDWR | O_CREAT));
     while (::flock(fd.get(), wait ? LOCK_EX : LOCK_EX | LOCK_NB) != 0) {
       if (errno == EWOULDBLOCK) return Error(Code::busy, "lock " + path + ": another process holds it", errno);
       if (errno != EINTR) return Error::from_errno(errno, "lock " + path);

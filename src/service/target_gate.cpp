@@ -17,8 +17,6 @@
 namespace reel::service {
 namespace {
 
-using mirror::Fd;
-
 constexpr const char* kMarkerName = "id";
 constexpr const char* kLostFound = "lost+found";  // what mkfs leaves in an empty ext4
 

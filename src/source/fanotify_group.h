@@ -8,9 +8,9 @@
 #include <cstdint>
 #include <string>
 
+#include "base/fd.h"
 #include "base/handle.h"
 #include "reel/result.h"
-#include "source/fd.h"
 
 namespace reel::source {
 

@@ -13,9 +13,9 @@
 
 #include <string>
 
+#include "base/fd.h"
 #include "reel/result.h"
 #include "source/fanotify_group.h"
-#include "source/fd.h"
 
 namespace reel::source {
 

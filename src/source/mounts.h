@@ -9,7 +9,7 @@
 
 #include <cstddef>
 
-#include "source/fd.h"
+#include "base/fd.h"
 
 namespace reel::source {
 

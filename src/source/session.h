@@ -16,9 +16,9 @@
 #include <cstdint>
 #include <span>
 
+#include "base/fd.h"
 #include "reel/record.h"
 #include "reel/result.h"
-#include "source/fd.h"
 
 namespace reel::source {
 

@@ -107,10 +107,13 @@ Status tell_missing(Env& env, Writer& writer, const Error& why) {
       {env.realtime_ns(), 0, 0, "the trace could not be written (" + why.text() + "); calls are missing from then on"});
 }
 
-Result<Recorded> summary(Env& env, const std::string& log, const LogKey* key, uint64_t events, int exit_code) {
+// What a finished log says of itself.
+Result<Recorded> summary(Env& env, const std::string& log, const LogKey* key, std::unique_ptr<Writer> writer,
+                         int exit_code) {
   Recorded recorded;
   recorded.exit_code = exit_code;
-  recorded.events = events;
+  recorded.events = writer->events();
+  writer.reset();
   TRY_ASSIGN(std::unique_ptr<Reader> reader, Reader::open(env, log, key));
   Trace facts;
   Item item;
@@ -256,6 +259,14 @@ Via best_for(const std::string& program) {
   return is_static(program) ? Via::ptrace : Via::preload;
 }
 
+Result<Recorded> end_recovery(Env& env, const std::string& log, const LogKey* key, std::unique_ptr<Writer> writer,
+                              const std::string& rings) {
+  TRY(writer->commit());
+  forget_rings(env, log, rings);
+  forget_reserve(env, log);
+  return summary(env, log, key, std::move(writer), 0);
+}
+
 }  // namespace
 
 Result<Recorded> record(Env& env, const RecordOptions& options) {
@@ -276,9 +287,7 @@ Result<Recorded> record(Env& env, const RecordOptions& options) {
   if (!ran) return std::move(ran).error();
   if (!ran->recorded) TRY(tell_missing(env, *session.writer, ran->recorded.error()));
   TRY(write_end(env, *session.writer, ran->exit_code));
-  uint64_t events = session.writer->events();
-  session.writer.reset();
-  return summary(env, options.log, key, events, ran->exit_code);
+  return summary(env, options.log, key, std::move(session.writer), ran->exit_code);
 }
 
 Result<Recorded> recover(Env& env, const std::string& log, const LogKey* key) {
@@ -293,12 +302,7 @@ Result<Recorded> recover(Env& env, const std::string& log, const LogKey* key) {
     // Which clear name belongs to which word of the log is gone with reel's memory.
     TRY(writer->loss(
         {env.realtime_ns(), 0, 0, "reel was ended while it recorded; the rings had names in clear, and were removed"}));
-    TRY(writer->commit());
-    forget_rings(env, log, note->rings);
-    forget_reserve(env, log);
-    uint64_t events = writer->events();
-    writer.reset();
-    return summary(env, log, key, events, 0);
+    return end_recovery(env, log, key, std::move(writer), note->rings);
   }
   LiveSurroundings surroundings;
   Assembler assembler(*writer, surroundings, Filter{}, note->ahead);
@@ -310,12 +314,7 @@ Result<Recorded> recover(Env& env, const std::string& log, const LogKey* key) {
   TRY(collector->collect(true));
   TRY(assembler.finish());
   TRY(writer->loss({env.realtime_ns(), 0, 0, "reel was ended while it recorded; the rings were recovered"}));
-  TRY(writer->commit());
-  forget_rings(env, log, note->rings);
-  forget_reserve(env, log);
-  uint64_t events = writer->events();
-  writer.reset();
-  return summary(env, log, key, events, 0);
+  return end_recovery(env, log, key, std::move(writer), note->rings);
 }
 
 }  // namespace reel::trace

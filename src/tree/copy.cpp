@@ -30,19 +30,6 @@ char* buffer(int which, uint64_t size) {
   return wanted.data();
 }
 
-// Reads until `size` bytes or the end of the file.
-Result<uint64_t> read_at(int fd, char* to, uint64_t size, uint64_t offset) {
-  uint64_t done = 0;
-  while (done < size) {
-    ssize_t n = ::pread(fd, to + done, size - done, static_cast<off_t>(offset + done));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return Error::from_errno(errno, "read");
-    if (n == 0) break;
-    done += static_cast<uint64_t>(n);
-  }
-  return done;
-}
-
 Status write_at(int fd, const char* from, uint64_t size, uint64_t offset) {
   uint64_t done = 0;
   while (done < size) {
@@ -224,6 +211,18 @@ Result<CopyResult> Copier::update() {
 }
 
 }  // namespace
+
+Result<uint64_t> read_at(int fd, char* to, uint64_t size, uint64_t offset) {
+  uint64_t done = 0;
+  while (done < size) {
+    ssize_t n = ::pread(fd, to + done, size - done, static_cast<off_t>(offset + done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return Error::from_errno(errno, "read");
+    if (n == 0) break;
+    done += static_cast<uint64_t>(n);
+  }
+  return done;
+}
 
 void Throttle::spend(uint64_t bytes) {
   spent_ += bytes;

@@ -42,6 +42,9 @@ class Throttle {
   Clock::time_point paid_until_{};  // when all that was spent so far is earned
 };
 
+// Reads until `size` bytes or the end of the file; how many bytes were there to read.
+Result<uint64_t> read_at(int fd, char* to, uint64_t size, uint64_t offset);
+
 // Walks the data and holes of a file. What lies beyond the end is a hole; a file system that cannot
 // tell says that all is data.
 class Extents {

@@ -32,7 +32,8 @@ constexpr int kNotSupported = 524;  // ENOTSUPP of the kernel, which has no name
 
 constexpr size_t kLayoutMax = 65536;  // XATTR_SIZE_MAX of the kernel
 
-// Both are one; only the first may be used without root, and other file systems have only the second.
+// Two names of one attribute. `lustre.lov` needs no privilege; `trusted.lov` can also be had on what plays Lustre in
+// tests.
 const char* layout_name() {
   return ::geteuid() == 0 ? "trusted.lov" : "lustre.lov";
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What both real trees need of the kernel: file descriptors that close themselves, stat with
-// nanoseconds, extended attributes of any kind of object, inode flags, directory listings.
-// Every call takes a descriptor and at most one component of a path.
+// What both real trees need of the kernel: stat with nanoseconds, extended attributes of any kind of object, inode
+// flags, directory listings. Every call takes a descriptor and at most one component of a path.
 #pragma once
 
 #include <cstdint>
@@ -13,31 +12,11 @@
 #include <utility>
 #include <vector>
 
+#include "base/fd.h"
 #include "reel/result.h"
 #include "tree/tree.h"
 
 namespace reel::mirror {
-
-// Owns a file descriptor.
-class Fd {
- public:
-  Fd() = default;
-  explicit Fd(int fd) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
-  ~Fd();
-
-  int get() const { return fd_; }
-  explicit operator bool() const { return fd_ >= 0; }
-
- private:
-  int fd_ = -1;
-};
 
 // The real File of both trees.
 class PosixFile : public File {

@@ -18,19 +18,6 @@ namespace {
 
 constexpr uint64_t kPiece = 256 << 10;
 
-// Bytes in [0, size] that were there to read.
-Result<uint64_t> read_all(int fd, char* to, uint64_t size, uint64_t offset) {
-  uint64_t done = 0;
-  while (done < size) {
-    ssize_t n = ::pread(fd, to + done, size - done, static_cast<off_t>(offset + done));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return Error::from_errno(errno, "read");
-    if (n == 0) break;
-    done += static_cast<uint64_t>(n);
-  }
-  return done;
-}
-
 struct Allocation {
   bool known = false;    // the file system can tell
   bool any = false;      // some of the range has blocks
@@ -111,12 +98,12 @@ Status compare_stretch(int source, int target, uint64_t from, uint64_t to, bool 
   while (from < to && !result.first_difference) {
     uint64_t piece = std::min(kPiece, to - from), here = piece, there = piece;
     if (source_data) {
-      TRY_ASSIGN(here, read_all(source, left.data(), piece, from));
+      TRY_ASSIGN(here, read_at(source, left.data(), piece, from));
     } else {
       std::memset(left.data(), 0, piece);
     }
     if (target_data) {
-      TRY_ASSIGN(there, read_all(target, right.data(), piece, from));
+      TRY_ASSIGN(there, read_at(target, right.data(), piece, from));
     } else {
       std::memset(right.data(), 0, piece);
     }

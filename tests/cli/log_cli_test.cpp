@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "log/log.h"
+#include "support/files.h"
 
 namespace {
 
@@ -25,12 +26,7 @@ namespace fs = std::filesystem;
 
 const fs::path kCorpus = fs::path(REEL_SOURCE_DIR) / "tests/corpora/lustre";
 
-std::string slurp(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream content;
-  content << in.rdbuf();
-  return content.str();
-}
+using reel::test::slurp;
 
 struct Outcome {
   int code = -1;  // exit code, or 128 + signal
@@ -39,13 +35,6 @@ struct Outcome {
 
 class LogCli : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "reel-cli-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    dir_ = pattern;
-  }
-  void TearDown() override { fs::remove_all(dir_); }
-
   pid_t start(const std::vector<std::string>& arguments) {
     pid_t child = ::fork();
     if (child != 0) return child;
@@ -75,7 +64,8 @@ class LogCli : public ::testing::Test {
     return stem;
   }
 
-  fs::path dir_;
+  reel::test::TempDir temp_;
+  const fs::path dir_ = temp_.path();
 };
 
 TEST_F(LogCli, ImportedLogPrintsAsLfsDidAndExportsByteForByte) {

@@ -17,16 +17,8 @@
 namespace reel::log {
 namespace {
 
-std::string slurp(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream content;
-  content << in.rdbuf();
-  return content.str();
-}
-
-void spill(const std::string& path, const std::string& content) {
-  std::ofstream(path, std::ios::binary | std::ios::trunc) << content;
-}
+using test::slurp;
+using test::spill;
 
 LogKey key_from(const TempDir& dir, const std::string& bytes) {
   spill(dir.path() + "/key", bytes);

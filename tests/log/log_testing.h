@@ -15,26 +15,13 @@
 #include <vector>
 
 #include "log/log.h"
+#include "support/files.h"
 
 namespace reel::log {
 
 inline constexpr const char* kStream = "s";
 
-class TempDir {
- public:
-  TempDir() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "reel-log-XXXXXX").string();
-    if (!::mkdtemp(pattern.data())) std::abort();
-    path_ = pattern;
-  }
-  ~TempDir() { std::filesystem::remove_all(path_); }
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
+using test::TempDir;
 
 // The value, or the test fails and ends with the error's text.
 template <class T>

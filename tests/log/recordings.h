@@ -12,14 +12,11 @@
 #include <string>
 #include <vector>
 
+#include "support/files.h"
+
 namespace reel::recordings {
 
-inline std::string slurp(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream content;
-  content << in.rdbuf();
-  return content.str();
-}
+using test::slurp;
 
 // The files below `root` whose name ends so, sorted.
 inline std::vector<std::filesystem::path> files_under(const std::filesystem::path& root, const std::string& suffix) {

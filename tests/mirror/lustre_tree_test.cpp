@@ -20,6 +20,7 @@
 #include "mirror/engine.h"
 #include "mirror/scratch.h"
 #include "mirror/survey.h"
+#include "support/memory_store.h"
 #include "tree/lustre_layout.h"
 #include "tree/posix_target.h"
 #include "verify/verify.h"
@@ -81,32 +82,6 @@ void set_hsm_flags(const std::string& path, uint32_t flags) {
   store_le(value + 4, flags);
   ASSERT_EQ(::setxattr(path.c_str(), "trusted.hsm", value, sizeof value, 0), 0);
 }
-
-class MemoryStore final : public Store {
- public:
-  Result<std::optional<std::string>> get(std::string_view key) override {
-    auto at = rows_.find(std::string(key));
-    return at == rows_.end() ? std::optional<std::string>() : std::optional<std::string>(at->second);
-  }
-  Status scan(std::string_view prefix, std::string_view start,
-              const std::function<bool(std::string_view, std::string_view)>& each) override {
-    for (auto at = rows_.lower_bound(std::string(start)); at != rows_.end() && at->first.starts_with(prefix); ++at)
-      if (!each(at->first, at->second)) break;
-    return ok();
-  }
-  Status write(const StoreBatch& batch, Durable) override {
-    for (const auto& item : batch.items) {
-      if (item.value)
-        rows_[item.key] = *item.value;
-      else
-        rows_.erase(item.key);
-    }
-    return ok();
-  }
-
- private:
-  std::map<std::string, std::string> rows_;
-};
 
 // A tree whose files have all been left alone for long.
 class QuietTree : public SourceTree {
@@ -171,7 +146,8 @@ TEST(LustreTree, ReleasedFilesAreNotRecalled) {
   PosixSource::Options options;
   options.is_lustre = true;
   std::unique_ptr<PosixSource> source = *PosixSource::open(scratch / "src", options);
-  MemoryStore store;
+  std::map<std::string, std::string> rows;
+  test::MemoryStore store{rows};
   int64_t now_s = 1000000;
   auto scan_quiet = [&] {
     QuietTree quiet(*source);
@@ -209,7 +185,8 @@ TEST(LustreTree, ArchivedFilesStillHaveTheirContents) {
   PosixSource::Options options;
   options.is_lustre = true;
   std::unique_ptr<PosixSource> source = *PosixSource::open(scratch / "src", options);
-  MemoryStore store;
+  std::map<std::string, std::string> rows;
+  test::MemoryStore store{rows};
   int64_t now_s = 1000000;
   QuietTree quiet(*source);
   EXPECT_EQ(scan(quiet, store, scratch / "dst", now_s), 0u);
@@ -292,7 +269,8 @@ class TwoLustres : public ::testing::Test {
   Scratch scratch{"tmpfs"};
   PosixSource::Options source_options;
   PosixTarget::Options target_options;
-  MemoryStore store;
+  std::map<std::string, std::string> rows;
+  test::MemoryStore store{rows};
   int64_t now_s = 1000000;
 };
 
@@ -394,7 +372,8 @@ TEST(LustreTree, AChangeThatOnlyTheDataVersionTellsIsCopiedAgain) {
   test::write_file(scratch / "src/file", "old");
   std::unique_ptr<PosixSource> source = *PosixSource::open(scratch / "src");
   WrittenUnseen written(*source, scratch / "src/file");
-  MemoryStore store;
+  std::map<std::string, std::string> rows;
+  test::MemoryStore store{rows};
   int64_t now_s = 1000000;
   ScanEnd end = scan_whole(written, store, scratch / "dst", now_s, {});
   EXPECT_EQ(end.troubles, 0u);
@@ -452,7 +431,8 @@ class WaitingSource final : public SourceTree {
 };
 
 TEST(LustreTree, SixtyFourQuestionsAreOnTheirWayAtOnce) {
-  MemoryStore store;
+  std::map<std::string, std::string> rows;
+  test::MemoryStore store(rows);
   Index index(store);
   WaitingSource source(64);
   Object root;

@@ -16,6 +16,7 @@
 #include "log/lustre_wire.h"
 #include "log/recordings.h"
 #include "recorded/sha256.h"
+#include "support/memory_store.h"
 
 namespace reel::recorded {
 
@@ -93,33 +94,6 @@ void collect_paths(const std::string& dir, const std::string& prefix, std::set<s
   }
 }
 
-class MemoryStore final : public Store {
- public:
-  explicit MemoryStore(std::map<std::string, std::string>& rows) : rows_(rows) {}
-  Result<std::optional<std::string>> get(std::string_view key) override {
-    auto at = rows_.find(std::string(key));
-    return at == rows_.end() ? std::optional<std::string>() : std::optional<std::string>(at->second);
-  }
-  Status scan(std::string_view prefix, std::string_view start,
-              const std::function<bool(std::string_view, std::string_view)>& each) override {
-    for (auto at = rows_.lower_bound(std::string(start)); at != rows_.end() && at->first.starts_with(prefix); ++at)
-      if (!each(at->first, at->second)) break;
-    return ok();
-  }
-  Status write(const StoreBatch& batch, Durable) override {
-    for (const auto& item : batch.items) {
-      if (item.value)
-        rows_[item.key] = *item.value;
-      else
-        rows_.erase(item.key);
-    }
-    return ok();
-  }
-
- private:
-  std::map<std::string, std::string>& rows_;
-};
-
 }  // namespace
 
 size_t Recording::record_count() const {
@@ -147,7 +121,7 @@ void lay_out(const Recording& recording, const std::string& dir) {
     std::ofstream(dir + "/" + stream.name + ".raw", std::ios::binary) << stream.raw;
   if (recording.has_contents) {
     std::string command = "tar -xzf '" + recording.dir + "/final.tar.gz' -C '" + dir + "/tree' 2>/dev/null";
-    if (test::shell(command) != 0) throw std::runtime_error("tar failed: " + command);
+    if (mirror::test::shell(command) != 0) throw std::runtime_error("tar failed: " + command);
     return;
   }
   for (const ManifestEntry& entry : recording.entries) {
@@ -201,7 +175,7 @@ std::vector<std::string> compare_fids(const Recording& recording, const Index& i
 }
 
 std::unique_ptr<Store> memory_store(std::map<std::string, std::string>& rows) {
-  return std::make_unique<MemoryStore>(rows);
+  return std::make_unique<mirror::test::MemoryStore>(rows);
 }
 
 RecordedFeed::RecordedFeed(const Recording& recording)

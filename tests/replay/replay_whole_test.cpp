@@ -10,11 +10,11 @@
 #include <thread>
 
 #include "../trace/synthetic.h"
-#include "../trace/temp_dir.h"
 #include "replay/plan/plan.h"
 #include "replay/play/pacing.h"
 #include "replay/replay.h"
 #include "replay/retrace.h"
+#include "support/files.h"
 
 namespace reel::replay {
 namespace {
@@ -42,7 +42,7 @@ class Replayed : public ::testing::Test {
   }
   bool there(const std::string& path) { return ::access(dir_.at(path).c_str(), F_OK) == 0; }
 
-  trace::TempDir dir_;
+  test::TempDir dir_;
   Options options_;
   std::atomic<bool> stop_{false};
   int loops_ = 0;

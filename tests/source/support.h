@@ -14,21 +14,11 @@
 
 #include "log/log.h"
 #include "source/source.h"
+#include "support/files.h"
 
 namespace reel::source {
 
-// A directory below the system's place for temporary files, removed with its contents.
-class TempDir {
- public:
-  TempDir();
-  ~TempDir();
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
+using test::TempDir;
 
 // A new file system of its own ("ext4", "xfs", "btrfs": on a loop device; "tmpfs"), unmounted at the end.
 class ScratchFs {

@@ -8,8 +8,8 @@
 #include <set>
 
 #include "log/log.h"
+#include "support/files.h"
 #include "synthetic.h"
-#include "temp_dir.h"
 
 namespace reel::trace {
 namespace {
@@ -52,14 +52,14 @@ void make_original(const std::string& dir) {
   trace.finish();
 }
 
-Trace anonymous(const TempDir& dir, const std::string& name, const AnonymizeOptions& options) {
+Trace anonymous(const test::TempDir& dir, const std::string& name, const AnonymizeOptions& options) {
   Status done = anonymize(Env::posix(), dir.at("original"), dir.at(name), options);
   EXPECT_TRUE(done) << done.error().text();
   return *load(Env::posix(), dir.at(name));
 }
 
 TEST(Anonymize, NoNameIsLeftAnywhereInTheLog) {
-  TempDir dir;
+  test::TempDir dir;
   make_original(dir.at("original"));
   anonymous(dir, "copy", kHash);
   auto reader = log::Reader::open(Env::posix(), dir.at("copy"), kStream);
@@ -73,7 +73,7 @@ TEST(Anonymize, NoNameIsLeftAnywhereInTheLog) {
 }
 
 TEST(Anonymize, TheShapeStays) {
-  TempDir dir;
+  test::TempDir dir;
   make_original(dir.at("original"));
   Trace original = *load(Env::posix(), dir.at("original"));
   Trace copy = anonymous(dir, "copy", kExtensions);
@@ -122,7 +122,7 @@ TEST(Policy, ReadsWhatItWrites) {
 }
 
 TEST(Policy, EachFieldIsTreatedByItself) {
-  TempDir dir;
+  test::TempDir dir;
   make_original(dir.at("original"));
   Trace dropped = anonymous(
       dir, "dropped", {"key", *parse_policy("paths=drop,args=drop,programs=drop,xattrs=drop,uid=drop,host=drop", {})});

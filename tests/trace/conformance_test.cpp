@@ -452,7 +452,7 @@ TEST(Record, FiltersLeaveOutWhatIsNotWanted) {
 }
 
 TEST(Record, ExitCodesAndErrorsAreTheCommands) {
-  TempDir dir;
+  test::TempDir dir;
   auto code = [&](const std::string& options) {
     static int number = 0;
     return shell(REEL_BINARY " record -q -o " + dir.at("l" + std::to_string(number++)) + " " + options +

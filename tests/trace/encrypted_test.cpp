@@ -14,11 +14,6 @@
 namespace reel::trace {
 namespace {
 
-std::string contents(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
 class Encrypted : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -29,8 +24,8 @@ class Encrypted : public ::testing::Test {
   int reel(const std::string& arguments) {
     int code = shell("cd " + run_.work() + " && " REEL_BINARY " " + arguments + " > " + run_.dir.at("out") + " 2> " +
                      run_.dir.at("err"));
-    out_ = contents(run_.dir.at("out"));
-    err_ = contents(run_.dir.at("err"));
+    out_ = test::slurp(run_.dir.at("out"));
+    err_ = test::slurp(run_.dir.at("err"));
     return code;
   }
   std::string key() const { return " --key-file " + run_.dir.at("key"); }
@@ -46,7 +41,7 @@ TEST_F(Encrypted, EveryVerbTakesItWithItsKey) {
     ASSERT_EQ(reel("record --via " + std::string(via) + key() + " -o " + run_.log() + " -- " REEL_PROBE " basic"), 0)
         << err_;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(run_.log()))
-      EXPECT_TRUE(entry.is_directory() || contents(entry.path()).find("missing") == std::string::npos);
+      EXPECT_TRUE(entry.is_directory() || test::slurp(entry.path()).find("missing") == std::string::npos);
     const std::string log = " " + run_.log();
     for (const std::string& verb : {"log" + log, "report" + log, "export" + log + " --format strace"}) {
       EXPECT_EQ(reel(verb + key()), 0) << err_;
@@ -98,7 +93,7 @@ TEST_F(Encrypted, AKilledRecordingIsRecoveredWithItsKey) {
   ASSERT_GT(program, 1);
   ::kill(reel_pid, SIGKILL);
   ::kill(program, SIGKILL);
-  std::string note = contents(run_.log() + "/recording");
+  std::string note = test::slurp(run_.log() + "/recording");
   EXPECT_NE(note.find("rings /dev/shm/"), std::string::npos) << "never on a disk in clear: " << note;
   int code = 43;
   for (int i = 0; i < 1000 && code == 43; ++i, ::usleep(10'000)) code = reel("record --recover -o " + run_.log());

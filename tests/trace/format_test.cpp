@@ -9,8 +9,8 @@
 #include <sstream>
 
 #include "log/log.h"
+#include "support/files.h"
 #include "synthetic.h"
-#include "temp_dir.h"
 #include "trace/records.h"
 
 namespace reel::trace {
@@ -66,7 +66,7 @@ void expect_same(const Event& a, const Event& b) {
 
 TEST(TraceFormat, EventsComeBackAsTheyWere) {
   std::mt19937_64 random(seed());
-  TempDir dir;
+  test::TempDir dir;
   std::vector<Event> events;
   {
     Synthetic trace(dir.at("t"));
@@ -86,7 +86,7 @@ TEST(TraceFormat, EventsComeBackAsTheyWere) {
 }
 
 TEST(TraceFormat, EverythingElseComesBackToo) {
-  TempDir dir;
+  test::TempDir dir;
   const std::string odd("/a\n\xff\0b", 6);
   {
     Synthetic trace(dir.at("t"));
@@ -152,7 +152,7 @@ TEST(TraceFormat, EverythingElseComesBackToo) {
 }
 
 TEST(TraceFormat, AContinuedTraceKeepsItsStrings) {
-  TempDir dir;
+  test::TempDir dir;
   StringId before = 0, after = 0, fresh = 0;
   {
     Synthetic trace(dir.at("t"));
@@ -172,7 +172,7 @@ TEST(TraceFormat, AContinuedTraceKeepsItsStrings) {
 }
 
 TEST(TraceFormat, AChangelogIsNoTraceAndNoTraceGoesIntoOne) {
-  TempDir dir;
+  test::TempDir dir;
   {
     auto log = log::Writer::open(Env::posix(), dir.at("log"), "mdt0");
     ASSERT_TRUE(log) << log.error().text();
@@ -189,7 +189,7 @@ TEST(TraceFormat, AChangelogIsNoTraceAndNoTraceGoesIntoOne) {
 
 // A long row of ordinary reads is what most traces are.
 TEST(TraceFormat, AnEventCostsLessThanEightBytes) {
-  TempDir dir;
+  test::TempDir dir;
   std::mt19937_64 random(seed());
   constexpr int kEvents = 200'000;
   {

@@ -9,6 +9,7 @@
 #include <random>
 #include <sstream>
 
+#include "support/files.h"
 #include "trace/import/strace.h"
 #include "trace/import/strace_names.h"
 #include "trace/import/strace_text.h"
@@ -58,11 +59,6 @@ class MemoryWriter : public Writer {
 
 std::string corpus(const std::string& name) {
   return std::string(REEL_SOURCE_DIR "/tests/corpora/strace/") + name;
-}
-
-std::string contents(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 // Names are printed so that a line is a line.
@@ -125,10 +121,10 @@ TEST(ImportStrace, RealOutputsGiveTheCallsThatWereMade) {
   for (const std::string& name : corpora()) {
     SCOPED_TRACE(name);
     StraceImported imported;
-    std::string lines = lines_of(import_of(contents(corpus(name + ".txt")), &imported));
+    std::string lines = lines_of(import_of(test::slurp(corpus(name + ".txt")), &imported));
     // REEL_REWRITE_EXPECTED=1 writes them anew, to be read before they are believed.
     if (::getenv("REEL_REWRITE_EXPECTED")) std::ofstream(corpus(name + ".expected")) << lines;
-    EXPECT_EQ(lines, contents(corpus(name + ".expected")));
+    EXPECT_EQ(lines, test::slurp(corpus(name + ".expected")));
     size_t abridged = name == "odd_yy" ? 1 : 0;  // strace -s 8 cuts the name of an attribute
     EXPECT_EQ(imported.problems.size(), abridged) << (imported.problems.empty() ? "" : imported.problems[0]);
   }
@@ -136,12 +132,12 @@ TEST(ImportStrace, RealOutputsGiveTheCallsThatWereMade) {
 
 // However strace was told to print it.
 TEST(ImportStrace, OneProgramInSeveralNotationsIsOneTrace) {
-  std::string one = lines_of(import_of(contents(corpus("basic.txt"))));
+  std::string one = lines_of(import_of(test::slurp(corpus("basic.txt"))));
   for (const char* other : {"basic_alone", "basic_yy", "basic_hex", "basic_nanoseconds"})
-    EXPECT_EQ(lines_of(import_of(contents(corpus(std::string(other) + ".txt")))), one) << other;
-  EXPECT_EQ(lines_of(import_of(contents(corpus("odd_terminal.txt")))),
-            lines_of(import_of(contents(corpus("odd.txt")))));
-  Trace alone = import_of(contents(corpus("basic_alone.txt")));
+    EXPECT_EQ(lines_of(import_of(test::slurp(corpus(std::string(other) + ".txt")))), one) << other;
+  EXPECT_EQ(lines_of(import_of(test::slurp(corpus("odd_terminal.txt")))),
+            lines_of(import_of(test::slurp(corpus("odd.txt")))));
+  Trace alone = import_of(test::slurp(corpus("basic_alone.txt")));
   EXPECT_EQ(alone.threads[0].pid, 1) << "strace does not tell it";
   EXPECT_NE(one.find("rename fd=-100.0 fd2=-100.0 '/tmp/corpus/f' '/tmp/corpus/g'"), std::string::npos);
 }
@@ -189,7 +185,7 @@ TEST(ImportStrace, WhatIsNoStraceIsRefused) {
 
 TEST(ImportStrace, ACutFileGivesThePartBeforeTheCut) {
   for (const char* name : {"basic", "odd_terminal"}) {
-    std::string text = contents(corpus(std::string(name) + ".txt"));
+    std::string text = test::slurp(corpus(std::string(name) + ".txt"));
     size_t most = import_of(text).events.size();
     for (size_t size = 0; size < text.size(); ++size) {
       MemoryWriter writer;
@@ -209,7 +205,7 @@ TEST(ImportStrace, DamagedBytesAreNoCrash) {
   std::mt19937 random(seed);
   SCOPED_TRACE("seed " + std::to_string(seed));
   for (const std::string& name : corpora()) {
-    const std::string text = contents(corpus(name + ".txt"));
+    const std::string text = test::slurp(corpus(name + ".txt"));
     for (int round = 0; round < 150; ++round) {
       std::string bad = text;
       for (int i = 0, flips = 1 + static_cast<int>(random() % 20); i < flips; ++i) {

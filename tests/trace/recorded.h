@@ -9,12 +9,12 @@
 #include <vector>
 
 #include "reel/trace.h"
-#include "temp_dir.h"
+#include "support/files.h"
 
 namespace reel::trace {
 
 struct Recording {
-  TempDir dir;  // work/ is where the command runs, log/ the trace
+  test::TempDir dir;  // work/ is where the command runs, log/ the trace
   int exit_code = -1;
   std::string said;  // reel's standard error
   Trace trace;

@@ -6,8 +6,8 @@
 #include <gtest/gtest.h>
 
 #include "report/export.h"
+#include "support/files.h"
 #include "synthetic.h"
-#include "temp_dir.h"
 
 namespace reel::report {
 namespace {
@@ -18,7 +18,7 @@ using trace::Op;
 using trace::Synthetic;
 
 // A file written in order and read back at random, one read by strides, and a failure.
-trace::Trace example(const trace::TempDir& dir) {
+trace::Trace example(const test::TempDir& dir) {
   {
     Synthetic made(dir.at("t"));
     uint32_t thread = made.process();
@@ -45,7 +45,7 @@ std::string exported(const trace::Trace& trace, Format format) {
 }
 
 TEST(Report, CountsByOperationAndFile) {
-  trace::TempDir dir;
+  test::TempDir dir;
   Report report = make_report(example(dir));
   EXPECT_EQ(report.calls, 64u);
   ASSERT_EQ(report.processes.size(), 2u);
@@ -69,7 +69,7 @@ TEST(Report, CountsByOperationAndFile) {
 }
 
 TEST(Report, SequentialIsSequential) {
-  trace::TempDir dir;
+  test::TempDir dir;
   {
     Synthetic made(dir.at("t"));
     uint32_t thread = made.process();
@@ -81,7 +81,7 @@ TEST(Report, SequentialIsSequential) {
 }
 
 TEST(Export, Strace) {
-  trace::TempDir dir;
+  test::TempDir dir;
   std::string text = exported(example(dir), Format::strace);
   EXPECT_TRUE(
       text.starts_with("1001 1700000000.000001 openat(AT_FDCWD, \"/a b\", O_RDWR|O_CREAT, 0644) = 3 <0.000001>\n"))
@@ -90,7 +90,7 @@ TEST(Export, Strace) {
 }
 
 TEST(Export, Fio) {
-  trace::TempDir dir;
+  test::TempDir dir;
   std::string text = exported(example(dir), Format::fio);
   EXPECT_TRUE(text.starts_with("fio version 3 iolog\n84 /b add\n84 /b open\n84 /b read 0 4096\n86 /b read 8192 4096\n"))
       << text;
@@ -99,7 +99,7 @@ TEST(Export, Fio) {
 }
 
 TEST(Export, CsvAndChromeHaveEveryCall) {
-  trace::TempDir dir;
+  test::TempDir dir;
   trace::Trace trace = example(dir);
   std::string csv = exported(trace, Format::csv);
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 65);

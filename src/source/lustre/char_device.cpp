@@ -10,7 +10,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "source/fd.h"
+#include "base/fd.h"
 
 namespace reel::source::lustre {
 namespace {

@@ -7,7 +7,7 @@
 
 #include <utility>
 
-namespace reel::source {
+namespace reel {
 
 class Fd {
  public:
@@ -18,6 +18,8 @@ class Fd {
     std::swap(fd_, other.fd_);
     return *this;
   }
+  Fd(const Fd&) = delete;
+  Fd& operator=(const Fd&) = delete;
   ~Fd() { reset(); }
 
   int get() const { return fd_; }
@@ -31,4 +33,4 @@ class Fd {
   int fd_ = -1;
 };
 
-}  // namespace reel::source
+}  // namespace reel
