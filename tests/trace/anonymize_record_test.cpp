@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 #include <thread>
@@ -77,7 +78,9 @@ TEST_P(Named, RecordingWithoutNamesIsAnonymizingAfterwards) {
     record_into(run_, GetParam(), kProgram, "--anonymize --anonymize-key " + key + policy);
     ASSERT_EQ(run_.exit_code, 0) << run_.said;
     ASSERT_EQ(reel("anonymize --key " + key + policy + " " + run_.dir.at("clear") + " " + run_.dir.at("after")), 0);
-    EXPECT_EQ(essence(run_.trace), essence(*load(Env::posix(), run_.dir.at("after"))));
+    std::vector<std::string> now = essence(run_.trace), after = essence(*load(Env::posix(), run_.dir.at("after")));
+    for (size_t i = 0; i < std::min(now.size(), after.size()); ++i) ASSERT_EQ(now[i], after[i]) << "line " << i;
+    ASSERT_EQ(now.size(), after.size());
     std::string names = all_names(run_.log());
     for (const char* clear : {"secret", "payroll", "otherself"})
       EXPECT_EQ(names.find(clear), std::string::npos) << names;

@@ -260,9 +260,11 @@ Status Assembler::complete_child(ThreadState& at, Event& event) {
     if (WIFSTOPPED(status) || WIFCONTINUED(status)) return ok();
     return process_ended(pid, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
   }
-  std::shared_ptr<Process> child = alive(pid);
-  if (child) {
-    event.arg = child->number;
+  // A child may have come to its end before its maker's call is heard to return: then it is one that began since.
+  auto known = by_pid_.find(pid);
+  if (known != by_pid_.end() &&
+      (!known->second->ended || state(known->second->number).thread.start_ns >= event.enter_ns)) {
+    event.arg = known->second->number;
     return ok();
   }
   uint64_t made = event.exit_ns() - ahead_ns_;

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What recorders hear in another order than it happened, put together rightly.
+#include "trace/collect/assembler.h"
+
+#include <gtest/gtest.h>
+
+#include "base/env.h"
+#include "support/files.h"
+
+namespace reel::trace {
+namespace {
+
+constexpr int kParent = 10, kChild = 20;
+
+class Children : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    writer_ = *Writer::open(Env::posix(), dir_.at("log"));
+    assembler_.emplace(*writer_, surroundings_, Filter{}, 0);
+    assembler_->begin(kParent, "/");
+    Origin origin;
+    origin.pid = origin.tid = kParent;
+    parent_ = *assembler_->thread(origin);
+  }
+
+  void child_lives_and_dies(uint64_t from, uint64_t to) {
+    Origin origin;
+    origin.pid = origin.tid = kChild;
+    origin.ppid = kParent;
+    origin.made_ns = from;
+    take(*assembler_->thread(origin), Op::exit, to, to, 0);
+    ASSERT_TRUE(assembler_->process_ended(kChild));
+  }
+  void take(uint32_t thread, Op op, uint64_t enter, uint64_t exit, int64_t result) {
+    Raw raw;
+    raw.event.op = static_cast<uint16_t>(op);
+    raw.event.enter_ns = enter;
+    raw.event.exit_ns = exit;
+    raw.event.result = result;
+    raw.event.fd = raw.event.fd2 = -1;
+    ASSERT_TRUE(assembler_->take(thread, raw));
+  }
+  // The children that the parent's calls made, as the trace has them.
+  std::vector<uint64_t> made() {
+    EXPECT_TRUE(assembler_->finish());
+    EXPECT_TRUE(writer_->commit());
+    trace_ = *load(Env::posix(), dir_.at("log"));
+    std::vector<uint64_t> children;
+    for (const Event& event : trace_.events)
+      if (event.thread == parent_ && event.op == Op::vfork) children.push_back(event.arg);
+    return children;
+  }
+
+  test::TempDir dir_;
+  LiveSurroundings surroundings_;
+  std::unique_ptr<Writer> writer_;
+  std::optional<Assembler> assembler_;
+  uint32_t parent_ = 0;
+  Trace trace_;
+};
+
+TEST_F(Children, OneThatEndsBeforeItsMakersCallReturnsIsThatOne) {
+  child_lives_and_dies(150, 200);
+  take(parent_, Op::vfork, 100, 300, kChild);
+  EXPECT_EQ(made(), (std::vector<uint64_t>{2}));
+  EXPECT_EQ(trace_.threads.size(), 2u);
+}
+
+TEST_F(Children, OneWithTheNumberOfAnEarlierOneIsAnother) {
+  child_lives_and_dies(150, 200);
+  take(parent_, Op::vfork, 100, 300, kChild);
+  take(parent_, Op::wait, 310, 320, kChild);
+  take(parent_, Op::vfork, 400, 500, kChild);
+  EXPECT_EQ(made(), (std::vector<uint64_t>{2, 3}));
+  EXPECT_EQ(trace_.threads.size(), 3u);
+}
+
+}  // namespace
+}  // namespace reel::trace
