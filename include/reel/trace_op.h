@@ -108,6 +108,40 @@ enum class Op : uint16_t {
   recv = 124,
   compute = 125,
   range_lock = 126,  // fcntl's and lockf's
+  // messages of MPI
+  mpi_init = 141,
+  mpi_send = 142,
+  mpi_recv = 143,
+  mpi_isend = 144,
+  mpi_irecv = 145,
+  mpi_wait = 146,
+  mpi_done = 147,
+  mpi_probe = 162,
+  mpi_collective = 163,
+  mpi_icollective = 164,
+  mpi_arrive = 165,
+};
+
+// Event::mode of mpi_collective, mpi_icollective and mpi_arrive.
+enum class Collective : uint8_t {
+  barrier = 1,
+  broadcast = 2,
+  scatter = 3,
+  gather = 4,
+  reduce = 5,
+  allreduce = 6,
+  allgather = 7,
+  alltoall = 8,
+  reduce_scatter = 9,
+  scan = 10,
+  exscan = 11,
+  communicator = 12,  // one is made or freed
+  file_open = 13,     // MPI-IO's, with calls on files in it
+  file_close = 14,
+  file_transfer = 15,
+  window = 16,  // of one-sided communication: made, fenced, freed
+  init = 17,
+  finalize = 18,
 };
 
 }  // namespace reel::trace

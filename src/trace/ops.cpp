@@ -107,6 +107,17 @@ constexpr OpInfo kOps[] = {
     {Op::recv, "recv", RecordType::recv, Family::other},
     {Op::compute, "compute", RecordType::compute, Family::other},
     {Op::range_lock, "range_lock", RecordType::lock, Family::lock},
+    {Op::mpi_init, "mpi_init", RecordType::barrier, Family::message},
+    {Op::mpi_send, "mpi_send", RecordType::send, Family::message},
+    {Op::mpi_recv, "mpi_recv", RecordType::recv, Family::message},
+    {Op::mpi_isend, "mpi_isend", RecordType::send, Family::message},
+    {Op::mpi_irecv, "mpi_irecv", RecordType::recv, Family::message},
+    {Op::mpi_wait, "mpi_wait", RecordType::wait, Family::message},
+    {Op::mpi_done, "mpi_done", RecordType::wait, Family::message},
+    {Op::mpi_probe, "mpi_probe", RecordType::wait, Family::message},
+    {Op::mpi_collective, "mpi_collective", RecordType::barrier, Family::message},
+    {Op::mpi_icollective, "mpi_icollective", RecordType::barrier, Family::message},
+    {Op::mpi_arrive, "mpi_arrive", RecordType::barrier, Family::message},
 };
 
 const OpInfo* info_of(Op op) {

@@ -20,6 +20,7 @@ enum class Family : uint8_t {
   truncate,
   question,  // about what a name or a descriptor leads to, its attributes too
   lock,
+  message,  // of MPI
   process,  // threads, programs, whose they are, waiting for them and their ends
 };
 

@@ -231,6 +231,9 @@ void Planner::call(At& at) {
       return plan_mapping(at);
     case Family::transfer:
       return plan_data(at);
+    case Family::message:
+      at.step.skip = Skip::waiting;
+      return;
     case Family::process:
     case Family::other:
       return call_without_file(at);
