@@ -51,8 +51,8 @@ struct Fidelity {
   std::array<double, kConcurrencySlices> original_concurrency{}, replay_concurrency{};  // calls under way, mean
   bool stopped = false;
   std::string stalled;
-  std::string retrace;                            // what came of comparing it; empty: there was none
-  std::vector<std::string> incomplete, troubles;  // of the trace; of preparing
+  std::string retrace;                                    // what came of comparing it; empty: there was none
+  std::vector<std::string> incomplete, doubts, troubles;  // of the trace; of the plan; of preparing
 
   double error() const;  // (replay - original) / original
 };

@@ -14,9 +14,11 @@
 #include <unordered_set>
 #include <vector>
 
+#include "replay/plan/messages.h"
 #include "replay/plan/names.h"
 #include "replay/plan/order.h"
 #include "replay/plan/plan.h"
+#include "replay/plan/written.h"
 #include "trace/costs.h"
 
 namespace reel::replay {
@@ -71,6 +73,7 @@ class Planner {
     uint64_t compute_wall = 0, compute_cpu = 0;  // of the gap under way
     std::vector<Need> pending;                   // hard needs of its next step
     bool made = false;                           // somebody makes it
+    bool arrived = false;                        // the first of its next call's two steps is there
   };
   // The step under way.
   struct At {
@@ -83,7 +86,8 @@ class Planner {
   // planner.cpp
   void begin_threads();
   void push(uint32_t thread);
-  void take(uint32_t thread, const Event& event, uint32_t index);
+  void take(uint32_t thread, uint32_t index, bool arrival);
+  bool is_apart(uint32_t index) const;  // its arrival is a step of its own
   void pace(At& at);
   void finish_step(At& at);
   void call(At& at);
@@ -98,6 +102,15 @@ class Planner {
   void plan_exec(At& at);
   void plan_wait(At& at);
   void release_parent(At& at);
+
+  // planner_messages.cpp
+  void begin_messages();
+  void finish_messages();
+  void plan_message(At& at);
+  void arrive(At& at);
+  void await_group(At& at, uint32_t group);
+  void await_message(At& at, uint32_t sent);
+  void await_receiver(At& at, uint32_t sent, bool always);
 
   // planner_names.cpp
   NodeId look(At& at, trace::StringId path, bool follow);
@@ -145,7 +158,11 @@ class Planner {
   std::unordered_map<Fid, uint64_t, FidHash> sizes_;  // of files whose size is known
   std::unordered_set<Fid, FidHash> written_;
   std::unordered_map<NodeId, std::shared_ptr<Stream>> fifos_;
-  using Key = std::pair<uint64_t, uint32_t>;  // when its next call took effect, thread
+  std::unordered_map<Fid, Written, FidHash> data_;  // causal only
+  Messages messages_;                               // causal only
+  std::unordered_map<uint32_t, Need> arrivals_;     // event of a message -> the step that its arrival is
+  uint64_t late_arrivals_ = 0;                      // the other end had not begun by then, by the trace's clocks
+  using Key = std::pair<uint64_t, uint32_t>;        // when its next call took effect, thread
   std::priority_queue<Key, std::vector<Key>, std::greater<>> queue_;
 };
 

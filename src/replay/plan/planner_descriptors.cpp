@@ -25,7 +25,7 @@ constexpr uint64_t kCloseRangeCloexec = 4;
 SlotId Planner::give(At& at, Descriptor fd, std::shared_ptr<Description> description, bool close_on_exec) {
   auto slot = static_cast<SlotId>(slots_.size());
   slots_.emplace_back().description = std::move(description);
-  slots_.back().stage.change(at.me, needs_);
+  slots_.back().stage.change(at.me, needs_.because(Why::descriptor));
   at.process.table[fd.number] = {slot, fd.generation, close_on_exec};
   return slot;
 }
@@ -40,7 +40,7 @@ bool Planner::use_slot(At& at, Descriptor fd, SlotId& slot) {
     return false;
   }
   slot = entry->second.slot;
-  slots_[slot].stage.use(at.me, needs_);
+  slots_[slot].stage.use(at.me, needs_.because(Why::descriptor));
   const Description& used = *slots_[slot].description;
   if (used.stream) at.step.stream = true;
   if (used.skip == Skip::none) return true;
@@ -49,10 +49,10 @@ bool Planner::use_slot(At& at, Descriptor fd, SlotId& slot) {
 }
 
 void Planner::close_slot(At& at, SlotId slot, bool effect) {
-  slots_[slot].stage.change(at.me, needs_);
+  slots_[slot].stage.change(at.me, needs_.because(Why::descriptor));
   const Description& closed = *slots_[slot].description;
   auto locked = locks_.find(closed.object);
-  if (locked != locks_.end() && !closed.object.is_zero()) locked->second.next(at.me, needs_);
+  if (locked != locks_.end() && !closed.object.is_zero()) locked->second.next(at.me, needs_.because(Why::lock));
   if (effect && closed.skip == Skip::none) add_effect(plan_, at.step, {slot, 0});
 }
 

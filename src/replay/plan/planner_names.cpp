@@ -134,7 +134,7 @@ void Planner::plan_open(At& at) {
       if (made && !event.object.is_zero()) sizes_[event.object] = 0;
       bool shrinks = (event.flags & O_TRUNC) != 0 && !made && !opened->stream;
       if (shrinks && !event.object.is_zero()) {
-        extents_[event.object].shrink(at.me, needs_);
+        extents_[event.object].shrink(at.me, needs_.because(Why::size));
         sizes_[event.object] = 0;
         written_.insert(event.object);
       }
@@ -247,7 +247,7 @@ void Planner::plan_truncate(At& at) {
     place(at, node, false);
   }
   if (event.failed() || event.object.is_zero()) return;
-  extents_[event.object].shrink(at.me, needs_);
+  extents_[event.object].shrink(at.me, needs_.because(Why::size));
   sizes_[event.object] = event.length;
   written_.insert(event.object);
   touch(at, event.object);
