@@ -73,6 +73,8 @@ struct Step {
   uint64_t gap_ns = 0;                  // between what it waited for and its entry
   uint64_t before_ns = 0;               // with a base: CPU time of the gap before it waited
   uint64_t cpu_ns = 0;                  // how much of the gap was CPU time; ~0: it was not measured
+  uint32_t until = 0;                   // a poll: not made when all that this step of its thread needs is over
+  uint64_t tick_ns = 0;                 // the step that polls led to: the time from one to the next
   Need base;  // the gap begins at the end of this step (of another thread); none: of the thread's
               // last one
 };

@@ -18,6 +18,7 @@
 #include "replay/plan/names.h"
 #include "replay/plan/order.h"
 #include "replay/plan/plan.h"
+#include "replay/plan/polls.h"
 #include "replay/plan/written.h"
 #include "trace/costs.h"
 
@@ -73,6 +74,7 @@ class Planner {
     uint64_t compute_wall = 0, compute_cpu = 0;  // of the gap under way
     std::vector<Need> pending;                   // hard needs of its next step
     bool made = false;                           // somebody makes it
+    std::vector<uint32_t> polls;                 // places of the steps that poll for a call to come
     bool arrived = false;                        // the first of its next call's two steps is there
   };
   // The step under way.
@@ -87,6 +89,8 @@ class Planner {
   void begin_threads();
   void push(uint32_t thread);
   void take(uint32_t thread, uint32_t index, bool arrival);
+  void take_poll(At& at);
+  void end_polls(At& at);
   bool is_apart(uint32_t index) const;  // its arrival is a step of its own
   void pace(At& at);
   void finish_step(At& at);
@@ -160,6 +164,7 @@ class Planner {
   std::unordered_map<NodeId, std::shared_ptr<Stream>> fifos_;
   std::unordered_map<Fid, Written, FidHash> data_;  // causal only
   Messages messages_;                               // causal only
+  std::unordered_map<uint32_t, uint32_t> polls_;    // causal only
   std::unordered_map<uint32_t, Need> arrivals_;     // event of a message -> the step that its arrival is
   uint64_t late_arrivals_ = 0;                      // the other end had not begun by then, by the trace's clocks
   using Key = std::pair<uint64_t, uint32_t>;        // when its next call took effect, thread
