@@ -141,6 +141,7 @@ void Planner::run() {
   }
   finish_messages();
   drop_torn_streams();
+  find_feeders();
   plan_.slots = static_cast<uint32_t>(slots_.size());
   for (const auto& steps : plan_.threads) plan_.steps += steps.size();
 }
@@ -336,6 +337,19 @@ void Planner::drop_torn_streams() {
         const Description* end = description(slot);
         if (end && end->stream && end->stream->is_torn() && step.skip == Skip::none) step.skip = Skip::outside;
       }
+    }
+  }
+}
+
+// A write may return after its bytes were read, so this is known at the end only.
+void Planner::find_feeders() {
+  for (const std::shared_ptr<Stream>& stream : streams_) {
+    if (stream->is_torn()) continue;
+    for (const Stream::Piece& read : stream->reads) {
+      auto write = std::partition_point(stream->writes.begin(), stream->writes.end(),
+                                        [&](const Stream::Piece& piece) { return piece.end < read.end; });
+      if (write == stream->writes.end() || write->by.thread == read.by.thread) continue;
+      plan_.threads[read.by.thread - 1][read.by.count - 1].fed_by = {write->by.thread, write->by.count, Why::stream};
     }
   }
 }

@@ -26,7 +26,15 @@ namespace reel::replay {
 
 // A pipe or a pair of sockets.
 struct Stream {
+  // Who moved the bytes up to `end`.
+  struct Piece {
+    uint64_t end = 0;
+    Need by;
+  };
   uint64_t written = 0, read = 0;
+  bool one_way = true;  // not a pair of sockets, whose bytes are counted together
+  std::vector<Piece> writes, reads;
+  Need closed;  // the last that closed an end to write to
   // Part of it went to or came from somebody who was not recorded.
   bool is_torn() const;
 };
@@ -37,6 +45,7 @@ struct Description {
   NodeId node = 0;
   bool directory = false;
   bool append = false;
+  bool feeds = false;  // the end of a pipe that is written to
   Fid object;
   uint32_t initial = 0;  // place in Plan::initial + 1
   std::shared_ptr<Stream> stream;
@@ -97,6 +106,7 @@ class Planner {
   void call(At& at);
   void call_without_file(At& at);
   void drop_torn_streams();
+  void find_feeders();
   ProcessState& process_of(uint32_t thread) { return processes_[trace_.threads[thread - 1].process]; }
 
   // planner_processes.cpp
@@ -162,6 +172,7 @@ class Planner {
   std::unordered_map<Fid, uint64_t, FidHash> sizes_;  // of files whose size is known
   std::unordered_set<Fid, FidHash> written_;
   std::unordered_map<NodeId, std::shared_ptr<Stream>> fifos_;
+  std::vector<std::shared_ptr<Stream>> streams_;
   std::unordered_map<Fid, Written, FidHash> data_;  // causal only
   Messages messages_;                               // causal only
   std::unordered_map<uint32_t, uint32_t> polls_;    // causal only

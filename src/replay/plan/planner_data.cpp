@@ -46,6 +46,8 @@ void Planner::read_at(At& at, SlotId slot, uint64_t offset, uint64_t length, int
   const Description& from = *description(slot);
   if (from.stream) {
     if (result > 0) from.stream->read += static_cast<uint64_t>(result);
+    if (result > 0 && from.stream->one_way) from.stream->reads.push_back({from.stream->read, at.me});
+    if (result == 0) at.step.fed_by = from.stream->closed;
     return;
   }
   if (from.object.is_zero() || result < 0) return;
@@ -67,6 +69,7 @@ void Planner::write_at(At& at, SlotId slot, uint64_t offset, int64_t result) {
   const Description& to = *description(slot);
   if (to.stream) {
     if (result > 0) to.stream->written += static_cast<uint64_t>(result);
+    if (result > 0 && to.stream->one_way) to.stream->writes.push_back({to.stream->written, at.me});
     return;
   }
   if (to.object.is_zero() || result <= 0) return;

@@ -51,6 +51,7 @@ bool Planner::use_slot(At& at, Descriptor fd, SlotId& slot) {
 void Planner::close_slot(At& at, SlotId slot, bool effect) {
   slots_[slot].stage.change(at.me, needs_.because(Why::descriptor));
   const Description& closed = *slots_[slot].description;
+  if (closed.stream && closed.feeds) closed.stream->closed = {at.me.thread, at.me.count, Why::stream};
   auto locked = locks_.find(closed.object);
   if (locked != locks_.end() && !closed.object.is_zero()) locked->second.next(at.me, needs_.because(Why::lock));
   if (effect && closed.skip == Skip::none) add_effect(plan_, at.step, {slot, 0});
@@ -149,13 +150,15 @@ void Planner::plan_pair(At& at) {
   if (event.failed()) return;
   bool local = event.op == Op::pipe || (event.arg == AF_UNIX && (event.mode & 0xf) == SOCK_STREAM);
   bool close_on_exec = ((event.flags | (event.op == Op::socketpair ? event.mode : 0)) & O_CLOEXEC) != 0;
-  auto stream = std::make_shared<Stream>();
+  auto stream = streams_.emplace_back(std::make_shared<Stream>());
+  stream->one_way = event.op == Op::pipe;
   if (!local) at.step.skip = Skip::socket;
   SlotId ends[2];
   const Descriptor fds[2] = {event.fd, event.fd2};
   for (int i = 0; i < 2; ++i) {
     auto end = std::make_shared<Description>();
     end->stream = stream;
+    end->feeds = event.op == Op::pipe && i == 1;
     if (!local) end->skip = Skip::socket;
     ends[i] = give(at, fds[i], end, close_on_exec);
   }

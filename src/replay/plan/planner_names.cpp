@@ -128,8 +128,9 @@ void Planner::plan_open(At& at) {
       opened->directory = names_.kind(node) == FileKind::directory && !temporary;
       if (names_.kind(node) == FileKind::fifo) {
         std::shared_ptr<Stream>& fifo = fifos_[node];
-        if (!fifo) fifo = std::make_shared<Stream>();
+        if (!fifo) fifo = streams_.emplace_back(std::make_shared<Stream>());
         opened->stream = fifo;
+        opened->feeds = (event.flags & O_ACCMODE) != O_RDONLY;
       }
       if (made && !event.object.is_zero()) sizes_[event.object] = 0;
       bool shrinks = (event.flags & O_TRUNC) != 0 && !made && !opened->stream;
