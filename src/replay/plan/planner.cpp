@@ -341,19 +341,6 @@ void Planner::drop_torn_streams() {
   }
 }
 
-// A write may return after its bytes were read, so this is known at the end only.
-void Planner::find_feeders() {
-  for (const std::shared_ptr<Stream>& stream : streams_) {
-    if (stream->is_torn()) continue;
-    for (const Stream::Piece& read : stream->reads) {
-      auto write = std::partition_point(stream->writes.begin(), stream->writes.end(),
-                                        [&](const Stream::Piece& piece) { return piece.end < read.end; });
-      if (write == stream->writes.end() || write->by.thread == read.by.thread) continue;
-      plan_.threads[read.by.thread - 1][read.by.count - 1].fed_by = {write->by.thread, write->by.count, Why::stream};
-    }
-  }
-}
-
 const char* skip_text(Skip skip) {
   switch (skip) {
     case Skip::none:

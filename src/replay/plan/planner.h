@@ -24,19 +24,23 @@
 
 namespace reel::replay {
 
-// A pipe or a pair of sockets.
+// A pipe or a pair of sockets, which is made again.
 struct Stream {
+  uint64_t written = 0, read = 0;
+  // Part of it went to or came from somebody who was not recorded.
+  bool is_torn() const;
+};
+
+// Bytes on their way, in one direction: of a pipe or a connection.
+struct Flow {
   // Who moved the bytes up to `end`.
   struct Piece {
     uint64_t end = 0;
     Need by;
   };
   uint64_t written = 0, read = 0;
-  bool one_way = true;  // not a pair of sockets, whose bytes are counted together
   std::vector<Piece> writes, reads;
   Need closed;  // the last that closed an end to write to
-  // Part of it went to or came from somebody who was not recorded.
-  bool is_torn() const;
 };
 
 // What a descriptor leads to; copies share it.
@@ -45,10 +49,10 @@ struct Description {
   NodeId node = 0;
   bool directory = false;
   bool append = false;
-  bool feeds = false;  // the end of a pipe that is written to
   Fid object;
   uint32_t initial = 0;  // place in Plan::initial + 1
   std::shared_ptr<Stream> stream;
+  std::shared_ptr<Flow> incoming, outgoing;  // causal only
   Sequence position;
 };
 
@@ -106,7 +110,6 @@ class Planner {
   void call(At& at);
   void call_without_file(At& at);
   void drop_torn_streams();
-  void find_feeders();
   ProcessState& process_of(uint32_t thread) { return processes_[trace_.threads[thread - 1].process]; }
 
   // planner_processes.cpp
@@ -125,6 +128,14 @@ class Planner {
   void await_group(At& at, uint32_t group);
   void await_message(At& at, uint32_t sent);
   void await_receiver(At& at, uint32_t sent, bool always);
+
+  // planner_flows.cpp
+  std::shared_ptr<Flow> make_flow();
+  void connect_ends(At& at, SlotId slot, bool accepts);
+  void read_flow(At& at, const Description& from, int64_t result);
+  void write_flow(At& at, const Description& to, int64_t result);
+  void plan_socket_data(At& at);
+  void find_feeders();
 
   // planner_names.cpp
   NodeId look(At& at, trace::StringId path, bool follow);
@@ -171,14 +182,24 @@ class Planner {
   std::unordered_map<Fid, Sequence, FidHash> strict_, locks_;
   std::unordered_map<Fid, uint64_t, FidHash> sizes_;  // of files whose size is known
   std::unordered_set<Fid, FidHash> written_;
-  std::unordered_map<NodeId, std::shared_ptr<Stream>> fifos_;
-  std::vector<std::shared_ptr<Stream>> streams_;
-  std::unordered_map<Fid, Written, FidHash> data_;  // causal only
-  Messages messages_;                               // causal only
-  std::unordered_map<uint32_t, uint32_t> polls_;    // causal only
-  std::unordered_map<uint32_t, Need> arrivals_;     // event of a message -> the step that its arrival is
-  uint64_t late_arrivals_ = 0;                      // the other end had not begun by then, by the trace's clocks
-  using Key = std::pair<uint64_t, uint32_t>;        // when its next call took effect, thread
+  struct Fifo {
+    std::shared_ptr<Stream> stream;
+    std::shared_ptr<Flow> flow;
+  };
+  std::unordered_map<NodeId, Fifo> fifos_;
+  std::vector<std::shared_ptr<Flow>> flows_;
+  // Connections by name and how many of that name there were before: to who accepted it, and back.
+  struct Connection {
+    std::shared_ptr<Flow> there, back;
+  };
+  std::map<std::pair<trace::StringId, uint32_t>, Connection> connections_;
+  std::unordered_map<trace::StringId, uint32_t> connected_, accepted_;  // how many so far
+  std::unordered_map<Fid, Written, FidHash> data_;                      // causal only
+  Messages messages_;                                                   // causal only
+  std::unordered_map<uint32_t, uint32_t> polls_;                        // causal only
+  std::unordered_map<uint32_t, Need> arrivals_;  // event of a message -> the step that its arrival is
+  uint64_t late_arrivals_ = 0;                   // the other end had not begun by then, by the trace's clocks
+  using Key = std::pair<uint64_t, uint32_t>;     // when its next call took effect, thread
   std::priority_queue<Key, std::vector<Key>, std::greater<>> queue_;
 };
 

@@ -46,9 +46,7 @@ void Planner::read_at(At& at, SlotId slot, uint64_t offset, uint64_t length, int
   const Description& from = *description(slot);
   if (from.stream) {
     if (result > 0) from.stream->read += static_cast<uint64_t>(result);
-    if (result > 0 && from.stream->one_way) from.stream->reads.push_back({from.stream->read, at.me});
-    if (result == 0) at.step.fed_by = from.stream->closed;
-    return;
+    return read_flow(at, from, result);
   }
   if (from.object.is_zero() || result < 0) return;
   auto got = static_cast<uint64_t>(result);
@@ -69,8 +67,7 @@ void Planner::write_at(At& at, SlotId slot, uint64_t offset, int64_t result) {
   const Description& to = *description(slot);
   if (to.stream) {
     if (result > 0) to.stream->written += static_cast<uint64_t>(result);
-    if (result > 0 && to.stream->one_way) to.stream->writes.push_back({to.stream->written, at.me});
-    return;
+    return write_flow(at, to, result);
   }
   if (to.object.is_zero() || result <= 0) return;
   uint64_t end = offset + static_cast<uint64_t>(result);
@@ -89,7 +86,7 @@ void Planner::write_at(At& at, SlotId slot, uint64_t offset, int64_t result) {
 // Everything else by descriptor: reads, writes, seeks, syncs, listings.
 void Planner::plan_data(At& at) {
   const Event& event = at.event;
-  if (!use_slot(at, event.fd, at.step.slot) || at.step.slot == 0) return;
+  if (!use_slot(at, event.fd, at.step.slot) || at.step.slot == 0) return plan_socket_data(at);
   Description& file = *description(at.step.slot);
   if (uses_position(event.op) && !file.stream) file.position.next(at.me, needs_.because(Why::descriptor));
   switch (trace::type_of(event.op)) {

@@ -166,6 +166,7 @@ class Player {
       const Need& need = plan_.needs[step.needs + i];
       progress_[need.thread].wait_for(need.count, stop_);
     }
+    if (step.waits && step.fed_by.count != 0) progress_[step.fed_by.thread].wait_for(step.fed_by.count, stop_);
     if (step.awaits != 0) meetings_[step.awaits].arrived.wait_for(plan_.groups[step.awaits - 1].arrivals, stop_);
   }
 
@@ -234,6 +235,10 @@ class Player {
         const Need& need = plan_.needs[step.needs + i];
         from = std::max(from, plan_.recorded_ns(trace_, need));
         begin = std::max(begin, done_ns(need));
+      }
+      if (step.fed_by.count != 0) {
+        from = std::max(from, plan_.recorded_ns(trace_, step.fed_by));
+        begin = std::max(begin, done_ns(step.fed_by));
       }
       if (step.awaits != 0) {
         from = std::max(from, plan_.groups[step.awaits - 1].last_ns);
