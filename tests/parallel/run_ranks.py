@@ -22,7 +22,7 @@ MPI_WORKLOADS = ["pseudo", "pseudo_sync", "fitness", "quake", "halo", "tasks", "
 FORK_WORKLOADS = ["pipeline", "queue", "polling", "spin"]
 ODD = ["persistent", "some", "wildcards", "communicators", "messages", "collectives", "threads", "children", "window"]
 CHANCE = {"tasks", "queue"}  # who does what is chance; so is what they leave
-FLAGS = {"pseudo_sync": ["--barrier", "--compute", "200"], "halo": ["--compute", "200"], "spin": ["--compute", "200"]}
+FLAGS = {"pseudo_sync": ["--barrier", "1", "--compute", "200"], "halo": ["--compute", "200"], "spin": ["--compute", "200"]}
 
 
 def run(command, work, environment=None, expect=0):

@@ -51,10 +51,14 @@ void Planner::read_at(At& at, SlotId slot, uint64_t offset, uint64_t length, int
   if (from.object.is_zero() || result < 0) return;
   auto got = static_cast<uint64_t>(result);
   const uint64_t* size = size_of(from.object);
+  Extent& extent = extents_[from.object];
+  bool known = options_.causal && data_[from.object].covers(offset, offset + got);
   if (got < length)
-    extents_[from.object].read_to_end(at.me, size ? *size : 0, needs_.because(Why::size));
+    extent.read_to_end(at.me, size ? *size : 0, needs_.because(Why::size));
+  else if (known)
+    extent.read_written(at.me, needs_.because(Why::size));
   else
-    extents_[from.object].read(at.me, needs_.because(Why::size));
+    extent.read(at.me, needs_.because(Why::size));
   if (options_.causal) data_[from.object].read(offset, offset + got, needs_.because(Why::data));
   touch(at, from.object);
   // It was at least so long, if nothing was written yet.
