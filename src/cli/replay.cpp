@@ -63,7 +63,8 @@ Result<int> run_replay(Options& options) {
   static const std::map<std::string, replay::Mode> kModes = {{"afap", replay::Mode::afap},
                                                              {"timed", replay::Mode::timed},
                                                              {"think", replay::Mode::think},
-                                                             {"resource", replay::Mode::resource}};
+                                                             {"resource", replay::Mode::resource},
+                                                             {"causal", replay::Mode::causal}};
   replay.mode = kModes.at(options.mode);
   if (options.prepare) replay.prepare = replay::Prepare::yes;
   if (options.no_prepare) replay.prepare = replay::Prepare::no;
@@ -110,8 +111,9 @@ void define_replay(CLI::App& app, int& exit_code) {
   verb->add_option("--map", options->maps, "OLD=NEW: what is recorded below OLD lands in the directory NEW");
   verb->add_option("--mode", options->mode,
                    "when calls are made: afap, think (compute kept), timed, resource (compute "
-                   "kept, files in strict order)")
-      ->check(CLI::IsMember({"afap", "timed", "think", "resource"}));
+                   "kept, files in strict order), causal (compute kept, and who waited for another's message or data "
+                   "waits again)")
+      ->check(CLI::IsMember({"afap", "timed", "think", "resource", "causal"}));
   auto* yes = verb->add_flag("--prepare", options->prepare,
                              "make the initial state (as it is done anyway when the directories are empty)");
   auto* no = verb->add_flag("--no-prepare", options->no_prepare, "play on what is there");

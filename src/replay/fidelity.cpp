@@ -93,6 +93,7 @@ class Comparison {
     out_.stopped = played_.stopped;
     out_.stalled = played_.stalled;
     out_.incomplete = trace_.incomplete();
+    out_.doubts = plan_.doubts;
     for (size_t i = 0; i < plan_.threads.size(); ++i) thread(i);
     for (auto& [name, durations] : durations_) {
       out_.operations[name].original = latency_of(durations.first);
@@ -112,10 +113,12 @@ class Comparison {
     ThreadFidelity mine;
     mine.number = static_cast<uint32_t>(i + 1);
     mine.name = thread_name(trace_, trace_.threads[i], steps);
-    mine.calls = steps.size();
+    mine.calls =
+        static_cast<uint64_t>(std::count_if(steps.begin(), steps.end(), [](const Step& one) { return !one.arrival; }));
     mine.original_ns = trace_.events[steps.back().event].exit_ns() - trace_.events[steps.front().event].enter_ns;
     uint64_t last = 0;
     for (size_t k = 0; k < steps.size(); ++k) {
+      if (steps[k].arrival) continue;  // the other half of its call is counted
       ++out_.calls;
       if (samples[k].exit_ns == 0) continue;
       last = std::max(last, samples[k].exit_ns);
@@ -128,6 +131,10 @@ class Comparison {
   void step(const Step& step, const Sample& sample, uint32_t thread) {
     const Event& event = trace_.events[step.event];
     ++out_.reached;
+    if (sample.early) {
+      ++out_.early;
+      return;
+    }
     if (step.skip != Skip::none) {
       ++out_.skipped[static_cast<size_t>(step.skip)];
       return;
@@ -151,7 +158,7 @@ class Comparison {
     if (sample.enter_ns >= played_.begin_ns)
       add_span(out_.replay_concurrency, sample.enter_ns - played_.begin_ns, sample.exit_ns - played_.begin_ns,
                out_.replay_ns);
-    if (same_result(event, sample.result)) return;
+    if (step.until != 0 || same_result(event, sample.result)) return;
     ++operation.different;
     ++out_.different;
     out_.differences.push_back({thread, event.index, call_text(trace_, event), event.result, sample.result});

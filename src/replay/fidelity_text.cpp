@@ -90,8 +90,11 @@ std::string text_of(const Fidelity& fidelity) {
   for (size_t i = 1; i < kSkips; ++i)
     if (fidelity.skipped[i] != 0)
       append_format(out, "not made    %llu: %s\n", wide(fidelity.skipped[i]), skip_text(static_cast<Skip>(i)));
+  if (fidelity.early != 0)
+    append_format(out, "not made    %llu: polls for what was there already\n", wide(fidelity.early));
   if (!fidelity.retrace.empty()) out += "retrace     " + fidelity.retrace + "\n";
   for (const std::string& reason : fidelity.incomplete) out += "incomplete  " + reason + "\n";
+  for (const std::string& doubt : fidelity.doubts) out += "doubt       " + doubt + "\n";
   for (const std::string& trouble : fidelity.troubles) out += "trouble     " + trouble + "\n";
   if (!fidelity.differences.empty()) out += "\n";
   for (const Difference& difference : fidelity.differences)
@@ -124,12 +127,13 @@ std::string json_of(const Fidelity& fidelity) {
   log::append_json_string(fidelity.stalled, out);
   out += ",\"retrace\":";
   log::append_json_string(fidelity.retrace, out);
-  static const char* const kNames[kSkips] = {"none",    "process", "waiting", "context", "outside",
+  static const char* const kNames[kSkips] = {"none",    "process", "waiting", "message", "context",    "outside",
                                              "machine", "socket",  "timing",  "nowhere", "unsupported"};
   out += ",\"skipped\":{";
   for (size_t i = 1; i < kSkips; ++i)
     append_format(out, i > 1 ? ",\"%s\":%llu" : "\"%s\":%llu", kNames[i], wide(fidelity.skipped[i]));
-  out += "},\"operations\":{";
+  append_format(out, "},\"early\":%llu", wide(fidelity.early));
+  out += ",\"operations\":{";
   bool first = true;
   for (const auto& [name, operation] : fidelity.operations) {
     append_format(out, "%s\"%s\":{\"calls\":%llu,\"different\":%llu,\"bytes\":%llu,\"original_bytes\":%llu",
@@ -163,6 +167,7 @@ std::string json_of(const Fidelity& fidelity) {
   append_slices("original_concurrency", fidelity.original_concurrency, out);
   append_slices("replay_concurrency", fidelity.replay_concurrency, out);
   append_strings("incomplete", fidelity.incomplete, out);
+  append_strings("doubts", fidelity.doubts, out);
   append_strings("troubles", fidelity.troubles, out);
   return out + "}\n";
 }

@@ -34,13 +34,14 @@ class Replay {
       plan_options_.mapped.push_back(from);
     }
     plan_options_.strict = options.mode == Mode::resource;
+    plan_options_.causal = options.mode == Mode::causal;
   }
 
   Result<Fidelity> run() {
     if (trace::is_trace(env_, options_.log)) {
       TRY_ASSIGN(trace_, trace::load(env_, options_.log, key()));
     } else {
-      bool computes = options_.mode == Mode::think || options_.mode == Mode::resource;
+      bool computes = options_.mode != Mode::afap && options_.mode != Mode::timed;
       if (computes)
         return Error(Code::invalid, "replay: a changelog tells of no computing; its modes are afap and timed");
       TRY_ASSIGN(trace_, trace_of_changelog(env_, options_.log, options_.default_size));

@@ -18,7 +18,7 @@
 
 namespace reel::replay {
 
-enum class Mode { afap, timed, think, resource };
+enum class Mode { afap, timed, think, resource, causal };
 enum class Prepare { when_empty, yes, no, only };
 
 struct Options {

@@ -39,12 +39,17 @@ Status write_retrace(Env& env, const std::string& dir, const LogKey* key, const 
   }
   for (const trace::FileState& state : trace.files) TRY(writer->file(state));
   for (size_t i = 0; i < plan.threads.size(); ++i) {
+    uint64_t arrived = 0;  // of a call that is two steps
     for (size_t k = 0; k < plan.threads[i].size(); ++k) {
       const Sample& sample = played.threads[i][k];
       if (sample.exit_ns == 0) break;
       Event event = trace.events[plan.threads[i][k].event];
-      event.enter_ns = sample.enter_ns + ahead;
-      event.duration_ns = sample.exit_ns - sample.enter_ns;
+      bool begins = plan.threads[i][k].arrival && event.op != Op::mpi_arrive;
+      uint64_t enter = arrived != 0 ? arrived : sample.enter_ns;
+      arrived = begins ? enter : 0;
+      if (begins) continue;
+      event.enter_ns = enter + ahead;
+      event.duration_ns = sample.exit_ns - enter;
       // Numbers of descriptors and addresses stay the recorded ones: the names of things in the
       // trace.
       if (!same_result(event, sample.result)) event.result = sample.result;
@@ -60,7 +65,9 @@ RetraceDifferences compare_traces(const trace::Trace& original, const trace::Tra
   RetraceDifferences out;
   auto calls_of = [](const trace::Trace& trace) {
     std::vector<std::vector<uint32_t>> threads = trace.by_thread();
-    for (auto& list : threads) std::erase_if(list, [&](uint32_t i) { return trace.events[i].op == Op::compute; });
+    for (auto& list : threads)
+      std::erase_if(
+          list, [&](uint32_t i) { return trace.events[i].op == Op::compute || trace.events[i].op == Op::mpi_done; });
     return threads;
   };
   auto left = calls_of(original), right = calls_of(retrace);

@@ -188,11 +188,12 @@ uint32_t Names::intern(const std::string& name) {
 
 void Names::needs_above(NodeId id) {
   for (NodeId above = nodes_[id].parent; above != 0; above = nodes_[above].parent)
-    nodes_[above].cell.require_change(needs_);
+    nodes_[above].cell.require_change(needs_.because(Why::name));
 }
 
 void Names::use(NodeId id, Need me) {
-  nodes_[id].cell.use(me, needs_);
+  if (polling_) return;
+  nodes_[id].cell.use(me, needs_.because(Why::name));
   needs_above(id);
 }
 
@@ -232,9 +233,9 @@ void Names::exists(NodeId id, bool directory) {
 }
 
 void Names::settle_below(NodeId id) {
-  nodes_[id].listing.settle(needs_);
+  nodes_[id].listing.settle(needs_.because(Why::name));
   for (auto& [name, inner] : nodes_[id].children) {
-    nodes_[inner].cell.settle(needs_);
+    nodes_[inner].cell.settle(needs_.because(Why::name));
     settle_below(inner);
   }
 }
@@ -244,8 +245,8 @@ void Names::changed(NodeId id, Need me, FileKind now, std::string_view link_text
   exists(node.parent, true);
   settle_below(id);
   needs_above(id);
-  node.cell.change(me, needs_);
-  if (node.parent != 0) nodes_[node.parent].listing.change(me, needs_);
+  node.cell.change(me, needs_.because(Why::name));
+  if (node.parent != 0) nodes_[node.parent].listing.change(me, needs_.because(Why::name));
   if (!node.children.empty()) ++epoch_;
   node.children.clear();
   node.known = true;
@@ -279,8 +280,8 @@ void Names::renamed(NodeId from, NodeId to, Need me, bool exchange) {
     exists(nodes_[id].parent, true);
     settle_below(id);
     needs_above(id);
-    nodes_[id].cell.change(me, needs_);
-    if (nodes_[id].parent != 0) nodes_[nodes_[id].parent].listing.change(me, needs_);
+    nodes_[id].cell.change(me, needs_.because(Why::name));
+    if (nodes_[id].parent != 0) nodes_[nodes_[id].parent].listing.change(me, needs_.because(Why::name));
   }
   if (from == to) return;
   if (!source.children.empty() || !target.children.empty() || source.kind == FileKind::directory) ++epoch_;
@@ -294,7 +295,7 @@ void Names::renamed(NodeId from, NodeId to, Need me, bool exchange) {
 }
 
 void Names::listed(NodeId id, Need me) {
-  nodes_[id].listing.list(me, needs_);
+  nodes_[id].listing.list(me, needs_.because(Why::name));
 }
 
 void Names::is_link(NodeId id, uint64_t bytes) {

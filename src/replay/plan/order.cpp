@@ -1,24 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Needs, gathered.
+// Who used a thing.
 #include "replay/plan/order.h"
 
 #include <algorithm>
 
 namespace reel::replay {
-
-void Needs::add(Need need) {
-  if (need.count == 0 || need.thread == thread_) return;
-  uint32_t& known = known_[thread_][need.thread];
-  if (known >= need.count) return;
-  known = need.count;
-  for (Need& found : found_) {
-    if (found.thread != need.thread) continue;
-    found.count = need.count;
-    return;
-  }
-  found_.push_back(need);
-}
 
 void Uses::add(Need step) {
   if (!steps_.empty() && steps_.back().thread == step.thread) {

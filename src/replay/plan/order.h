@@ -9,41 +9,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <unordered_map>
 #include <vector>
 
+#include "replay/plan/needs.h"
+
 namespace reel::replay {
-
-// A thread's first `count` steps are over. count 0: nothing is needed.
-struct Need {
-  uint32_t thread = 0;
-  uint32_t count = 0;
-  friend bool operator==(const Need&, const Need&) = default;
-};
-
-// Gathers the needs of one step. What the thread has waited for before is left out.
-class Needs {
- public:
-  explicit Needs(size_t threads) : known_(threads + 1) {}
-
-  void begin(uint32_t thread) {
-    thread_ = thread;
-    found_.clear();
-  }
-  void add(Need need);
-  // The needs of the step that was begun, one per thread.
-  const std::vector<Need>& found() const { return found_; }
-  // `child`, which `maker` makes, knows what its maker knows by then.
-  void inherit(Need maker, uint32_t child) {
-    known_[child] = known_[maker.thread];
-    known_[child][maker.thread] = maker.count;
-  }
-
- private:
-  uint32_t thread_ = 0;
-  std::vector<Need> found_;
-  std::vector<std::unordered_map<uint32_t, uint32_t>> known_;  // by thread: the others' counts
-};
 
 // The last step of each thread that did something.
 class Uses {

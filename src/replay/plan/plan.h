@@ -23,6 +23,7 @@ enum class Skip : uint8_t {
   none,
   process,      // fork, exec, wait, exit: threads are started and waited for instead
   waiting,      // poll, sleep: time alone
+  message,      // of MPI: who waited waits for the same one
   context,      // umask, user: folded into the plan
   outside,      // a descriptor that was open before the recording, or whose opening is not in the trace
   machine,      // below /proc, /sys, /dev: the replaying machine's own
@@ -31,7 +32,7 @@ enum class Skip : uint8_t {
   nowhere,      // its name cannot be resolved, or lies in another root than its second name
   unsupported,  // no way to make it again
 };
-inline constexpr size_t kSkips = 10;
+inline constexpr size_t kSkips = 11;
 const char* skip_text(Skip skip);
 
 // A directory in which a step finds a name.
@@ -50,8 +51,10 @@ struct Effect {
   SlotId from = 0, to = 0;
 };
 
+// A call that lets others go on by having begun is two steps: its arrival, and the rest of it.
 struct Step {
   uint32_t event = 0;  // index into Trace::events
+  bool arrival = false;
   Skip skip = Skip::none;
   bool releases = false;      // a step of another thread needs this one
   bool waits = false;         // waiting for its needs is what the call itself does
@@ -65,11 +68,22 @@ struct Step {
   uint32_t ends_instance = 0;          // the directory that it removes
   uint32_t needs = 0, need_count = 0;  // in Plan::needs
   uint32_t effects = 0, effect_count = 0;
-  uint32_t starts = 0;  // the thread that begins with it
-  uint64_t gap_ns = 0;  // between what it waited for and its entry
-  uint64_t cpu_ns = 0;  // how much of the gap was CPU time; ~0: it was not measured
-  Need base;            // the gap begins at the end of this step (of another thread); none: of the thread's
-                        // last one
+  uint32_t starts = 0;                  // the thread that begins with it
+  uint32_t arrives_at = 0, awaits = 0;  // places in Plan::groups + 1
+  uint64_t gap_ns = 0;                  // between what it waited for and its entry
+  uint64_t before_ns = 0;               // with a base: CPU time of the gap before it waited
+  uint64_t cpu_ns = 0;                  // how much of the gap was CPU time; ~0: it was not measured
+  uint32_t until = 0;                   // a poll: not made when all that this step of its thread needs is over
+  uint64_t tick_ns = 0;                 // the step that polls led to: the time from one to the next
+  Need fed_by;  // whose bytes, or end, a read of a stream waited for; the stream sees to it in a replay
+  Need base;    // the gap begins at the end of this step (of another thread); none: of the thread's
+                // last one
+};
+
+// A barrier, or another meeting: who awaits it goes on when so many have arrived.
+struct Group {
+  uint32_t arrivals = 0;
+  uint64_t last_ns = 0;  // when the last one arrived in the recording
 };
 
 // What has to be there at the start.
@@ -90,6 +104,7 @@ struct Plan {
   std::vector<std::vector<Step>> threads;  // by Thread::number - 1
   std::vector<uint32_t> first;             // threads that begin with the replay
   std::vector<Need> needs;
+  std::vector<Group> groups;
   std::vector<Effect> effects;
   std::vector<Dir> dirs;
   std::vector<std::string> names{""};
@@ -98,11 +113,20 @@ struct Plan {
   uint64_t begin_ns = 0, end_ns = 0;  // first entry and last exit of its steps
   uint64_t most_written = 0;          // bytes of the longest write
   size_t steps = 0;
+  std::vector<std::string> doubts;  // where the order of the recording could not be told, in words
+
+  // When the step was over in the recording.
+  uint64_t recorded_ns(const trace::Trace& trace, const Need& need) const {
+    const Step& step = threads[need.thread - 1][need.count - 1];
+    const trace::Event& event = trace.events[step.event];
+    return step.arrival ? event.enter_ns : event.exit_ns();
+  }
 };
 
 struct PlanOptions {
   std::vector<std::string> mapped;  // recorded prefixes that have a root of their own; root i + 1
   bool strict = false;              // ARTC's file rule: the calls on a file come one after the other
+  bool causal = false;              // who waited for another's message, or read what another wrote, does so again
 };
 
 // Errors: invalid (the trace has no calls, or holds counters only).

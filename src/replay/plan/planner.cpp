@@ -103,6 +103,10 @@ void Planner::begin_threads() {
   plan_.begin_ns = begin == ~0ull ? 0 : begin;
   plan_.end_ns = end;
   costs_ = trace::Costs(trace_.facts);
+  if (options_.causal) {
+    begin_messages();
+    polls_ = find_polls(trace_);
+  }
   auto mask = trace_.facts.find("umask");
   for (const trace::Thread& thread : trace_.threads)
     processes_[thread.process].umask = octal(mask == trace_.facts.end() ? "" : mask->second, 022);
@@ -110,7 +114,11 @@ void Planner::begin_threads() {
 
 void Planner::push(uint32_t thread) {
   ThreadState& state = threads_[thread];
-  if (state.next < state.events.size()) queue_.push({effect_ns(trace_.events[state.events[state.next]]), thread});
+  if (state.next >= state.events.size()) return;
+  uint32_t index = state.events[state.next];
+  const Event& event = trace_.events[index];
+  bool arrives = is_apart(index) && !state.arrived;
+  queue_.push({arrives ? event.enter_ns : effect_ns(event), thread});
 }
 
 void Planner::run() {
@@ -125,17 +133,23 @@ void Planner::run() {
     uint32_t thread = queue_.top().second;
     queue_.pop();
     ThreadState& state = threads_[thread];
-    uint32_t index = state.events[state.next++];
-    take(thread, trace_.events[index], index);
+    uint32_t index = state.events[state.next];
+    state.arrived = is_apart(index) && !state.arrived;
+    take(thread, index, state.arrived || trace_.events[index].op == Op::mpi_arrive);
+    if (!state.arrived) ++state.next;
     push(thread);
   }
+  finish_messages();
   drop_torn_streams();
+  find_feeders();
   plan_.slots = static_cast<uint32_t>(slots_.size());
   for (const auto& steps : plan_.threads) plan_.steps += steps.size();
 }
 
-void Planner::take(uint32_t thread, const Event& event, uint32_t index) {
+void Planner::take(uint32_t thread, uint32_t index, bool arrival) {
   ThreadState& state = threads_[thread];
+  const Event& event = trace_.events[index];
+  if (event.op == Op::mpi_done) return;  // its mpi_wait knows
   if (event.op == Op::compute) {
     state.compute_wall += event.duration_ns;
     state.compute_cpu += std::min(event.arg, event.duration_ns);
@@ -144,8 +158,10 @@ void Planner::take(uint32_t thread, const Event& event, uint32_t index) {
   std::vector<Step>& steps = plan_.threads[thread - 1];
   Step step;
   step.event = index;
+  step.arrival = arrival && options_.causal;
   At at{step, event, {thread, static_cast<uint32_t>(steps.size() + 1)}, process_of(thread)};
   needs_.begin(thread);
+  needs_.because(Why::process);
   for (const Need& need : state.pending) needs_.add(need);
   // Nobody was seen making it: it has what the process that is said to have made it has now.
   uint32_t parent = trace_.threads[thread - 1].parent;
@@ -153,12 +169,42 @@ void Planner::take(uint32_t thread, const Event& event, uint32_t index) {
     needs_.add({parent, static_cast<uint32_t>(plan_.threads[parent - 1].size())});
     if (trace_.threads[thread - 1].process == thread) begin_process(at, trace_.threads[parent - 1].process, thread);
   }
-  call(at);
+  if (step.arrival)
+    arrive(at);
+  else if (polls_.count(index) != 0)
+    take_poll(at);
+  else
+    call(at);
+  if (!state.polls.empty() && polls_.count(index) == 0) end_polls(at);
   if (event.result == -EINTR || event.result == -EAGAIN || (event.result <= -512 && event.result >= -530))
     step.skip = step.skip == Skip::none ? Skip::timing : step.skip;
+  needs_.finish(at.me.count);
   pace(at);
   finish_step(at);
   steps.push_back(step);
+}
+
+// It is made only while what it waits for is not there; so nobody waits for it. One that makes something when it
+// comes at another moment is not made at all.
+void Planner::take_poll(At& at) {
+  names_.set_polling(true);
+  call(at);
+  names_.set_polling(false);
+  if (at.step.skip == Skip::none && trace::family_of(at.event.op) != Family::question) at.step.skip = Skip::waiting;
+  threads_[at.event.thread].polls.push_back(at.me.count - 1);
+}
+
+void Planner::end_polls(At& at) {
+  std::vector<Step>& steps = plan_.threads[at.event.thread - 1];
+  std::vector<uint32_t>& polls = threads_[at.event.thread].polls;
+  uint64_t looks = 0;
+  for (uint32_t poll : polls) {
+    steps[poll].until = at.me.count;
+    if (trace_.events[steps[poll].event].op == at.event.op) ++looks;
+  }
+  uint64_t since = trace_.events[steps[polls.front()].event].enter_ns;
+  at.step.tick_ns = (at.event.enter_ns - since) / std::max<uint64_t>(looks, 1);
+  polls.clear();
 }
 
 // The gap before the step, and since when.
@@ -170,26 +216,25 @@ void Planner::pace(At& at) {
   // Part of the gap was the recorder's doing, off the CPU or on it.
   uint64_t cost = costs_.between(state.last_op, at.event.op);
   off -= std::min(off, cost);
-  auto exit_of = [&](const Need& need) {
-    return trace_.events[plan_.threads[need.thread - 1][need.count - 1].event].exit_ns();
-  };
   // Off the CPU until another thread was so far: it waited for that.
   const std::vector<Need>& waited = state.pending.empty() ? needs_.found() : state.pending;
-  if (!state.pending.empty() || off > kNoise) {
+  if (!at.step.waits && (!state.pending.empty() || off > kNoise)) {
     for (const Need& need : waited) {
-      uint64_t exit = exit_of(need);
+      uint64_t exit = plan_.recorded_ns(trace_, need);
       if (exit <= from || exit > enter) continue;
       from = exit;
       at.step.base = need;
     }
     gap = enter > from ? enter - from : 0;
+    uint64_t cpu = state.compute_cpu - std::min(state.compute_cpu, cost);
+    if (at.step.base.count != 0) at.step.before_ns = cpu - std::min(cpu, gap);
   }
   gap -= std::min(gap, cost);
   at.step.gap_ns = gap;
   at.step.cpu_ns = state.compute_wall == 0 ? ~0ull : at.step.base.count != 0 ? gap : gap - std::min(gap, off);
   state.pending.clear();
   state.compute_wall = state.compute_cpu = 0;
-  state.last_exit = std::max(state.last_exit, at.event.exit_ns());
+  state.last_exit = std::max(state.last_exit, at.step.arrival ? enter : at.event.exit_ns());
   state.last_op = at.event.op;
 }
 
@@ -232,8 +277,7 @@ void Planner::call(At& at) {
     case Family::transfer:
       return plan_data(at);
     case Family::message:
-      at.step.skip = Skip::waiting;
-      return;
+      return plan_message(at);
     case Family::process:
     case Family::other:
       return call_without_file(at);
@@ -305,6 +349,8 @@ const char* skip_text(Skip skip) {
       return "processes and threads: started and waited for instead";
     case Skip::waiting:
       return "waiting without a file";
+    case Skip::message:
+      return "messages between ranks: who waited waits for the same one instead";
     case Skip::context:
       return "what later calls depend on: known ahead";
     case Skip::outside:

@@ -16,10 +16,10 @@ void Planner::begin_process(At& at, uint32_t from, uint32_t to) {
   for (const auto& [number, entry] : parent.table) {
     Entry copy = entry;
     std::shared_ptr<Description> shared = slots_[entry.slot].description;
-    slots_[entry.slot].stage.use(at.me, needs_);
+    slots_[entry.slot].stage.use(at.me, needs_.because(Why::process));
     copy.slot = static_cast<SlotId>(slots_.size());
     slots_.emplace_back().description = shared;
-    slots_.back().stage.change(at.me, needs_);
+    slots_.back().stage.change(at.me, needs_.because(Why::process));
     if (shared->skip == Skip::none) add_effect(plan_, at.step, {entry.slot, copy.slot});
     child.table[number] = copy;
   }
@@ -77,7 +77,7 @@ void Planner::plan_wait(At& at) {
   if (at.event.failed() || at.event.result == 0) return;
   auto child = processes_.find(static_cast<uint32_t>(at.event.arg));
   if (child == processes_.end() || child->second.ended.count == 0) return;
-  needs_.add(child->second.ended);
+  needs_.because(Why::process).add(child->second.ended);
   at.step.waits = true;
 }
 

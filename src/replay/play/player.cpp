@@ -4,16 +4,12 @@
 #include "replay/play/player.h"
 
 #include <errno.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <climits>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -21,6 +17,7 @@
 
 #include "replay/play/caller.h"
 #include "replay/play/pacing.h"
+#include "replay/play/progress.h"
 
 namespace reel::replay {
 namespace {
@@ -29,32 +26,11 @@ using trace::Event;
 using trace::Op;
 
 constexpr size_t kStack = 256u << 10;
-constexpr int kSpins = 200;  // looks at a count before sleeping on it
 
-// How far a thread is. One writer.
-class Progress {
- public:
-  uint32_t count() const { return count_.load(std::memory_order_acquire); }
-  void set(uint32_t count, bool wake) {
-    count_.store(count, wake ? std::memory_order_seq_cst : std::memory_order_release);
-    if (wake && waiting_.load(std::memory_order_seq_cst) != 0) wake_all();
-  }
-  void wake_all() { ::syscall(SYS_futex, &count_, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0); }
-  void wait_for(uint32_t wanted, const std::atomic<bool>& stop) {
-    for (int i = 0; i < kSpins; ++i)
-      if (count() >= wanted) return;
-    waiting_.fetch_add(1);
-    for (;;) {
-      uint32_t now = count_.load();
-      if (now >= wanted || stop.load(std::memory_order_relaxed)) break;
-      timespec nap{0, 200'000'000};
-      ::syscall(SYS_futex, &count_, FUTEX_WAIT_PRIVATE, now, &nap, nullptr, 0);
-    }
-    waiting_.fetch_sub(1);
-  }
-
- private:
-  std::atomic<uint32_t> count_{0}, waiting_{0};
+// A group of the plan while it is played.
+struct Meeting {
+  Progress arrived;
+  std::atomic<uint64_t> last_ns{0};  // when the last one arrived
 };
 
 void on_wake(int) {}
@@ -68,7 +44,8 @@ class Player {
         world_(world),
         options_(options),
         asked_(asked),
-        progress_(plan.threads.size() + 1) {
+        progress_(plan.threads.size() + 1),
+        meetings_(plan.groups.size() + 1) {
     for (const trace::Thread& thread : trace.threads) mappings_.try_emplace(thread.process);
     played_.threads.resize(plan.threads.size());
     for (size_t i = 0; i < plan.threads.size(); ++i) played_.threads[i].resize(plan.threads[i].size());
@@ -142,7 +119,20 @@ class Player {
     uint64_t last = born_ns, late = 0;
     for (uint32_t i = 0; i < steps.size() && !stop_.load(std::memory_order_relaxed); ++i) {
       const Step& step = steps[i];
-      if (!step.waits) wait_for_needs(step);
+      if (step.until != 0 && are_over(steps[step.until - 1])) {
+        last = now_ns();
+        samples[i] = {last, last, trace_.events[step.event].result, true};
+        mine.set(i + 1, step.releases);
+        continue;
+      }
+      if (!step.waits) {
+        if (options_.pace == Pace::gaps && step.before_ns != 0) burn(scaled(step.before_ns), stop_);
+        if (step.tick_ns != 0 && !are_over(step)) {
+          wait_for_needs(step);
+          wait_for_tick(step, last);
+        }
+        wait_for_needs(step);
+      }
       pace(step, last, late);
       if (stop_.load(std::memory_order_relaxed)) break;  // its time has not come
       Sample& sample = samples[i];
@@ -150,6 +140,7 @@ class Player {
       make(step, caller, sample);
       if (stop_.load(std::memory_order_relaxed)) break;
       last = sample.exit_ns;
+      if (step.arrives_at != 0) arrive(meetings_[step.arrives_at], last);
       mine.set(i + 1, step.releases);
     }
     mine.wake_all();
@@ -166,7 +157,7 @@ class Player {
     }
     sample.result = event.result;
     if (step.waits) wait_for_needs(step);
-    if (options_.pace != Pace::none) spend(step, event, sample.enter_ns);
+    if (options_.pace != Pace::none && !step.arrival) spend(step, event, sample.enter_ns);
     sample.exit_ns = now_ns();
   }
 
@@ -175,6 +166,29 @@ class Player {
       const Need& need = plan_.needs[step.needs + i];
       progress_[need.thread].wait_for(need.count, stop_);
     }
+    if (step.waits && step.fed_by.count != 0) progress_[step.fed_by.thread].wait_for(step.fed_by.count, stop_);
+    if (step.awaits != 0) meetings_[step.awaits].arrived.wait_for(plan_.groups[step.awaits - 1].arrivals, stop_);
+  }
+
+  bool are_over(const Step& step) const {
+    for (uint32_t i = 0; i < step.need_count; ++i) {
+      const Need& need = plan_.needs[step.needs + i];
+      if (progress_[need.thread].count() < need.count) return false;
+    }
+    return true;
+  }
+
+  // Who polls sees what it waits for when it looks the next time.
+  void wait_for_tick(const Step& step, uint64_t last_look) {
+    uint64_t tick = std::max<uint64_t>(scaled(step.tick_ns), 1), now = now_ns();
+    wait_until(last_look + (now - last_look + tick - 1) / tick * tick, stop_);
+  }
+
+  void arrive(Meeting& meeting, uint64_t now) {
+    uint64_t latest = meeting.last_ns.load();
+    while (latest < now && !meeting.last_ns.compare_exchange_weak(latest, now)) {
+    }
+    meeting.arrived.add();
   }
 
   uint64_t done_ns(const Need& need) const { return played_.threads[need.thread - 1][need.count - 1].exit_ns; }
@@ -188,7 +202,7 @@ class Player {
       wait_until(played_.begin_ns + scaled(trace_.events[step.event].enter_ns - plan_.begin_ns), stop_);
       return;
     }
-    uint64_t base = step.base.count != 0 ? std::max(last, done_ns(step.base)) : last;
+    uint64_t base = step.base.count != 0 ? std::max(last + scaled(step.before_ns), done_ns(step.base)) : last;
     uint64_t gap = scaled(step.gap_ns), due = base + gap;
     due = due > last + late ? due - late : last;
     uint64_t now = now_ns();
@@ -219,8 +233,16 @@ class Player {
     if (step.waits) {
       for (uint32_t i = 0; i < step.need_count; ++i) {
         const Need& need = plan_.needs[step.needs + i];
-        from = std::max(from, trace_.events[plan_.threads[need.thread - 1][need.count - 1].event].exit_ns());
+        from = std::max(from, plan_.recorded_ns(trace_, need));
         begin = std::max(begin, done_ns(need));
+      }
+      if (step.fed_by.count != 0) {
+        from = std::max(from, plan_.recorded_ns(trace_, step.fed_by));
+        begin = std::max(begin, done_ns(step.fed_by));
+      }
+      if (step.awaits != 0) {
+        from = std::max(from, plan_.groups[step.awaits - 1].last_ns);
+        begin = std::max(begin, meetings_[step.awaits].last_ns.load());
       }
     }
     uint64_t exit = event.exit_ns();
@@ -266,6 +288,7 @@ class Player {
 
   void wake_everybody() {
     for (Progress& progress : progress_) progress.wake_all();
+    for (Meeting& meeting : meetings_) meeting.arrived.wake_all();
     std::lock_guard lock(mutex_);
     for (pthread_t thread : live_) ::pthread_kill(thread, SIGUSR2);
   }
@@ -294,6 +317,7 @@ class Player {
   const std::atomic<bool>& asked_;
   std::unordered_map<uint32_t, Mappings> mappings_;  // by process
   std::vector<Progress> progress_;                   // by thread number
+  std::vector<Meeting> meetings_;                    // by place in Plan::groups + 1
   std::atomic<bool> stop_{false};
   std::atomic<int> alive_{0}, failed_{0};
   std::mutex mutex_;

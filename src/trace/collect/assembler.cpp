@@ -146,7 +146,9 @@ Status Assembler::name_paths(ThreadState& at, const Raw& raw, Event& event, std:
     TRY_ASSIGN(event.path2, writer_.string(StringKind::path, full2));
     return ok();
   }
-  StringKind kind = event.op == Op::symlink ? StringKind::link_text : StringKind::xattr_name;
+  StringKind kind = event.op == Op::symlink                             ? StringKind::link_text
+                    : event.op == Op::connect || event.op == Op::accept ? StringKind::other
+                                                                        : StringKind::xattr_name;
   TRY_ASSIGN(event.path2, writer_.string(kind, raw.path2));
   return ok();
 }

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Counts that threads wait for: how far another is, how many have come to a meeting.
+#pragma once
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdint>
+
+namespace reel::replay {
+
+// Only rises. Any thread waits; set() is one thread's, add() anybody's.
+class Progress {
+ public:
+  uint32_t count() const { return count_.load(std::memory_order_acquire); }
+  void set(uint32_t count, bool wake) {
+    count_.store(count, wake ? std::memory_order_seq_cst : std::memory_order_release);
+    if (wake && waiting_.load(std::memory_order_seq_cst) != 0) wake_all();
+  }
+  void add() {
+    count_.fetch_add(1);
+    if (waiting_.load() != 0) wake_all();
+  }
+  void wake_all() { ::syscall(SYS_futex, &count_, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0); }
+  // Until it is `wanted`, or `stop`.
+  void wait_for(uint32_t wanted, const std::atomic<bool>& stop) {
+    for (int i = 0; i < kSpins; ++i)
+      if (count() >= wanted) return;
+    waiting_.fetch_add(1);
+    for (;;) {
+      uint32_t now = count_.load();
+      if (now >= wanted || stop.load(std::memory_order_relaxed)) break;
+      timespec nap{0, 200'000'000};
+      ::syscall(SYS_futex, &count_, FUTEX_WAIT_PRIVATE, now, &nap, nullptr, 0);
+    }
+    waiting_.fetch_sub(1);
+  }
+
+ private:
+  static constexpr int kSpins = 200;  // looks at the count before sleeping on it
+
+  std::atomic<uint32_t> count_{0}, waiting_{0};
+};
+
+}  // namespace reel::replay
