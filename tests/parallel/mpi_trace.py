@@ -74,6 +74,29 @@ class Trace:
                 found.append(f"communicator {channel[0]}, {channel[1]} to {channel[2]}, tag {channel[3]}: sent {sent.get(channel)}, received {received.get(channel)}")
         return found + self.request_problems() + self.collective_problems()
 
+    def early_messages(self):
+        """[(from, to, nanoseconds)] of blocking and waited-for receives that end before their sending began"""
+        def when(event, end=False):
+            return event["time"] * 10**9 + event["time_ns"] + (event["duration_ns"] if end else 0)
+        sent, early = {}, []
+        for rank, events in self.by_rank.items():
+            for e in events:
+                if e["op"] in ("mpi_send", "mpi_isend"):
+                    sent.setdefault((e["arg"], rank, e["call_flags"], e["mode"]), []).append(when(e))
+        for rank, events in self.by_rank.items():
+            posted = {}
+            for e in events:
+                if e["op"] == "mpi_irecv":
+                    posted[e["arg2"]] = e["arg"]
+                received = e["op"] == "mpi_recv" or (e["op"] == "mpi_done" and e["arg2"] in posted)
+                if not received or e["result"] < 0:
+                    continue
+                comm = e["arg"] if e["op"] == "mpi_recv" else posted.pop(e["arg2"])
+                queue = sent.get((comm, e["call_flags"], rank, e["mode"]))
+                if queue and (begun := queue.pop(0)) > when(e, end=True):
+                    early.append((e["call_flags"], rank, begun - when(e, end=True)))
+        return early
+
     def request_problems(self):
         found = []
         for rank, events in self.by_rank.items():
