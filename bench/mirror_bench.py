@@ -251,24 +251,40 @@ class Bench:
             "unwatched %.2f s, watched %.2f s, settled %.2f s; %s" % (mid(alone), mid(worked), mid(settled), json.dumps(counts)))
 
     def tree_size(self):
+        """One mirror a tree: a start scans all of it."""
         small, large = 10000, int(2000000 * self.scale)
-        results = {}
+        results, cpu = {}, {}
         for entries in (small, large):
             source = self.place.make("source", 6 * GiB, entries + 100000)
             target = self.place.make("target", 6 * GiB, entries + 100000)
             write_files(source, entries, 0)
             state = self.place.fresh_dir("state")
-            timed(self.once(source, target, state))
-            results[entries] = []
-            for turn in range(self.rounds):
-                def work():
-                    for i in range(1000):
-                        with open("%s/changed-%d-%d" % (source, turn, i), "wb") as file:
-                            file.write(b"x")
-                results[entries].append(self.follow(source, target, state, work)[1])
+            mirror = subprocess.Popen([self.reel, "mirror", source, target, "--state", state, "--hold", "0"])
+            try:
+                self.wait(state)
+                results[entries], cpu[entries] = self.follow_changes(mirror.pid, source, state)
+            finally:
+                mirror.terminate()
+                mirror.wait()
         mid = statistics.median
         row("following 1,000 changes in %d and in %d entries" % (small, large), "the same",
-            "%.2f ×" % (mid(results[large]) / mid(results[small])), "%.3f and %.3f s" % (mid(results[small]), mid(results[large])))
+            "%.2f × the time, %.2f × the processor time" % (
+                mid(results[large]) / mid(results[small]), mid(cpu[large]) / mid(cpu[small])),
+            "%.3f and %.3f s, cpu %.3f and %.3f s" % (
+                mid(results[small]), mid(results[large]), mid(cpu[small]), mid(cpu[large])))
+
+    def follow_changes(self, pid, source, state):
+        """Seconds until 1,000 new files are settled, and of the processor that reel needed, each round."""
+        took, cpu = [], []
+        for turn in range(self.rounds * 4):
+            begin, before = time.monotonic(), cpu_of(pid)
+            for i in range(1000):
+                with open("%s/changed-%d-%d" % (source, turn, i), "wb") as file:
+                    file.write(b"x")
+            self.wait(state)
+            took.append(time.monotonic() - begin)
+            cpu.append(cpu_of(pid) - before)
+        return took, cpu
 
     def parts(self, *arguments):
         command = [os.path.join(self.bench_dir, "mirror_parts")] + [str(a) for a in arguments]
@@ -297,8 +313,74 @@ class Bench:
         row("memory, tree of %d entries" % run["entries"], "≤ 300 MiB", "%d MiB" % run["rss_mib"],
             "first sync %.0f s, scan %.0f s" % (run["first_sync_s"], run["scan_s"]))
 
+    def backlog(self):
+        """One of two targets is away while the log grows; then it comes back and reads all of it."""
+        files, rounds = int(500000 * self.scale), 6
+        source = self.place.make("source", 2 * GiB, files * 2)
+        here, away = (self.place.make(name, 2 * GiB, files * 2) for name in ("here", "away"))
+        state = self.place.fresh_dir("state")
+        command = [self.reel, "mirror", source, here, away, "--state", state, "--hold", "0"]
+        mirror = subprocess.Popen(command)
+        self.wait(state)
+        mirror.terminate()
+        mirror.wait()
+        quiet("umount", away)
+        mirror = subprocess.Popen(command)
+        try:
+            write_files(source, files, 0)
+            names = [entry.path for entry in walk(source) if entry.is_file(follow_symlinks=False)]
+            for turn in range(1, rounds):
+                for name in names:
+                    os.chmod(name, 0o600 + turn)
+            target = lambda number: json.loads(subprocess.run([self.reel, "status", "--state", state, "--json"], check=True,
+                                                              stdout=subprocess.PIPE).stdout)["targets"][number]
+            poll(lambda: target(0)["backlog_records"] == 0)
+            unread, before = target(1)["backlog_records"], rss_mib(mirror.pid)
+            begin = time.monotonic()
+            quiet("mount", "-o", "loop,noatime", self.place.path("away.image"), away)
+            self.wait(state)
+            row("memory, %d records unread" % unread, "≤ 300 MiB", "%d MiB" % rss_mib(mirror.pid),
+                "%d MiB before, caught up in %.0f s" % (before, time.monotonic() - begin))
+        finally:
+            mirror.terminate()
+            mirror.wait()
+
     def watched(self):
         subprocess.run([os.path.join(self.bench_dir, "watch_cost"), str(self.rounds), "ext4"], check=True)
+
+
+def cpu_of(pid):
+    """Seconds of the processor that the threads of a process have had; those that have ended do not count."""
+    total = 0
+    for task in os.listdir("/proc/%d/task" % pid):
+        try:
+            with open("/proc/%d/task/%s/schedstat" % (pid, task)) as file:
+                total += int(file.read().split()[0])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return total / 1e9
+
+
+def rss_mib(pid):
+    """The most memory that a process has had resident."""
+    with open("/proc/%d/status" % pid) as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 1024
+
+
+def walk(directory):
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            yield entry
+            if entry.is_dir(follow_symlinks=False):
+                yield from walk(entry.path)
+
+
+def poll(condition):
+    deadline = time.monotonic() + 1800
+    while not condition():
+        if time.monotonic() > deadline:
+            raise SystemExit("the mirror does not settle")
+        time.sleep(0.1)
 
 
 def create_rename_delete(root, count):
@@ -328,7 +410,8 @@ def create_rename_delete(root, count):
 def main():
     here = os.path.dirname(os.path.abspath(__file__))
     build = os.path.join(here, "..", "build", "bench")
-    rows = ["first-sync", "large-file", "second-once", "following", "watched", "gap-scan", "fold-plan", "memory", "tree-size"]
+    rows = ["first-sync", "large-file", "second-once", "following", "watched", "gap-scan", "fold-plan", "memory", "backlog",
+            "tree-size"]
     parser = argparse.ArgumentParser(description="measures reel against its references")
     parser.add_argument("--reel", default=os.path.join(build, "src", "cli", "reel"))
     parser.add_argument("--bench-dir", default=os.path.join(build, "bench"))

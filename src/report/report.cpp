@@ -9,6 +9,7 @@
 #include "base/print.h"
 #include "report/files.h"
 #include "report/uses.h"
+#include "trace/costs.h"
 
 namespace reel::report {
 namespace {
@@ -66,6 +67,7 @@ class Maker {
       if (process.pid == 0) process.pid = thread.pid;
     }
     measure_time();
+    measure_recorder();
     for (uint32_t i : trace_.by_entry()) event(trace_.events[i]);
     for (const Count& counted : trace_.counts) count(counted);
     finish();
@@ -85,6 +87,24 @@ class Maker {
     }
     report_.elapsed_ns = end > begin_ ? end - begin_ : 0;
     if (!trace_.events.empty()) report_.slices.resize(kSlices);
+  }
+
+  // A gap is never less than what the recorder did in it, so its average cost counts only as far as the gap goes.
+  void measure_recorder() {
+    trace::Costs costs(trace_.facts);
+    for (const auto& events : trace_.by_thread()) {
+      const Event* last = nullptr;
+      uint64_t cost = 0;
+      for (uint32_t i : events) {
+        const Event& event = trace_.events[i];
+        if (event.op == Op::compute) continue;
+        if (last && event.enter_ns > last->exit_ns())
+          cost += std::min(event.enter_ns - last->exit_ns(), costs.between(last->op, event.op));
+        last = &event;
+      }
+      report_.cost_ns += cost;
+      report_.cost_of_one_ns = std::max(report_.cost_of_one_ns, cost);
+    }
   }
 
   uint64_t number(const char* fact) const {

@@ -44,6 +44,9 @@ struct Slice {
 struct Report {
   std::map<std::string, std::string> facts;
   uint64_t elapsed_ns = 0;
+  // The recorder's own doing between the calls of the trace, as it measured it (facts cost_ns...): of all threads, and
+  // of the thread that had most of it. What it cost within a call, and counted calls, are not in it. 0: not measured.
+  uint64_t cost_ns = 0, cost_of_one_ns = 0;
   uint64_t threads = 0, calls = 0;
   uint64_t counted = 0;  // of the calls: those that the trace only counted
   std::map<std::string, Totals> operations, programs;

@@ -148,6 +148,12 @@ std::string text_of(const Report& report) {
   }
   append_format(out, "%llu calls of %llu threads in %zu processes, %.3f s\n", wide(report.calls), wide(report.threads),
                 report.processes.size(), static_cast<double>(report.elapsed_ns) / 1e9);
+  if (report.cost_ns != 0 && report.elapsed_ns != 0)
+    append_format(
+        out,
+        "the recorder itself: about %.3f ms between the calls, at most %.3f ms of one thread (%.1f%% of the time)\n",
+        milliseconds(report.cost_ns), milliseconds(report.cost_of_one_ns),
+        static_cast<double>(report.cost_of_one_ns) * 100 / static_cast<double>(report.elapsed_ns));
   append_scale(report, out);
   for (const std::string& reason : report.incomplete) out += "incomplete: " + reason + "\n";
   for (const std::string& warning : report.warnings) out += "warning: " + warning + "\n";
@@ -163,9 +169,11 @@ std::string text_of(const Report& report) {
 
 std::string json_of(const Report& report) {
   std::string out;
-  append_format(out, "{\"calls\":%llu,\"counted\":%llu,\"threads\":%llu,\"elapsed_ns\":%llu,\"small_calls\":%llu",
+  append_format(out,
+                "{\"calls\":%llu,\"counted\":%llu,\"threads\":%llu,\"elapsed_ns\":%llu,\"small_calls\":%llu,"
+                "\"recorder_ns\":%llu,\"recorder_of_one_thread_ns\":%llu",
                 wide(report.calls), wide(report.counted), wide(report.threads), wide(report.elapsed_ns),
-                wide(report.small_calls));
+                wide(report.small_calls), wide(report.cost_ns), wide(report.cost_of_one_ns));
   auto sample = report.facts.find("sample");
   if (sample != report.facts.end()) append_format(out, ",\"sample\":%s", sample->second.c_str());
   append_json_totals("operations", report.operations, out);

@@ -7,7 +7,6 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
@@ -196,7 +195,8 @@ Result<Ran> run_preload(Session& session) {
   TRY(session.writer->fact("blind", std::string(kPreloadBlind) + (options.mpi_library.empty() ? "" : kMpiBlind)));
   TRY_ASSIGN(std::string rings, make_ring_dir(options.log, options.ring_limit, options.anonymize || options.key));
   uint64_t ahead = session.clocks.realtime - session.clocks.monotonic;
-  TRY(write_note(session.env, options.log, {rings, ahead, ::getpid(), options.anonymize.has_value()}));
+  uint64_t our_start = process_stat(::getpid()).value_or(ProcessStat{}).started;
+  TRY(write_note(session.env, options.log, {rings, ahead, ::getpid(), our_start, options.anonymize.has_value()}));
   TRY_ASSIGN(std::unique_ptr<Collector> collector, Collector::open(rings, session.assembler, *session.writer));
   collector->control().ranks_only = options.ranks_only ? 1 : 0;
   Command command;
@@ -312,7 +312,7 @@ Result<Recorded> recover(Env& env, const std::string& log, const LogKey* key) {
   if (note.is(Code::not_found))
     return Error(Code::not_found, log + ": no recording was cut off here; there is nothing to recover");
   if (!note) return std::move(note).error();
-  if (::kill(note->pid, 0) == 0)
+  if (goes_on(*note))
     return Error(Code::busy, "the recording into " + log + " goes on (pid " + std::to_string(note->pid) + ")");
   TRY_ASSIGN(std::unique_ptr<Writer> writer, Writer::open(env, log, key));
   if (note->anonymous) {

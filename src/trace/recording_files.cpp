@@ -5,10 +5,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <sstream>
 
 #include "trace/collect/collector.h"
@@ -79,8 +82,8 @@ void forget_rings(Env& env, const std::string& log, const std::string& rings) {
 
 Status write_note(Env& env, const std::string& log, const Note& note) {
   std::ostringstream text;
-  text << "reel-recording 1\nrings " << note.rings << "\nahead " << note.ahead << "\npid " << note.pid << "\nanonymous "
-       << (note.anonymous ? 1 : 0) << "\n";
+  text << "reel-recording 1\nrings " << note.rings << "\nahead " << note.ahead << "\npid " << note.pid << "\nstarted "
+       << note.started << "\nanonymous " << (note.anonymous ? 1 : 0) << "\n";
   return replace_file(env, log, note_path(log), text.str());
 }
 
@@ -95,11 +98,35 @@ Result<Note> read_note(Env& env, const std::string& log) {
     if (key == "rings") in >> note.rings;
     if (key == "ahead") in >> note.ahead;
     if (key == "pid") in >> note.pid;
+    if (key == "started") in >> note.started;
     if (key == "anonymous") in >> note.anonymous;
   }
   if (magic != "reel-recording" || version != 1 || note.rings.empty())
     return Error(Code::corrupt, note_path(log) + " is not a note of a recording");
   return note;
+}
+
+std::optional<ProcessStat> process_stat(int32_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  std::string text((std::istreambuf_iterator<char>(file)), {});
+  // The name of the program is in parentheses and may hold anything; behind the last one are the state, the third
+  // field, and the start, the 22nd (proc(5)).
+  size_t end = text.rfind(')');
+  if (end == std::string::npos) return std::nullopt;
+  std::istringstream fields(text.substr(end + 1));
+  std::string state, skipped;
+  fields >> state;
+  for (int i = 4; i < 22; ++i) fields >> skipped;
+  ProcessStat stat{state == "Z" || state == "X", 0};
+  if (!(fields >> stat.started)) return std::nullopt;
+  return stat;
+}
+
+bool goes_on(const Note& note) {
+  if (::kill(note.pid, 0) != 0 && errno == ESRCH) return false;
+  std::optional<ProcessStat> stat = process_stat(note.pid);
+  if (!stat) return true;
+  return !stat->ended && (note.started == 0 || note.started == stat->started);
 }
 
 }  // namespace reel::trace

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/env.h"
@@ -17,6 +18,7 @@ struct Note {
   std::string rings;       // their directory
   uint64_t ahead = 0;      // nanoseconds that the realtime clock was ahead of the monotonic one
   int32_t pid = 0;         // of reel
+  uint64_t started = 0;    // when it was, in the kernel's ticks since the boot; 0: unknown (an older reel's note)
   bool anonymous = false;  // the log has no clear names, the rings have
 };
 
@@ -29,6 +31,17 @@ void forget_rings(Env& env, const std::string& log, const std::string& rings);
 Status write_note(Env& env, const std::string& log, const Note& note);
 // not_found: there is none; corrupt.
 Result<Note> read_note(Env& env, const std::string& log);
+
+// What the kernel tells of a process that still is there. A zombie has ended: it may wait to be reaped for ever, and
+// touches nothing any more.
+struct ProcessStat {
+  bool ended = false;
+  uint64_t started = 0;  // ticks since the boot
+};
+// nullopt: there is no such process, or it may not be looked at.
+std::optional<ProcessStat> process_stat(int32_t pid);
+// Whether the reel of the note still records: a process of its number that was started when it was. In doubt it does.
+bool goes_on(const Note& note);
 
 // Room that is given back when the disk is full, for the end of the trace.
 Status make_reserve(const std::string& log);

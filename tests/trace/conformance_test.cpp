@@ -4,6 +4,7 @@
 // recorders, and the static probe for those that promise it.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include "base/env.h"
 #include "recorded.h"
 #include "trace/costs.h"
+#include "trace/recording_files.h"
 #include "trace/wire.h"
 
 namespace reel::trace {
@@ -417,6 +419,38 @@ TEST(Record, AnEndOfReelItselfLeavesRingsThatCanBeRecovered) {
   EXPECT_NE(std::find(lines.begin(), lines.end(), "write b 0+4=4"), lines.end());
   EXPECT_FALSE(run.trace.incomplete().empty());
   EXPECT_EQ(shell(REEL_BINARY " record --recover -o " + run.log() + " 2>/dev/null"), 11) << "nothing is left";
+}
+
+// reel is killed and nobody reaps it, as below a container's first process that does not: it records no more. Neither
+// does a process that has got its number since.
+TEST(Record, AZombieAndAStrangerWithTheNumberDoNotHoldUpARecovery) {
+  Recording run;
+  std::filesystem::create_directory(run.work());
+  pid_t reel = ::fork();
+  ASSERT_GE(reel, 0);
+  if (reel == 0) {
+    ::execl(REEL_BINARY, "reel", "record", "-q", "--via", "preload", "-o", run.log().c_str(), "--", "sh", "-c",
+            "echo one > /dev/null; kill -9 $PPID; kill -9 $$", static_cast<char*>(nullptr));
+    ::_exit(127);
+  }
+  siginfo_t ended;
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(reel), &ended, WEXITED | WNOWAIT), 0);  // not reaped
+  std::string recover = REEL_BINARY " record --recover -o " + run.log() + " 2>/dev/null";
+  Env& env = Env::posix();
+  Result<Note> note = read_note(env, run.log());
+  ASSERT_TRUE(note) << note.error().text();
+  EXPECT_EQ(note->pid, reel);
+  EXPECT_NE(note->started, 0u);
+  Note other = *note;
+  other.pid = ::getpid();
+  other.started = process_stat(::getpid()).value_or(ProcessStat{}).started;
+  ASSERT_TRUE(write_note(env, run.log(), other));
+  EXPECT_EQ(shell(recover), 43) << "this one is alive";
+  other.started = note->started - 1;
+  EXPECT_FALSE(goes_on(other)) << "another process with that number";
+  ASSERT_TRUE(write_note(env, run.log(), *note));
+  EXPECT_EQ(shell(recover), 0);
+  ::waitpid(reel, nullptr, 0);
 }
 
 // What reel had written before it was killed is still in the rings: it must not be taken twice.

@@ -68,6 +68,25 @@ TEST(Report, CountsByOperationAndFile) {
   EXPECT_NE(json_of(report).find("\"pattern\":\"strided\""), std::string::npos);
 }
 
+// As much in each gap as was measured, never more than the gap.
+TEST(Report, TheRecordersOwnShareIsShown) {
+  test::TempDir dir;
+  trace::Trace trace = example(dir);
+  EXPECT_EQ(make_report(trace).cost_ns, 0u) << "not measured";
+  EXPECT_EQ(text_of(make_report(trace)).find("the recorder itself"), std::string::npos);
+  trace.facts["cost_ns"] = "1";
+  trace.facts["cost_ns.after.write"] = "3";
+  Report report = make_report(trace);
+  EXPECT_EQ(report.cost_ns, 62u + 20 * 2) << "of 64 calls of two threads; 20 of the gaps are behind writes";
+  EXPECT_EQ(report.cost_of_one_ns, 61u + 20 * 2);
+  EXPECT_NE(text_of(report).find("the recorder itself"), std::string::npos);
+  EXPECT_NE(json_of(report).find("\"recorder_ns\":102,\"recorder_of_one_thread_ns\":101"), std::string::npos);
+  trace.facts["cost_ns"] = "1000000000000000";
+  report = make_report(trace);
+  EXPECT_GT(report.cost_ns, 102u);
+  EXPECT_LE(report.cost_of_one_ns, report.elapsed_ns);
+}
+
 TEST(Report, SequentialIsSequential) {
   test::TempDir dir;
   {
