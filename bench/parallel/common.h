@@ -18,10 +18,17 @@ static const char* dir;
 static size_t size;      // bytes of a block
 static int iterations;
 static char* block;      // of `size` bytes
+static int open_flags;   // --sync 1: each write reaches the storage before it returns
 
 static void die(const char* what) {
   fprintf(stderr, "%s: %s\n", what, strerror(errno));
   exit(1);
+}
+
+static long number_flag(int count, char** arguments, const char* name, long otherwise) {
+  for (int i = 5; i < count; ++i)
+    if (strcmp(arguments[i], name) == 0) return i + 1 < count ? atol(arguments[i + 1]) : 1;
+  return otherwise;
 }
 
 static void common_arguments(int count, char** arguments) {
@@ -34,12 +41,7 @@ static void common_arguments(int count, char** arguments) {
   iterations = atoi(arguments[4]);
   block = malloc(size);
   if (!block) die("memory");
-}
-
-static long number_flag(int count, char** arguments, const char* name, long otherwise) {
-  for (int i = 5; i < count; ++i)
-    if (strcmp(arguments[i], name) == 0) return i + 1 < count ? atol(arguments[i + 1]) : 1;
-  return otherwise;
+  if (number_flag(count, arguments, "--sync", 0) != 0) open_flags = O_DSYNC;
 }
 
 static int open_in(const char* name, int number, int flags) {
@@ -48,7 +50,7 @@ static int open_in(const char* name, int number, int flags) {
     snprintf(path, sizeof path, "%s/%s", dir, name);
   else
     snprintf(path, sizeof path, "%s/%s.%d", dir, name, number);
-  int fd = open(path, flags, 0644);
+  int fd = open(path, flags | open_flags, 0644);
   if (fd < 0) die(path);
   return fd;
 }

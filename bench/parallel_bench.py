@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""How near a causal replay of a parallel program comes to the program's own time, when the trace is from other storage.
+
+For each workload and each pair of storages: the program is recorded on the first; then, in turns, the program (recorded
+again, for its time by the same clock) and the replays in each mode run on the second. Times are from when MPI is there
+(all ranks have left MPI_Init) to the last call. Printed: the program's median and its variation (standard deviation / mean),
+and the error of each mode's median. Root, for throttled storage (replay_bench.py says how it is named). Example:
+
+    parallel_bench.py --reel build/bench/src/cli/reel --programs build/dev/tests/parallel --rounds 5
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+
+from replay_bench import Storage, fresh, rest
+
+MODES = ("afap", "timed", "think", "causal")
+RANKS = 4
+ENVIRONMENT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_rmaps_base_oversubscribe": "1",
+               "OMPI_MCA_mpi_yield_when_idle": "1", "OMPI_MCA_btl": "self,vader", "OMPI_MCA_btl_vader_single_copy_mechanism": "none"}
+# size, iterations, flags
+WORKLOADS = {"pseudo": (65536, 200, []), "pseudo_sync": (65536, 150, ["--barrier", "1"]),
+             "pseudo_sync_dat": (65536, 120, ["--barrier", "1", "--compute", "2000"]), "fitness": (65536, 120, []),
+             "quake": (65536, 60, []), "halo": (65536, 120, ["--compute", "2000"]), "tasks": (65536, 300, []),
+             "pipeline": (65536, 120, ["--compute", "2000"]), "queue": (4096, 60, ["--compute", "2000"]), "polling": (65536, 200, ["--compute", "2000"])}
+FORKS = ("pipeline", "queue", "polling")
+
+
+def command_of(options, workload):
+    size, iterations, flags = WORKLOADS[workload]
+    name = workload.partition("_")[0]
+    arguments = [name, ".", str(size), str(iterations), "--sync", "1", *flags]
+    if workload in FORKS:
+        return [f"{options.programs}/parallel_processes", *arguments], []
+    return ["mpirun", "-n", str(RANKS), f"{options.programs}/parallel_ranks", *arguments], ["--mpi"]
+
+
+def record(options, workload, storage, log):
+    command, flags = command_of(options, workload)
+    work = fresh(storage)
+    rest()
+    subprocess.run([options.reel, "record", "-q", "--via", "preload", *flags, "-o", log, "--", *command], cwd=work, check=True,
+                   env={**os.environ, **ENVIRONMENT}, stdout=subprocess.DEVNULL)
+
+
+def times_of(options, log):
+    """Nanoseconds: until MPI is there (without: 0), and all."""
+    events = [json.loads(line) for line in subprocess.run([options.reel, "log", log, "--json"], capture_output=True, check=True).stdout.splitlines()]
+    calls = [e for e in events if "op" in e and e["type"] not in ("FACT", "STRING", "FILE", "THREAD", "LOSS", "COUNT")]
+    at = [(e["time"] * 10**9 + e["time_ns"], e["duration_ns"], e["op"]) for e in calls]
+    begin = min(enter for enter, _, _ in at)
+    there = max([enter + ns for enter, ns, op in at if op == "mpi_init"], default=begin)
+    return there - begin, max(enter + ns for enter, ns, _ in at) - begin
+
+
+def replay(options, log, mode, storage):
+    work = fresh(storage)
+    subprocess.run([options.reel, "replay", log, "--into", work, "--prepare-only"], check=True)
+    rest()
+    done = subprocess.run([options.reel, "replay", log, "--into", work, "--no-prepare", "--mode", mode, "--json"], capture_output=True, text=True)
+    return json.loads(done.stdout)["replay_ns"]
+
+
+def cell(options, workload, source, target):
+    with tempfile.TemporaryDirectory(prefix="reel-bench-") as top:
+        log = f"{top}/log"
+        with Storage(source) as storage:
+            record(options, workload, storage, log)
+        init, whole = times_of(options, log)
+        own, modes = [], {mode: [] for mode in MODES}
+        with Storage(target) as storage:
+            for number in range(options.rounds):
+                again = f"{top}/log.{number}"
+                record(options, workload, storage, again)
+                before, all_of_it = times_of(options, again)
+                own.append(all_of_it - before)
+                for mode in MODES:
+                    modes[mode].append(replay(options, log, mode, storage) - (0 if mode == "afap" else init))
+    median, variation = statistics.median(own), statistics.stdev(own) / statistics.mean(own) if len(own) > 1 else 0
+    errors = {mode: (statistics.median(modes[mode]) / median - 1) * 100 for mode in MODES}
+    print(f"{workload:16} {source:12} {target:12} {(whole - init) / 1e9:8.3f} {median / 1e9:8.3f} {variation * 100:6.1f}" +
+          "".join(f" {errors[mode]:+8.1f}" for mode in MODES), flush=True)
+    return abs(errors["causal"])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--reel", required=True)
+    parser.add_argument("--programs", required=True, help="directory of parallel_ranks and parallel_processes")
+    parser.add_argument("--workload", default=",".join(WORKLOADS))
+    parser.add_argument("--traced-on", default="tmpfs,ext4-20M")
+    parser.add_argument("--storage", default="ext4-20M,xfs-300iops")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    options.reel, options.programs = os.path.abspath(options.reel), os.path.abspath(options.programs)
+    print(f"{'workload':16} {'traced on':12} {'replayed on':12} {'was s':>8} {'own s':>8} {'var %':>6}" + "".join(f" {mode + ' %':>8}" for mode in MODES))
+    errors = [cell(options, workload, source, target) for workload in options.workload.split(",")
+              for source in options.traced_on.split(",") for target in options.storage.split(",")]
+    print(f"causal: mean error {statistics.mean(errors):.1f} %, worst {max(errors):.1f} %")
+
+
+if __name__ == "__main__":
+    main()
