@@ -29,7 +29,8 @@ struct Shifts {
   uint64_t broken = 0;           // messages that are received before they are sent all the same
 };
 
-// The least shifts by which each message is received after it was sent; part `fixed` keeps its times.
+// Shifts by which each message is received after it was sent, as small as those of the parts before allow; part `fixed`
+// keeps its times.
 Shifts shifts_for(uint32_t parts, uint32_t fixed, const std::vector<Crossing>& crossings);
 
 }  // namespace reel::trace

@@ -32,7 +32,7 @@ struct Remembered {
   uint64_t changes;
   Communicator* communicator;
 };
-__thread Remembered last;
+__thread Remembered last __attribute__((tls_model("initial-exec")));
 
 int freed(MPI_Comm, int, void* value, void*) {
   __atomic_add_fetch(&changes, 1, __ATOMIC_RELEASE);

@@ -17,13 +17,14 @@ enum class Span : uint16_t {
   after_files,  // from the exit of the last call on a file within it to its exit
 };
 
+// Not initialized by itself: a call has room for several, and uses one.
 struct DoorEvent {
-  uint16_t op = 0;  // trace::Op, wire::kOpLoss, wire::kOpFact
-  Span span = Span::whole;
-  uint32_t flags = 0, mode = 0;
-  uint64_t offset = 0, length = 0, arg = 0, arg2 = 0;
-  int64_t result = 0;
-  const char* text = nullptr;  // of kOpLoss and kOpFact
+  uint16_t op;  // trace::Op, wire::kOpLoss, wire::kOpFact
+  Span span;
+  uint32_t flags, mode;
+  uint64_t offset, length, arg, arg2;
+  int64_t result;
+  const char* text;  // of kOpLoss and kOpFact
 };
 
 // A call of MPI begins: until leave, what this thread does in libc is MPI's doing and is not recorded, but calls on

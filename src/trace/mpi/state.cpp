@@ -76,7 +76,7 @@ int untold = 0;      // how many are 1
 
 void tell(uint16_t op, const char* text) {
   enter(0);
-  DoorEvent event;
+  DoorEvent event{};
   event.op = op;
   event.span = Span::exit;
   event.text = text;
