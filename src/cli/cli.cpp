@@ -64,6 +64,7 @@ int run(int argc, char** argv) {
   define_record(app, exit_code);
   define_replay(app, exit_code);
   define_anonymize(app, exit_code);
+  define_merge(app, exit_code);
   define_report(app, exit_code);
   try {
     app.parse(argc, argv);

@@ -37,6 +37,7 @@ void define_wait(CLI::App& app, int& exit_code);
 void define_status(CLI::App& app, int& exit_code);
 void define_verify(CLI::App& app, int& exit_code);
 void define_anonymize(CLI::App& app, int& exit_code);
+void define_merge(CLI::App& app, int& exit_code);
 void define_report(CLI::App& app, int& exit_code);
 void define_record(CLI::App& app, int& exit_code);
 void define_replay(CLI::App& app, int& exit_code);

@@ -4,9 +4,11 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 
 #include "base/env.h"
 #include "cli/anonymize_options.h"
@@ -14,6 +16,7 @@
 #include "cli/key_option.h"
 #include "cli/log_verbs.h"
 #include "trace/recording.h"
+#include "trace/wire.h"
 
 namespace reel::cli {
 namespace {
@@ -27,17 +30,76 @@ struct Options {
   bool anonymize = false;
   bool recover = false;
   bool quiet = false;
+  bool mpi = false;
 };
 
 // Beside reel itself, or where `install` puts it.
-std::string preload_library() {
+std::string library(const std::string& name) {
   std::error_code error;
   std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
-  for (const char* place : {"libreel-record.so", "../lib/reel/libreel-record.so"}) {
-    std::filesystem::path file = (self / place).lexically_normal();
+  for (const char* place : {"", "../lib/reel/"}) {
+    std::filesystem::path file = (self / (place + name)).lexically_normal();
     if (::access(file.c_str(), R_OK) == 0) return file.string();
   }
-  return (self / "libreel-record.so").string();
+  return (self / name).string();
+}
+
+// What a launcher of ranks tells each of them.
+struct Rank {
+  uint64_t number = 0, count = 0;  // count 0: not told
+};
+std::optional<Rank> own_rank() {
+  auto number_of = [](const char* name) -> std::optional<uint64_t> {
+    const char* text = ::getenv(name);
+    if (!text || *text == '\0') return std::nullopt;
+    char* end = nullptr;
+    uint64_t value = std::strtoull(text, &end, 10);
+    if (*end != '\0') return std::nullopt;
+    return value;
+  };
+  constexpr const char* kCounts[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS"};
+  for (const char* name : trace::wire::kRankVariables) {
+    std::optional<uint64_t> number = number_of(name);
+    if (!number) continue;
+    Rank rank{*number, 0};
+    for (const char* count : kCounts)
+      if (rank.count == 0) rank.count = number_of(count).value_or(0);
+    return rank;
+  }
+  return std::nullopt;
+}
+
+// Each rank's log has its number behind the name, as wide as the largest.
+std::string log_of_rank(const std::string& log, const Rank& rank) {
+  size_t width = std::to_string(rank.count > 0 ? rank.count - 1 : 0).size();
+  std::string number = std::to_string(rank.number);
+  return log + "." + std::string(width > number.size() ? width - number.size() : 0, '0') + number;
+}
+
+// A parallel program: started by the command, or reel is what was started for one rank of it.
+Status choose_ranks(Options& options) {
+  trace::RecordOptions& record = options.record;
+  std::optional<Rank> rank = own_rank();
+  if (!options.mpi && !rank) return ok();
+  bool other = record.via != trace::Via::automatic && record.via != trace::Via::preload;
+  if (other && !options.mpi) {
+    record.log = log_of_rank(record.log, *rank);
+    return ok();
+  }
+  if (other) return Error(Code::invalid, "record --mpi: only --via preload sees messages of MPI");
+  std::string mpi = library(trace::wire::kMpiLibrary);
+  if (::access(mpi.c_str(), R_OK) != 0) {
+    if (options.mpi)
+      return Error(Code::unsupported,
+                   "record --mpi: there is no " + mpi + "; it is built where CMake finds MPI (Debian: libopenmpi-dev)");
+    std::fprintf(stderr, "reel: messages of MPI are not recorded: there is no %s\n", mpi.c_str());
+    mpi = "";
+  }
+  if (!mpi.empty()) record.via = trace::Via::preload;
+  record.mpi_library = mpi;
+  record.ranks_only = !rank;
+  if (rank) record.log = log_of_rank(record.log, *rank);
+  return ok();
 }
 
 std::string default_log(const std::string& command) {
@@ -84,7 +146,8 @@ Result<int> run_record(Options& options) {
                                                          {"preload", trace::Via::preload},
                                                          {"ptrace", trace::Via::ptrace}};
   record.via = kVia.at(options.via);
-  record.preload_library = preload_library();
+  record.preload_library = library("libreel-record.so");
+  TRY(choose_ranks(options));
   TRY(choose_names(options));
   TRY_ASSIGN(trace::Recorded recorded, trace::record(env, record));
   if (!options.quiet) tell(recorded, record.log);
@@ -122,6 +185,8 @@ void define_record(CLI::App& app, int& exit_code) {
   add_anonymize_options(*verb, options->names, "--anonymize-key");
   add_key_option(*verb, options->key_file);
   verb->add_flag("--recover", options->recover, "put what a killed recording has left into the log -o");
+  verb->add_flag("--mpi", options->mpi,
+                 "a parallel program: CMD is mpirun or the like, and what its ranks do is recorded, messages too");
   verb->add_flag("-q,--quiet", options->quiet, "say nothing at the end");
   verb->callback([options, &exit_code] { exit_code = code_of(run_record(*options)); });
 }

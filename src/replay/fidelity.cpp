@@ -131,6 +131,10 @@ class Comparison {
   void step(const Step& step, const Sample& sample, uint32_t thread) {
     const Event& event = trace_.events[step.event];
     ++out_.reached;
+    if (sample.early) {
+      ++out_.early;
+      return;
+    }
     if (step.skip != Skip::none) {
       ++out_.skipped[static_cast<size_t>(step.skip)];
       return;
@@ -154,7 +158,7 @@ class Comparison {
     if (sample.enter_ns >= played_.begin_ns)
       add_span(out_.replay_concurrency, sample.enter_ns - played_.begin_ns, sample.exit_ns - played_.begin_ns,
                out_.replay_ns);
-    if (same_result(event, sample.result)) return;
+    if (step.until != 0 || same_result(event, sample.result)) return;
     ++operation.different;
     ++out_.different;
     out_.differences.push_back({thread, event.index, call_text(trace_, event), event.result, sample.result});

@@ -42,6 +42,7 @@ inline constexpr size_t kConcurrencySlices = 20;
 struct Fidelity {
   uint64_t original_ns = 0, replay_ns = 0;
   uint64_t calls = 0, played = 0, reached = 0, different = 0;
+  uint64_t early = 0;                                // polls that were not made: what they waited for was there
   std::array<uint64_t, kSkips> skipped{};            // by Skip
   uint64_t bytes_read = 0, bytes_written = 0;        // by the replay
   uint64_t original_read = 0, original_written = 0;  // by the calls that were played

@@ -90,6 +90,8 @@ std::string text_of(const Fidelity& fidelity) {
   for (size_t i = 1; i < kSkips; ++i)
     if (fidelity.skipped[i] != 0)
       append_format(out, "not made    %llu: %s\n", wide(fidelity.skipped[i]), skip_text(static_cast<Skip>(i)));
+  if (fidelity.early != 0)
+    append_format(out, "not made    %llu: polls for what was there already\n", wide(fidelity.early));
   if (!fidelity.retrace.empty()) out += "retrace     " + fidelity.retrace + "\n";
   for (const std::string& reason : fidelity.incomplete) out += "incomplete  " + reason + "\n";
   for (const std::string& doubt : fidelity.doubts) out += "doubt       " + doubt + "\n";
@@ -130,7 +132,8 @@ std::string json_of(const Fidelity& fidelity) {
   out += ",\"skipped\":{";
   for (size_t i = 1; i < kSkips; ++i)
     append_format(out, i > 1 ? ",\"%s\":%llu" : "\"%s\":%llu", kNames[i], wide(fidelity.skipped[i]));
-  out += "},\"operations\":{";
+  append_format(out, "},\"early\":%llu", wide(fidelity.early));
+  out += ",\"operations\":{";
   bool first = true;
   for (const auto& [name, operation] : fidelity.operations) {
     append_format(out, "%s\"%s\":{\"calls\":%llu,\"different\":%llu,\"bytes\":%llu,\"original_bytes\":%llu",

@@ -32,6 +32,8 @@ constexpr const char* kPreloadBlind =
     "inside its own functions (stdio's reads and writes are seen, how much readdir read is not), stores through mmap, "
     "what io_uring does";
 
+constexpr const char* kMpiBlind = ", MPI called from Fortran, what a signal handler does within a call of MPI";
+
 constexpr const char* kPtraceBlind = "stores through mmap, what io_uring does behind its submission";
 
 constexpr const char* kBpfBlind = "stores through mmap";
@@ -168,18 +170,35 @@ struct Session {
   Assembler assembler;
 };
 
+// What is wrong when nobody came.
+std::string nobody_came(const RecordOptions& options) {
+  if (options.ranks_only)
+    return options.command[0] +
+           " started no rank that loads the recorder: it has to hand LD_PRELOAD, REEL_RECORD_DIR and a rank's number "
+           "on, on this machine; else let it start `reel record` for each rank";
+  return options.command[0] + " does not load the recorder (static, or with other rights)";
+}
+
+Result<std::string> libraries(const RecordOptions& options) {
+  std::string list = options.preload_library;
+  if (!options.mpi_library.empty()) list += ":" + options.mpi_library;
+  for (const std::string& library : {options.preload_library, options.mpi_library})
+    if (!library.empty() && ::access(library.c_str(), R_OK) != 0)
+      return Error::from_errno(errno, "the recorder's library " + library);
+  const char* preload = ::getenv("LD_PRELOAD");
+  return list + (preload && *preload ? std::string(":") + preload : "");
+}
+
 Result<Ran> run_preload(Session& session) {
   const RecordOptions& options = session.options;
-  if (::access(options.preload_library.c_str(), R_OK) != 0)
-    return Error::from_errno(errno, "the recorder's library " + options.preload_library);
-  TRY(session.writer->fact("blind", kPreloadBlind));
+  TRY_ASSIGN(std::string list, libraries(options));
+  TRY(session.writer->fact("blind", std::string(kPreloadBlind) + (options.mpi_library.empty() ? "" : kMpiBlind)));
   TRY_ASSIGN(std::string rings, make_ring_dir(options.log, options.ring_limit, options.anonymize || options.key));
   uint64_t ahead = session.clocks.realtime - session.clocks.monotonic;
   uint64_t our_start = process_stat(::getpid()).value_or(ProcessStat{}).started;
   TRY(write_note(session.env, options.log, {rings, ahead, ::getpid(), our_start, options.anonymize.has_value()}));
   TRY_ASSIGN(std::unique_ptr<Collector> collector, Collector::open(rings, session.assembler, *session.writer));
-  const char* preload = ::getenv("LD_PRELOAD");
-  std::string list = options.preload_library + (preload && *preload ? std::string(":") + preload : "");
+  collector->control().ranks_only = options.ranks_only ? 1 : 0;
   Command command;
   const char* asan = ::getenv("ASAN_OPTIONS");
   std::string order = std::string("ASAN_OPTIONS=") + wire::kAsanOrder + (asan && *asan ? std::string(":") + asan : "");
@@ -197,9 +216,7 @@ Result<Ran> run_preload(Session& session) {
   }
   forget_rings(session.env, options.log, rings);
   if (session.assembler.thread_count() == 0 && recorded)
-    recorded =
-        session.writer->loss({session.clocks.realtime, 0, 0,
-                              options.command[0] + " does not load the recorder (static, or with other rights)"});
+    recorded = session.writer->loss({session.clocks.realtime, 0, 0, nobody_came(options)});
   return Ran{command.exit_code(), std::move(recorded)};
 }
 

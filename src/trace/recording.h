@@ -26,6 +26,8 @@ struct RecordOptions {
   std::optional<LogKey> key;                  // the log is encrypted with it
   uint64_t ring_limit = 1ull << 30;           // bytes of rings that are not collected yet
   std::string preload_library;                // the shim's file
+  std::string mpi_library;                    // that for MPI; empty: messages of MPI are not recorded
+  bool ranks_only = false;                    // the command starts ranks: they and theirs are recorded, not the rest
 };
 
 struct Recorded {

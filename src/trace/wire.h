@@ -22,9 +22,14 @@ namespace reel::trace::wire {
 
 inline constexpr uint64_t kRingMagic = 0x31474e495252454cull;
 inline constexpr uint64_t kControlMagic = 0x3154434c52454552ull;
-inline constexpr uint32_t kVersion = 2;
+inline constexpr uint32_t kVersion = 3;
 
 inline constexpr const char* kEnvDir = "REEL_RECORD_DIR";  // where the rings are
+// A rank's descendants have it, also when they are started with an environment of their own.
+inline constexpr const char* kEnvRank = "REEL_RECORD_RANK";
+// What launchers tell a rank its number by: Open MPI, MPICH and its kin, PMIx, Slurm.
+inline constexpr const char* kRankVariables[] = {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID"};
+inline constexpr const char* kMpiLibrary = "libreel-record-mpi.so";
 // For ASAN_OPTIONS: AddressSanitizer wants to be the first library of a program, and would end one with us before it.
 inline constexpr const char* kAsanOrder = "verify_asan_link_order=0";
 inline constexpr const char* kControlName = "control";
@@ -68,6 +73,7 @@ struct Control {
   uint32_t clock;            // Clock
   uint32_t ns_per_tick_24;   // nanoseconds of a tick, times 2^24; near enough for CPU times
   uint64_t going_index;      // when the log has this record, what was `going` in the rings is in it; ~0: not known yet
+  uint32_t ranks_only;       // 1: only processes of a parallel program's ranks, and what they start
   uint32_t calibrated;       // 1: a process has made the calls that measure the recorder
   ClockPair pairs[2];        // the first and the latest that the collector took: a later one can turn ticks into time
   OwnTime own[kOwnTimeOps];  // by op
@@ -97,9 +103,13 @@ static_assert(sizeof(RingHeader) <= kRingStart);
 inline constexpr uint16_t kPending = 1u << 15;
 
 // Ops beyond trace::Op, for the collector alone.
-inline constexpr uint16_t kOpHello = 1000;    // a program with the recorder in it begins: path = its file
+inline constexpr uint16_t kOpHello = 1000;    // a program with the recorder in it begins: path = its file, path2 = its
+                                              // directory where nobody else can tell
 inline constexpr uint16_t kOpExecTry = 1001;  // an exec is about to happen: path, args
 inline constexpr uint16_t kOpUnseen = 1002;   // fd was opened where the recorder does not look: path, flags, object
+
+inline constexpr uint16_t kOpLoss = 1003;  // something is missing from here on: path = why
+inline constexpr uint16_t kOpFact = 1004;  // path = "key=value"
 
 // 24 bytes, then the parts that `has` tells of, in the order of its bits, each in whole words of 8 bytes.
 struct Event {

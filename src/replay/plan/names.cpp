@@ -192,6 +192,7 @@ void Names::needs_above(NodeId id) {
 }
 
 void Names::use(NodeId id, Need me) {
+  if (polling_) return;
   nodes_[id].cell.use(me, needs_.because(Why::name));
   needs_above(id);
 }

@@ -49,6 +49,8 @@ class Names {
   // Of what was there from the start: its place in Plan::initial + 1, else 0.
   uint32_t initial_of(NodeId id) const { return nodes_[id].initial; }
 
+  // What follows is looked at by a poll, which is in no order with what it waits for: use() does nothing.
+  void set_polling(bool polls) { polling_ = polls; }
   // The step looked at the name (and what it found follows from all above it).
   void use(NodeId id, Need me);
   // The step shows that there is something here; `directory`: of that kind. What was not known is
@@ -109,6 +111,7 @@ class Names {
   std::unordered_map<std::string, uint32_t> interned_;
   std::unordered_map<Fid, uint32_t, FidHash> linked_;  // initial files with several names
   uint32_t files_ = 0;
+  bool polling_ = false;
   bool missing_ = false;  // of the resolve() under way
   uint32_t epoch_ = 1;    // rises when the paths of directories change
 };

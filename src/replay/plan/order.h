@@ -97,8 +97,12 @@ class Sequence {
 class Extent {
  public:
   void read(Need me, Needs& needs) {
-    needs.add(shrunk_);
     longer_.require(needs);
+    read_written(me, needs);
+  }
+  // Of bytes whose writers are waited for by themselves.
+  void read_written(Need me, Needs& needs) {
+    needs.add(shrunk_);
     reads_.add(me);
   }
   void read_to_end(Need me, uint64_t size, Needs& needs) {

@@ -103,7 +103,10 @@ void Planner::begin_threads() {
   plan_.begin_ns = begin == ~0ull ? 0 : begin;
   plan_.end_ns = end;
   costs_ = trace::Costs(trace_.facts);
-  if (options_.causal) begin_messages();
+  if (options_.causal) {
+    begin_messages();
+    polls_ = find_polls(trace_);
+  }
   auto mask = trace_.facts.find("umask");
   for (const trace::Thread& thread : trace_.threads)
     processes_[thread.process].umask = octal(mask == trace_.facts.end() ? "" : mask->second, 022);
@@ -138,6 +141,7 @@ void Planner::run() {
   }
   finish_messages();
   drop_torn_streams();
+  find_feeders();
   plan_.slots = static_cast<uint32_t>(slots_.size());
   for (const auto& steps : plan_.threads) plan_.steps += steps.size();
 }
@@ -167,14 +171,40 @@ void Planner::take(uint32_t thread, uint32_t index, bool arrival) {
   }
   if (step.arrival)
     arrive(at);
+  else if (polls_.count(index) != 0)
+    take_poll(at);
   else
     call(at);
+  if (!state.polls.empty() && polls_.count(index) == 0) end_polls(at);
   if (event.result == -EINTR || event.result == -EAGAIN || (event.result <= -512 && event.result >= -530))
     step.skip = step.skip == Skip::none ? Skip::timing : step.skip;
   needs_.finish(at.me.count);
   pace(at);
   finish_step(at);
   steps.push_back(step);
+}
+
+// It is made only while what it waits for is not there; so nobody waits for it. One that makes something when it
+// comes at another moment is not made at all.
+void Planner::take_poll(At& at) {
+  names_.set_polling(true);
+  call(at);
+  names_.set_polling(false);
+  if (at.step.skip == Skip::none && trace::family_of(at.event.op) != Family::question) at.step.skip = Skip::waiting;
+  threads_[at.event.thread].polls.push_back(at.me.count - 1);
+}
+
+void Planner::end_polls(At& at) {
+  std::vector<Step>& steps = plan_.threads[at.event.thread - 1];
+  std::vector<uint32_t>& polls = threads_[at.event.thread].polls;
+  uint64_t looks = 0;
+  for (uint32_t poll : polls) {
+    steps[poll].until = at.me.count;
+    if (trace_.events[steps[poll].event].op == at.event.op) ++looks;
+  }
+  uint64_t since = trace_.events[steps[polls.front()].event].enter_ns;
+  at.step.tick_ns = (at.event.enter_ns - since) / std::max<uint64_t>(looks, 1);
+  polls.clear();
 }
 
 // The gap before the step, and since when.

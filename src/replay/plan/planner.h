@@ -18,16 +18,29 @@
 #include "replay/plan/names.h"
 #include "replay/plan/order.h"
 #include "replay/plan/plan.h"
+#include "replay/plan/polls.h"
 #include "replay/plan/written.h"
 #include "trace/costs.h"
 
 namespace reel::replay {
 
-// A pipe or a pair of sockets.
+// A pipe or a pair of sockets, which is made again.
 struct Stream {
   uint64_t written = 0, read = 0;
   // Part of it went to or came from somebody who was not recorded.
   bool is_torn() const;
+};
+
+// Bytes on their way, in one direction: of a pipe or a connection.
+struct Flow {
+  // Who moved the bytes up to `end`.
+  struct Piece {
+    uint64_t end = 0;
+    Need by;
+  };
+  uint64_t written = 0, read = 0;
+  std::vector<Piece> writes, reads;
+  Need closed;  // the last that closed an end to write to
 };
 
 // What a descriptor leads to; copies share it.
@@ -39,6 +52,7 @@ struct Description {
   Fid object;
   uint32_t initial = 0;  // place in Plan::initial + 1
   std::shared_ptr<Stream> stream;
+  std::shared_ptr<Flow> incoming, outgoing;  // causal only
   Sequence position;
 };
 
@@ -73,6 +87,7 @@ class Planner {
     uint64_t compute_wall = 0, compute_cpu = 0;  // of the gap under way
     std::vector<Need> pending;                   // hard needs of its next step
     bool made = false;                           // somebody makes it
+    std::vector<uint32_t> polls;                 // places of the steps that poll for a call to come
     bool arrived = false;                        // the first of its next call's two steps is there
   };
   // The step under way.
@@ -87,6 +102,8 @@ class Planner {
   void begin_threads();
   void push(uint32_t thread);
   void take(uint32_t thread, uint32_t index, bool arrival);
+  void take_poll(At& at);
+  void end_polls(At& at);
   bool is_apart(uint32_t index) const;  // its arrival is a step of its own
   void pace(At& at);
   void finish_step(At& at);
@@ -111,6 +128,14 @@ class Planner {
   void await_group(At& at, uint32_t group);
   void await_message(At& at, uint32_t sent);
   void await_receiver(At& at, uint32_t sent, bool always);
+
+  // planner_flows.cpp
+  std::shared_ptr<Flow> make_flow();
+  void connect_ends(At& at, SlotId slot, bool accepts);
+  void read_flow(At& at, const Description& from, int64_t result);
+  void write_flow(At& at, const Description& to, int64_t result);
+  void plan_socket_data(At& at);
+  void find_feeders();
 
   // planner_names.cpp
   NodeId look(At& at, trace::StringId path, bool follow);
@@ -157,12 +182,24 @@ class Planner {
   std::unordered_map<Fid, Sequence, FidHash> strict_, locks_;
   std::unordered_map<Fid, uint64_t, FidHash> sizes_;  // of files whose size is known
   std::unordered_set<Fid, FidHash> written_;
-  std::unordered_map<NodeId, std::shared_ptr<Stream>> fifos_;
-  std::unordered_map<Fid, Written, FidHash> data_;  // causal only
-  Messages messages_;                               // causal only
-  std::unordered_map<uint32_t, Need> arrivals_;     // event of a message -> the step that its arrival is
-  uint64_t late_arrivals_ = 0;                      // the other end had not begun by then, by the trace's clocks
-  using Key = std::pair<uint64_t, uint32_t>;        // when its next call took effect, thread
+  struct Fifo {
+    std::shared_ptr<Stream> stream;
+    std::shared_ptr<Flow> flow;
+  };
+  std::unordered_map<NodeId, Fifo> fifos_;
+  std::vector<std::shared_ptr<Flow>> flows_;
+  // Connections by name and how many of that name there were before: to who accepted it, and back.
+  struct Connection {
+    std::shared_ptr<Flow> there, back;
+  };
+  std::map<std::pair<trace::StringId, uint32_t>, Connection> connections_;
+  std::unordered_map<trace::StringId, uint32_t> connected_, accepted_;  // how many so far
+  std::unordered_map<Fid, Written, FidHash> data_;                      // causal only
+  Messages messages_;                                                   // causal only
+  std::unordered_map<uint32_t, uint32_t> polls_;                        // causal only
+  std::unordered_map<uint32_t, Need> arrivals_;  // event of a message -> the step that its arrival is
+  uint64_t late_arrivals_ = 0;                   // the other end had not begun by then, by the trace's clocks
+  using Key = std::pair<uint64_t, uint32_t>;     // when its next call took effect, thread
   std::priority_queue<Key, std::vector<Key>, std::greater<>> queue_;
 };
 

@@ -46,15 +46,19 @@ void Planner::read_at(At& at, SlotId slot, uint64_t offset, uint64_t length, int
   const Description& from = *description(slot);
   if (from.stream) {
     if (result > 0) from.stream->read += static_cast<uint64_t>(result);
-    return;
+    return read_flow(at, from, result);
   }
   if (from.object.is_zero() || result < 0) return;
   auto got = static_cast<uint64_t>(result);
   const uint64_t* size = size_of(from.object);
+  Extent& extent = extents_[from.object];
+  bool known = options_.causal && data_[from.object].covers(offset, offset + got);
   if (got < length)
-    extents_[from.object].read_to_end(at.me, size ? *size : 0, needs_.because(Why::size));
+    extent.read_to_end(at.me, size ? *size : 0, needs_.because(Why::size));
+  else if (known)
+    extent.read_written(at.me, needs_.because(Why::size));
   else
-    extents_[from.object].read(at.me, needs_.because(Why::size));
+    extent.read(at.me, needs_.because(Why::size));
   if (options_.causal) data_[from.object].read(offset, offset + got, needs_.because(Why::data));
   touch(at, from.object);
   // It was at least so long, if nothing was written yet.
@@ -67,7 +71,7 @@ void Planner::write_at(At& at, SlotId slot, uint64_t offset, int64_t result) {
   const Description& to = *description(slot);
   if (to.stream) {
     if (result > 0) to.stream->written += static_cast<uint64_t>(result);
-    return;
+    return write_flow(at, to, result);
   }
   if (to.object.is_zero() || result <= 0) return;
   uint64_t end = offset + static_cast<uint64_t>(result);
@@ -86,7 +90,7 @@ void Planner::write_at(At& at, SlotId slot, uint64_t offset, int64_t result) {
 // Everything else by descriptor: reads, writes, seeks, syncs, listings.
 void Planner::plan_data(At& at) {
   const Event& event = at.event;
-  if (!use_slot(at, event.fd, at.step.slot) || at.step.slot == 0) return;
+  if (!use_slot(at, event.fd, at.step.slot) || at.step.slot == 0) return plan_socket_data(at);
   Description& file = *description(at.step.slot);
   if (uses_position(event.op) && !file.stream) file.position.next(at.me, needs_.because(Why::descriptor));
   switch (trace::type_of(event.op)) {

@@ -51,6 +51,7 @@ bool Planner::use_slot(At& at, Descriptor fd, SlotId& slot) {
 void Planner::close_slot(At& at, SlotId slot, bool effect) {
   slots_[slot].stage.change(at.me, needs_.because(Why::descriptor));
   const Description& closed = *slots_[slot].description;
+  if (closed.outgoing) closed.outgoing->closed = {at.me.thread, at.me.count, Why::stream};
   auto locked = locks_.find(closed.object);
   if (locked != locks_.end() && !closed.object.is_zero()) locked->second.next(at.me, needs_.because(Why::lock));
   if (effect && closed.skip == Skip::none) add_effect(plan_, at.step, {slot, 0});
@@ -79,15 +80,17 @@ void Planner::plan_descriptors(At& at) {
       return;
     }
     case Op::connect:
+      use_slot(at, event.fd, at.step.slot);
       at.step.skip = Skip::socket;
-      return;
+      return connect_ends(at, at.step.slot, false);
     default: {  // socket, accept, other_fd, uring_setup
       at.step.skip = Skip::socket;
       if (event.failed()) return;
       auto made = std::make_shared<Description>();
       made->skip = Skip::socket;
       bool close_on_exec = ((event.flags | event.mode) & O_CLOEXEC) != 0;
-      give(at, event.fd2, made, close_on_exec);
+      SlotId slot = give(at, event.fd2, made, close_on_exec);
+      if (event.op == Op::accept) connect_ends(at, slot, true);
     }
   }
 }
@@ -150,12 +153,15 @@ void Planner::plan_pair(At& at) {
   bool local = event.op == Op::pipe || (event.arg == AF_UNIX && (event.mode & 0xf) == SOCK_STREAM);
   bool close_on_exec = ((event.flags | (event.op == Op::socketpair ? event.mode : 0)) & O_CLOEXEC) != 0;
   auto stream = std::make_shared<Stream>();
+  const std::shared_ptr<Flow> there = make_flow(), back = event.op == Op::pipe ? nullptr : make_flow();
   if (!local) at.step.skip = Skip::socket;
   SlotId ends[2];
   const Descriptor fds[2] = {event.fd, event.fd2};
   for (int i = 0; i < 2; ++i) {
     auto end = std::make_shared<Description>();
     end->stream = stream;
+    end->incoming = i == 0 ? there : back;
+    end->outgoing = i == 0 ? back : there;
     if (!local) end->skip = Skip::socket;
     ends[i] = give(at, fds[i], end, close_on_exec);
   }

@@ -127,9 +127,11 @@ void Planner::plan_open(At& at) {
       opened->node = node;
       opened->directory = names_.kind(node) == FileKind::directory && !temporary;
       if (names_.kind(node) == FileKind::fifo) {
-        std::shared_ptr<Stream>& fifo = fifos_[node];
-        if (!fifo) fifo = std::make_shared<Stream>();
-        opened->stream = fifo;
+        Fifo& fifo = fifos_[node];
+        if (!fifo.stream) fifo = {std::make_shared<Stream>(), make_flow()};
+        opened->stream = fifo.stream;
+        if ((event.flags & O_ACCMODE) != O_RDONLY) opened->outgoing = fifo.flow;
+        if ((event.flags & O_ACCMODE) != O_WRONLY) opened->incoming = fifo.flow;
       }
       if (made && !event.object.is_zero()) sizes_[event.object] = 0;
       bool shrinks = (event.flags & O_TRUNC) != 0 && !made && !opened->stream;

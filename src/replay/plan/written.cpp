@@ -3,6 +3,7 @@
 // The last writers of a file's bytes.
 #include "replay/plan/written.h"
 
+#include <algorithm>
 #include <iterator>
 
 namespace reel::replay {
@@ -23,6 +24,14 @@ void Written::write(uint64_t begin, uint64_t end, Need me) {
   cut(end);
   ranges_.erase(ranges_.lower_bound(begin), ranges_.lower_bound(end));
   ranges_[begin] = {end, me};
+}
+
+bool Written::covers(uint64_t begin, uint64_t end) const {
+  auto range = ranges_.upper_bound(begin);
+  if (range != ranges_.begin()) --range;
+  for (; begin < end && range != ranges_.end() && range->first <= begin; ++range)
+    begin = std::max(begin, range->second.end);
+  return begin >= end;
 }
 
 void Written::read(uint64_t begin, uint64_t end, Needs& needs) const {

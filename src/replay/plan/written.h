@@ -16,7 +16,8 @@ class Written {
   void write(uint64_t begin, uint64_t end, Need me);
   // All who wrote some of them.
   void read(uint64_t begin, uint64_t end, Needs& needs) const;
-  void clear() { ranges_.clear(); }
+  // Somebody wrote each of them.
+  bool covers(uint64_t begin, uint64_t end) const;
 
  private:
   struct Range {

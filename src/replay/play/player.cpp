@@ -119,8 +119,18 @@ class Player {
     uint64_t last = born_ns, late = 0;
     for (uint32_t i = 0; i < steps.size() && !stop_.load(std::memory_order_relaxed); ++i) {
       const Step& step = steps[i];
+      if (step.until != 0 && are_over(steps[step.until - 1])) {
+        last = now_ns();
+        samples[i] = {last, last, trace_.events[step.event].result, true};
+        mine.set(i + 1, step.releases);
+        continue;
+      }
       if (!step.waits) {
         if (options_.pace == Pace::gaps && step.before_ns != 0) burn(scaled(step.before_ns), stop_);
+        if (step.tick_ns != 0 && !are_over(step)) {
+          wait_for_needs(step);
+          wait_for_tick(step, last);
+        }
         wait_for_needs(step);
       }
       pace(step, last, late);
@@ -156,7 +166,22 @@ class Player {
       const Need& need = plan_.needs[step.needs + i];
       progress_[need.thread].wait_for(need.count, stop_);
     }
+    if (step.waits && step.fed_by.count != 0) progress_[step.fed_by.thread].wait_for(step.fed_by.count, stop_);
     if (step.awaits != 0) meetings_[step.awaits].arrived.wait_for(plan_.groups[step.awaits - 1].arrivals, stop_);
+  }
+
+  bool are_over(const Step& step) const {
+    for (uint32_t i = 0; i < step.need_count; ++i) {
+      const Need& need = plan_.needs[step.needs + i];
+      if (progress_[need.thread].count() < need.count) return false;
+    }
+    return true;
+  }
+
+  // Who polls sees what it waits for when it looks the next time.
+  void wait_for_tick(const Step& step, uint64_t last_look) {
+    uint64_t tick = std::max<uint64_t>(scaled(step.tick_ns), 1), now = now_ns();
+    wait_until(last_look + (now - last_look + tick - 1) / tick * tick, stop_);
   }
 
   void arrive(Meeting& meeting, uint64_t now) {
@@ -210,6 +235,10 @@ class Player {
         const Need& need = plan_.needs[step.needs + i];
         from = std::max(from, plan_.recorded_ns(trace_, need));
         begin = std::max(begin, done_ns(need));
+      }
+      if (step.fed_by.count != 0) {
+        from = std::max(from, plan_.recorded_ns(trace_, step.fed_by));
+        begin = std::max(begin, done_ns(step.fed_by));
       }
       if (step.awaits != 0) {
         from = std::max(from, plan_.groups[step.awaits - 1].last_ns);

@@ -32,6 +32,7 @@ struct PlayOptions {
 struct Sample {
   uint64_t enter_ns = 0, exit_ns = 0;  // 0: it was not reached
   int64_t result = 0;
+  bool early = false;  // a poll that was not made: what it waited for was there
 };
 
 struct Played {

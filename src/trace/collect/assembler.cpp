@@ -146,7 +146,9 @@ Status Assembler::name_paths(ThreadState& at, const Raw& raw, Event& event, std:
     TRY_ASSIGN(event.path2, writer_.string(StringKind::path, full2));
     return ok();
   }
-  StringKind kind = event.op == Op::symlink ? StringKind::link_text : StringKind::xattr_name;
+  StringKind kind = event.op == Op::symlink                             ? StringKind::link_text
+                    : event.op == Op::connect || event.op == Op::accept ? StringKind::other
+                                                                        : StringKind::xattr_name;
   TRY_ASSIGN(event.path2, writer_.string(kind, raw.path2));
   return ok();
 }
@@ -180,6 +182,13 @@ Status Assembler::base_event(ThreadState& at, const Raw& raw, Event& event, std:
   return ok();
 }
 
+// A program's own word about itself: "key=value".
+Status Assembler::fact(std::string_view text) {
+  size_t equals = text.find('=');
+  if (equals == std::string_view::npos) return ok();
+  return writer_.fact(text.substr(0, equals), text.substr(equals + 1));
+}
+
 // The gap before a call, when its CPU time was measured.
 Status Assembler::compute(ThreadState& at, const Raw& raw) {
   // A gap that is no longer than what the recorder itself does in it tells nothing.
@@ -206,6 +215,9 @@ Status Assembler::take(uint32_t number, const Raw& raw) {
   if (raw.event.op == wire::kOpHello) return hello(at, raw);
   if (raw.event.op == wire::kOpExecTry) return exec_tried(at, raw);
   if (raw.event.op == wire::kOpUnseen) return unseen(at, raw);
+  if (raw.event.op == wire::kOpLoss)
+    return writer_.loss({in_real_time(raw.event.exit_ns), number, 0, std::string(raw.path)});
+  if (raw.event.op == wire::kOpFact) return fact(raw.path);
   if (!op_name(raw.op())) return ok();
   Event event;
   std::string full, full2;

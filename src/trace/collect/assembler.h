@@ -89,6 +89,7 @@ class Assembler {
   Status hello(ThreadState& at, const Raw& raw);
   Status unseen(ThreadState& at, const Raw& raw);
   Status exec_tried(ThreadState& at, const Raw& raw);
+  Status fact(std::string_view text);
   Status compute(ThreadState& at, const Raw& raw);
   Status requests(ThreadState& at, const Raw& raw);
   Status complete(ThreadState& at, const Raw& raw, Event& event, const std::string& full, const std::string& full2,

@@ -307,6 +307,7 @@ Status Assembler::hello(ThreadState& at, const Raw& raw) {
     std::string full = join_path("", raw.path);
     TRY_ASSIGN(event.path, writer_.string(StringKind::path, full));
   }
+  if (!raw.path2.empty() && at.thread.parent == 0) at.process->cwd = raw.path2;
   became(at, raw.path);
   event.thread = at.thread.number;
   uint64_t now = in_real_time(raw.event.exit_ns);

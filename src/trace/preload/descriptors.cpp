@@ -336,28 +336,6 @@ REEL_EXPORT int socketpair(int family, int type, int protocol, int ends[2]) noex
   call.mode = static_cast<uint32_t>(type);
   return pipe_made(call, real(family, type, protocol, ends), ends, 0);
 }
-REEL_EXPORT int accept(int fd, struct sockaddr* address, socklen_t* size) {
-  REEL_REAL(int (*)(int, struct sockaddr*, socklen_t*), accept);
-  Call call(Op::accept);
-  call.fd = fd;
-  call.fd2 = real(fd, address, size);
-  return call.result(call.fd2);
-}
-REEL_EXPORT int accept4(int fd, struct sockaddr* address, socklen_t* size, int flags) {
-  REEL_REAL(int (*)(int, struct sockaddr*, socklen_t*, int), accept4);
-  Call call(Op::accept);
-  call.fd = fd;
-  call.flags = static_cast<uint32_t>(flags);
-  call.fd2 = real(fd, address, size, flags);
-  return call.result(call.fd2);
-}
-REEL_EXPORT int connect(int fd, const struct sockaddr* address, socklen_t size) {
-  REEL_REAL(int (*)(int, const struct sockaddr*, socklen_t), connect);
-  Call call(Op::connect);
-  call.fd = fd;
-  return call.result(real(fd, address, size));
-}
-
 #define REEL_OTHER_FD(name, parameters, arguments) \
   REEL_EXPORT int name parameters noexcept {       \
     REEL_REAL(int(*) parameters, name);            \

@@ -3,6 +3,7 @@
 // Calls as events in the ring of their thread (trace/wire.h), and looks at files.
 #include <fcntl.h>
 #include <linux/stat.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -22,20 +23,6 @@ uint64_t thread_cpu() {
 
 uint64_t in_ns(uint64_t ticks) {
   return static_cast<uint64_t>(static_cast<unsigned __int128>(ticks) * process().control->ns_per_tick_24 >> 24);
-}
-
-// CPU time of the gap before a call; measured only for gaps that are worth the question. What lies
-// between two measurements otherwise are short calls and short gaps: the thread was running.
-bool gap_cpu(uint64_t enter, uint64_t& cpu) {
-  if (thread.last_exit == 0 || enter - thread.last_exit < process().control->gap_ticks) return false;
-  uint64_t measured = thread_cpu();
-  uint64_t at_exit = thread.cpu + in_ns(thread.last_exit - thread.cpu_at);
-  uint64_t gap = in_ns(enter - thread.last_exit);
-  cpu = measured > at_exit ? measured - at_exit : 0;
-  if (cpu > gap) cpu = gap;
-  thread.cpu = measured;
-  thread.cpu_at = enter;
-  return true;
 }
 
 void note_exit(uint64_t enter, uint64_t exit) {
@@ -79,6 +66,33 @@ void note_descriptors(uint16_t op, long result, int fd, int fd2) {
     default:
       if (result >= 0) see(fd2, true);
   }
+}
+
+// Within a call of MPI that has calls on files in it: those that are about its messages. Descriptors of files were
+// seen to be opened, those of its sockets and queues never.
+bool is_of_messages(uint16_t op, int fd) {
+  switch (static_cast<Op>(op)) {
+    case Op::pipe:
+    case Op::socket:
+    case Op::socketpair:
+    case Op::accept:
+    case Op::other_fd:
+    case Op::poll:
+    case Op::wait:
+      return true;
+    default:
+      return !is_seen(fd);
+  }
+}
+
+// There, too: its plugins, and what it keeps in the directory of its session.
+bool is_of_library(const char* path) {
+  static const char* session = getenv("PMIX_SERVER_TMPDIR");
+  if (!path) return false;
+  size_t size = strnlen(path, wire::kMaxPath);
+  if (size > 3 && strcmp(path + size - 3, ".so") == 0) return true;
+  size_t session_size = session ? strlen(session) : 0;
+  return session_size > 1 && strncmp(path, session, session_size) == 0 && path[session_size] == '/';
 }
 
 uint32_t text_size(const char* text) {
@@ -142,7 +156,21 @@ bool is_short(uint64_t enter, uint64_t exit) {
 
 }  // namespace
 
+// Measured only for gaps that are worth the question. What lies between two measurements otherwise are short calls and
+// short gaps: the thread was running.
+Gap measure_gap(uint64_t enter) {
+  if (thread.last_exit == 0 || enter - thread.last_exit < process().control->gap_ticks) return {};
+  uint64_t measured = thread_cpu();
+  uint64_t at_exit = thread.cpu + in_ns(thread.last_exit - thread.cpu_at);
+  uint64_t gap = in_ns(enter - thread.last_exit);
+  uint64_t cpu = measured > at_exit ? measured - at_exit : 0;
+  thread.cpu = measured;
+  thread.cpu_at = enter;
+  return {true, cpu < gap ? cpu : gap};
+}
+
 bool recording() {
+  if (thread.inside != 0 && !thread.files_inside) return false;
   if (process().is_here && *process().is_here == 0) came_by_unseen_fork();
   if (thread.ring) return !process().control->stopped;
   if (thread.starting || thread.resting || !start_process()) return false;
@@ -155,11 +183,13 @@ bool recording() {
 }
 
 void Call::finish(long result, uint64_t exit) {
+  if (thread.inside != 0 && (is_of_messages(op_, fd) || is_of_library(path_))) return;
   int error = errno;
   bool bad_pointer = result == -EFAULT;
   uint32_t path_size = bad_pointer ? 0 : text_size(path_);
   uint32_t path2_size = bad_pointer ? 0 : text_size(path2_);
-  uint64_t cpu = 0, duration = exit - enter_;
+  uint64_t duration = exit - enter_;
+  Gap gap = has_gap_ ? gap_ : measure_gap(enter_);
   uint16_t has = 0;
   auto add = [&has](bool present, wire::Part part) {
     if (present) has = static_cast<uint16_t>(has | part);
@@ -171,7 +201,7 @@ void Call::finish(long result, uint64_t exit) {
   add(fd2 != -1, wire::kFd2);
   add((flags | mode) != 0, wire::kFlags);
   add(has_args_, wire::kArgs);
-  add(gap_cpu(enter_, cpu), wire::kCpu);
+  add(gap.measured, wire::kCpu);
   add(object != nullptr, wire::kObject);
   add(before != nullptr, wire::kBefore);
   add(path_size > 0, wire::kPath);
@@ -193,7 +223,7 @@ void Call::finish(long result, uint64_t exit) {
     filling.put((has & wire::kFlags) != 0, uint64_t{mode} << 32 | flags);
     filling.put((has & wire::kArgs) != 0, arg_);
     filling.put((has & wire::kArgs) != 0, arg2_);
-    filling.put((has & wire::kCpu) != 0, cpu);
+    filling.put(gap.measured, gap.cpu);
     if (object) filling.put(true, *object);
     if (before) filling.put(true, *before);
     filling.put_text(path_, path_size);
@@ -220,6 +250,7 @@ void calibrate() {
 }
 
 void Transfer::finish(Op op, int fd, uint64_t offset, uint64_t length, long result) {
+  if (thread.inside != 0 && is_of_messages(static_cast<uint16_t>(op), fd)) return;
   uint64_t exit = now();
   if (result >= 0 && is_short(enter_, exit)) {
     bool whole = static_cast<uint64_t>(result) == length;

@@ -13,10 +13,11 @@ struct ProcessState {
   // In a page of its own that a fork leaves as zeros: 0 in a child that was made behind our back (clone, a fork by
   // number).
   uint32_t* is_here;
+  bool ranks_only;                     // Control's; who made this process may not be recorded
   bool has_tsan;                       // ThreadSanitizer is in this program
   void (*asan_after_vfork)(void* sp);  // AddressSanitizer's; null: it is not
   char dir[4096];                      // of the rings
-  char library[4096];                  // this shim's file, for LD_PRELOAD
+  char library[4096];                  // this shim's file, for LD_PRELOAD; and ":" and that of MPI, when it is there
 };
 
 ProcessState& process();
@@ -34,6 +35,8 @@ struct ThreadState {
   bool resting;             // the ring was finished; the thread is at its end
   uint64_t last_exit;       // ticks, of the last call
   uint64_t cpu, cpu_at;     // the CPU time last measured in nanoseconds, and when in ticks
+  uint32_t inside;          // calls of MPI that it is in; what it does there is not the program's
+  bool files_inside;        // but for calls on files
 };
 extern __thread ThreadState thread __attribute__((tls_model("initial-exec")));
 

@@ -25,7 +25,8 @@ namespace {
 
 constexpr char kPreload[] = "LD_PRELOAD=";
 constexpr char kAsan[] = "ASAN_OPTIONS=";
-constexpr size_t kInjected = 3;
+constexpr char kRank[] = "REEL_RECORD_RANK=1";
+constexpr size_t kInjected = 4;
 
 bool begins(const char* text, const char* with) {
   return strncmp(text, with, strlen(with)) == 0;
@@ -52,7 +53,7 @@ struct Injection {
 // has all already.
 char** inject(char* const* from, char** list, Injection& text) {
   char* preload = nullptr;
-  bool has_dir = false, has_asan = false;
+  bool has_dir = false, has_asan = false, has_rank = !process().ranks_only;
   const char* asan = "";
   size_t count = 0;
   for (size_t i = 0; from && from[i]; ++i) {
@@ -69,9 +70,10 @@ char** inject(char* const* from, char** list, Injection& text) {
       has_asan = strstr(asan, wire::kAsanOrder) != nullptr;
       continue;
     }
+    if (begins(from[i], kRank)) has_rank = true;
     list[count++] = from[i];
   }
-  if (preload && has_dir && has_asan && strstr(preload, own_path())) return const_cast<char**>(from);
+  if (preload && has_dir && has_asan && has_rank && strstr(preload, own_path())) return const_cast<char**>(from);
   char* at = stpcpy(stpcpy(text.preload, kPreload), own_path());
   if (preload && strstr(preload, own_path()) == nullptr && preload[strlen(kPreload)] != '\0' &&
       strlen(preload) < 4000) {
@@ -84,6 +86,7 @@ char** inject(char* const* from, char** list, Injection& text) {
   stpcpy(
       stpcpy(stpcpy(stpcpy(text.asan, kAsan), has_asan ? "" : wire::kAsanOrder), has_asan || *asan == '\0' ? "" : ":"),
       asan);
+  if (!has_rank) list[count++] = const_cast<char*>(kRank);
   list[count++] = text.asan;
   list[count++] = text.preload;
   list[count++] = text.dir;
@@ -375,6 +378,7 @@ struct StartSlot {
   void* (*function)(void*);
   void* argument;
   int32_t parent;
+  bool hidden;
   int taken;
 };
 constexpr int kStartSlots = 256;
@@ -393,6 +397,7 @@ void* start_thread(void* data) {
   StartSlot mine = *slot;
   __atomic_store_n(&slot->taken, 0, __ATOMIC_RELEASE);
   set_parent(mine.parent);
+  if (mine.hidden) hide_thread();
   return mine.function(mine.argument);
 }
 
@@ -402,10 +407,12 @@ REEL_EXPORT int pthread_create(pthread_t* thread, const pthread_attr_t* attribut
                                void* argument) noexcept {
   REEL_REAL(int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*), pthread_create);
   Call call(Op::clone_thread);
-  StartSlot* slot = call.on() ? take_slot() : nullptr;
+  bool hidden = reel::trace::shim::thread.inside != 0;
+  StartSlot* slot = call.on() || hidden ? take_slot() : nullptr;
   if (slot) {
     slot->function = function;
     slot->argument = argument;
+    slot->hidden = hidden;
     slot->parent = static_cast<int32_t>(kernel(SYS_gettid));
   }
   int error = slot ? real(thread, attributes, start_thread, slot) : real(thread, attributes, function, argument);

@@ -209,19 +209,27 @@ void forget_rings() {
     replace(thread.ring, thread.sequence <= 1);
     replace(thread.stale, thread.sequence <= 2);
   }
+  uint32_t inside = thread.inside;
   thread = ThreadState{};
   thread.depth = depth;
+  thread.inside = inside;
 }
 
 void take_rings(ThreadSlot& slot) {
   static_assert(sizeof(ThreadState) <= sizeof slot.bytes);
   memcpy(slot.bytes, &thread, sizeof thread);
+  uint32_t inside = thread.inside;
   thread = ThreadState{};
+  thread.inside = inside;
 }
 
 void give_back_rings(const ThreadSlot& slot) {
   leave_ring();
   memcpy(static_cast<void*>(&thread), slot.bytes, sizeof thread);
+}
+
+void hide_thread() {
+  thread.inside = 1;
 }
 
 void set_parent(int32_t tid) {

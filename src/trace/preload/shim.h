@@ -35,6 +35,14 @@ bool recording();
 // The libc function that ours stands before. `slot` remembers it.
 void* find_real(const char* name, void** slot);
 
+// CPU time of the gap before a call; `measured` false: it was not worth the question.
+struct Gap {
+  bool measured;
+  uint64_t cpu;
+};
+// Of the gap that ends at `enter`, asked now; once for each gap.
+Gap measure_gap(uint64_t enter);
+
 // One call while it happens. Made before it, with the time of entry.
 class Call {
  public:
@@ -75,6 +83,11 @@ class Call {
   }
   void set_op(uint16_t op) { op_ = op; }
   void begin_at(uint64_t ticks) { enter_ = ticks; }
+  // The gap before it was measured when it began: for calls that use the processor while they wait.
+  void gap_was(Gap gap) {
+    gap_ = gap;
+    has_gap_ = true;
+  }
   // What went before was our own doing.
   void begin_now() {
     uint64_t begun = now();
@@ -85,7 +98,8 @@ class Call {
  private:
   uint16_t op_;
   bool on_;
-  bool has_args_ = false;
+  bool has_args_ = false, has_gap_ = false;
+  Gap gap_ = {};
   uint64_t enter_ = 0, own_before_ = 0;
   const char* path_ = nullptr;
   const char* path2_ = nullptr;
@@ -125,6 +139,7 @@ void take_rings(ThreadSlot& slot);  // vfork: the parent's are kept while the ch
 void give_back_rings(const ThreadSlot& slot);
 void end_thread();             // no more events of this thread
 void set_parent(int32_t tid);  // which thread made this one
+void hide_thread();            // this thread is MPI's own: nothing of it is recorded, nor of what it makes
 
 // libc opens files within itself, too. Before stdio uses a descriptor that was never seen: says what it is.
 void tell_unseen(int fd);

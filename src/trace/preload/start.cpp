@@ -44,6 +44,29 @@ wire::Control* map_control() {
   return nullptr;
 }
 
+// Whether this is a rank of a parallel program or comes from one: its launcher's variables say so, or ours.
+bool is_of_rank() {
+  if (getenv(wire::kEnvRank)) return true;
+  for (const char* name : wire::kRankVariables)
+    if (getenv(name)) return true;
+  return false;
+}
+
+// What is loaded beside us stays so over an exec.
+void add_mpi_library() {
+  const char* preload = getenv("LD_PRELOAD");
+  size_t size = strlen(state.library);
+  const char* after = preload && strncmp(preload, state.library, size) == 0 ? preload + size : nullptr;
+  if (!after || *after != ':') return;
+  size_t next = strcspn(after + 1, ":");
+  const char* name = wire::kMpiLibrary;
+  size_t name_size = strlen(name);
+  if (next < name_size || strncmp(after + 1 + next - name_size, name, name_size) != 0) return;
+  if (size + 1 + next >= sizeof state.library) return;
+  memcpy(state.library + size, after, next + 1);
+  state.library[size + 1 + next] = '\0';
+}
+
 void thread_ends(void*) {
   Call call(Op::exit_thread);
   if (!call.on()) return;
@@ -61,6 +84,8 @@ void hello() {
   Call call(Op::none);
   call.set_op(wire::kOpHello);
   call.path(file);
+  char cwd[wire::kMaxPath];
+  if (state.ranks_only && kernel(SYS_getcwd, reinterpret_cast<long>(cwd), sizeof cwd) > 0) call.path2(cwd);
   call.done(0);
 }
 
@@ -128,7 +153,12 @@ bool start_process() {
   if (!dladdr(reinterpret_cast<void*>(&start_process), &self) ||
       !copy_text(state.library, sizeof state.library, self.dli_fname))
     return false;
+  add_mpi_library();
   wire::Control* control = map_control();
+  if (control && control->ranks_only != 0 && !is_of_rank()) {
+    kernel(SYS_munmap, reinterpret_cast<long>(control), 4096);
+    control = nullptr;
+  }
   if (!control) return false;
   long page = kernel(SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (page > 0 && kernel(SYS_madvise, page, 4096, MADV_WIPEONFORK) == 0) {
@@ -136,6 +166,7 @@ bool start_process() {
     *state.is_here = 1;
   }
   has_end_key = pthread_key_create(&end_key, thread_ends) == 0;
+  state.ranks_only = control->ranks_only != 0;
   state.has_tsan = dlsym(RTLD_DEFAULT, "__tsan_init") != nullptr;
   state.asan_after_vfork = reinterpret_cast<void (*)(void*)>(dlsym(RTLD_DEFAULT, "__asan_handle_vfork"));
   counter_is_clock = control->clock == wire::kCounter;

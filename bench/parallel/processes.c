@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Parallel workloads without MPI: pipeline, queue, polling, spin. The ranks are children of one process, in the order
+// in which it makes them; it does no I/O itself. The flag --ranks N says how many (4). See common.h.
+#include <stdatomic.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "common.h"
+
+static int rank, ranks;
+static long us;
+
+static void path_of(char* path, size_t room, const char* name, int number) {
+  if (number < 0)
+    snprintf(path, room, "%s/%s", dir, name);
+  else
+    snprintf(path, room, "%s/%s.%d", dir, name, number);
+}
+
+// Pipes between neighbours, rank r writes pipes[r]. What passes through must fit into a pipe, else who reads holds up
+// who writes: SIZE * ITERATIONS of at most 64 KiB.
+static int (*pipes)[2];
+
+static void whole(ssize_t (*call)(int, void*, size_t), int fd) {
+  for (size_t done = 0; done < size;) {
+    ssize_t moved = call(fd, block + done, size - done);
+    if (moved <= 0) die("pipe");
+    done += (size_t)moved;
+  }
+}
+static ssize_t write_to(int fd, void* from, size_t bytes) {
+  return write(fd, from, bytes);
+}
+
+// Each stage takes a block, changes it, writes it to its own file and hands it on. The first makes them.
+static void pipeline(void) {
+  int fd = open_in("stage", rank, O_RDWR | O_CREAT | O_EXCL);
+  for (int i = 0; i < iterations; ++i) {
+    if (rank == 0)
+      fill(0, (uint64_t)i);
+    else
+      whole(read, pipes[rank - 1][0]);
+    compute(us);
+    block[0] = (char)(block[0] + rank);
+    write_at(fd, (uint64_t)i * size);
+    if (rank + 1 < ranks) whole(write_to, pipes[rank][1]);
+  }
+  close(fd);
+}
+
+// A queue file behind a lock file: who could make it may append; he removes it again. The queue has who it was.
+static void queue(void) {
+  char lock[4096], line[16];
+  path_of(lock, sizeof lock, "lock", -1);
+  for (int i = 0; i < iterations; ++i) {
+    int held;
+    while ((held = open(lock, O_WRONLY | O_CREAT | O_EXCL, 0644)) < 0) {
+      if (errno != EEXIST) die(lock);
+      usleep(200);
+    }
+    int fd = open_in("queue", -1, O_WRONLY | O_CREAT | O_APPEND);
+    int length = snprintf(line, sizeof line, "%d\n", rank);
+    if (write(fd, line, (size_t)length) != length) die("write");
+    close(fd);
+    close(held);
+    if (unlink(lock) != 0) die("unlink");
+    compute(us);
+  }
+}
+
+// Rank 0 writes items and gives each its name when it is whole; rank 1 asks until it is there, and removes it.
+static void polling(void) {
+  char path[4096], whole_path[4096];
+  for (int i = 0; i < iterations; ++i) {
+    path_of(path, sizeof path, "new", i);
+    path_of(whole_path, sizeof whole_path, "item", i);
+    if (rank == 0) {
+      compute(us);
+      int fd = open_in("new", i, O_WRONLY | O_CREAT | O_EXCL);
+      fill(0, (uint64_t)i);
+      write_at(fd, 0);
+      close(fd);
+      if (rename(path, whole_path) != 0) die("rename");
+    } else {
+      struct stat s;
+      while (stat(whole_path, &s) != 0) usleep(100);
+      int fd = open_in("item", i, O_RDONLY);
+      read_at(fd, 0);
+      close(fd);
+      if (unlink(whole_path) != 0) die("unlink");
+    }
+  }
+}
+
+// A barrier in shared memory: no call shows it.
+struct SpinBarrier {
+  atomic_int arrived, turn;
+};
+static struct SpinBarrier* barrier;
+
+static void spin_barrier(void) {
+  int turn = atomic_load(&barrier->turn);
+  if (atomic_fetch_add(&barrier->arrived, 1) + 1 == ranks) {
+    atomic_store(&barrier->arrived, 0);
+    atomic_fetch_add(&barrier->turn, 1);
+    return;
+  }
+  for (int i = 0; atomic_load(&barrier->turn) == turn; ++i)
+    if (i > 1000) sched_yield();
+}
+
+static void spin(void) {
+  int fd = open_in("part", rank, O_RDWR | O_CREAT | O_EXCL);
+  for (int i = 0; i < iterations; ++i) {
+    compute(us * (1 + (rank + i) % ranks));
+    fill((uint64_t)rank, (uint64_t)i);
+    write_at(fd, (uint64_t)i * size);
+    spin_barrier();
+  }
+  close(fd);
+}
+
+int main(int count, char** arguments) {
+  common_arguments(count, arguments);
+  const char* name = arguments[1];
+  void (*run)(void) = strcmp(name, "pipeline") == 0  ? pipeline
+                      : strcmp(name, "queue") == 0   ? queue
+                      : strcmp(name, "polling") == 0 ? polling
+                      : strcmp(name, "spin") == 0    ? spin
+                                                     : NULL;
+  if (!run) {
+    fprintf(stderr, "no workload %s: pipeline queue polling spin\n", name);
+    return 2;
+  }
+  us = number_flag(count, arguments, "--compute", 0);
+  ranks = run == polling ? 2 : (int)number_flag(count, arguments, "--ranks", 4);
+  barrier = mmap(NULL, sizeof *barrier, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (barrier == MAP_FAILED) die("mmap");
+  pipes = calloc((size_t)ranks, sizeof *pipes);
+  for (int i = 0; i + 1 < ranks && run == pipeline; ++i)
+    if (pipe(pipes[i]) != 0) die("pipe");
+  for (rank = 0; rank < ranks; ++rank) {
+    pid_t pid = fork();
+    if (pid < 0) die("fork");
+    if (pid != 0) continue;
+    run();
+    exit(0);
+  }
+  int failed = 0, status = 0;
+  while (wait(&status) > 0) failed |= status != 0;
+  printf("%s %s\n", name, failed ? "failed" : "done");
+  free(pipes);
+  free(block);
+  return failed;
+}

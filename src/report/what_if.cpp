@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A trace's plan, played in thought.
+#include <algorithm>
+
+#include "report/waits.h"
+
+namespace reel::report {
+namespace {
+
+using replay::Need;
+using replay::Plan;
+using replay::Step;
+using trace::Event;
+
+class Simulation {
+ public:
+  Simulation(const trace::Trace& trace, const Plan& plan, double faster)
+      : trace_(trace),
+        plan_(plan),
+        faster_(faster),
+        threads_(plan.threads.size() + 1),
+        groups_(plan.groups.size() + 1) {
+    for (uint32_t i = 0; i < plan.threads.size(); ++i) threads_[i + 1].done.reserve(plan.threads[i].size());
+    for (uint32_t first : plan.first) begin(first, 0);
+  }
+
+  uint64_t run() {
+    while (!ready_.empty()) {
+      std::vector<uint32_t> round;
+      round.swap(ready_);
+      bool moved = false;
+      for (uint32_t thread : round) {
+        while (go_on(thread)) moved = true;
+        if (threads_[thread].done.size() < plan_.threads[thread - 1].size()) ready_.push_back(thread);
+      }
+      if (!moved) break;  // what they wait for is not in the plan
+    }
+    uint64_t end = 0;
+    for (const Thread& thread : threads_)
+      if (!thread.done.empty()) end = std::max(end, thread.done.back());
+    return end;
+  }
+
+ private:
+  struct Thread {
+    std::vector<uint64_t> done;  // when each of its steps is over
+    uint64_t now = 0;
+  };
+  struct Meeting {
+    uint32_t arrived = 0;
+    uint64_t last = 0;
+  };
+
+  void begin(uint32_t thread, uint64_t now) {
+    threads_[thread].now = now;
+    ready_.push_back(thread);
+  }
+  bool is_done(const Need& need) const { return threads_[need.thread].done.size() >= need.count; }
+  uint64_t done_at(const Need& need) const { return threads_[need.thread].done[need.count - 1]; }
+
+  // False: the thread is at its end, or waits for another.
+  bool go_on(uint32_t number) {
+    Thread& thread = threads_[number];
+    if (thread.done.size() == plan_.threads[number - 1].size()) return false;
+    const Step& step = plan_.threads[number - 1][thread.done.size()];
+    uint64_t recorded = 0, there = 0;  // when the last of what it needs was over, then and now
+    for (uint32_t i = 0; i < step.need_count; ++i) {
+      const Need& need = plan_.needs[step.needs + i];
+      if (!is_done(need)) return false;
+      recorded = std::max(recorded, plan_.recorded_ns(trace_, need));
+      there = std::max(there, done_at(need));
+    }
+    if (step.fed_by.count != 0) {
+      if (!is_done(step.fed_by)) return false;
+      recorded = std::max(recorded, plan_.recorded_ns(trace_, step.fed_by));
+      there = std::max(there, done_at(step.fed_by));
+    }
+    if (step.awaits != 0) {
+      const Meeting& meeting = groups_[step.awaits];
+      if (meeting.arrived < plan_.groups[step.awaits - 1].arrivals) return false;
+      recorded = std::max(recorded, plan_.groups[step.awaits - 1].last_ns);
+      there = std::max(there, meeting.last);
+    }
+    play(thread, step, recorded, there);
+    return true;
+  }
+
+  void play(Thread& thread, const Step& step, uint64_t recorded, uint64_t there) {
+    uint64_t end = thread.now;
+    if (step.until == 0) {  // a poll takes the time that what it waits for takes
+      uint64_t start = begin_of(thread, step, recorded, there);
+      if (step.starts != 0) begin(step.starts, start);
+      end = step.arrival ? start : end_of(step, start, recorded, there);
+    }
+    if (step.arrives_at != 0) {
+      Meeting& meeting = groups_[step.arrives_at];
+      ++meeting.arrived;
+      meeting.last = std::max(meeting.last, end);
+    }
+    thread.now = end;
+    thread.done.push_back(end);
+  }
+
+  uint64_t begin_of(const Thread& thread, const Step& step, uint64_t recorded, uint64_t there) const {
+    const Event& event = trace_.events[step.event];
+    if (step.waits || step.fed_by.count != 0) return thread.now + step.gap_ns;
+    if (step.tick_ns != 0 && recorded != 0 && recorded < event.enter_ns)
+      return std::max(thread.now, there) + std::min(step.tick_ns, event.enter_ns - recorded);
+    uint64_t since = step.base.count != 0 ? std::max(thread.now + step.before_ns, done_at(step.base)) : thread.now;
+    return std::max(since + step.gap_ns, there);
+  }
+
+  uint64_t end_of(const Step& step, uint64_t start, uint64_t recorded, uint64_t there) const {
+    const Event& event = trace_.events[step.event];
+    if (step.waits || step.fed_by.count != 0) {
+      uint64_t from = std::max(event.enter_ns, recorded);
+      return std::max(start, there) + (event.exit_ns() > from ? event.exit_ns() - from : 0);
+    }
+    if (step.starts != 0 && event.op != trace::Op::fork) return start;  // vfork ends when its child lets it
+    if (!is_storage(trace_, step)) return start + event.duration_ns;
+    return start + static_cast<uint64_t>(static_cast<double>(event.duration_ns) / faster_);
+  }
+
+  const trace::Trace& trace_;
+  const Plan& plan_;
+  double faster_;
+  std::vector<Thread> threads_;  // by number
+  std::vector<Meeting> groups_;  // by place + 1
+  std::vector<uint32_t> ready_;
+};
+
+}  // namespace
+
+uint64_t simulated_ns(const trace::Trace& trace, const Plan& plan, double faster) {
+  return Simulation(trace, plan, faster).run();
+}
+
+}  // namespace reel::report

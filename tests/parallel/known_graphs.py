@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Who waits for whom, found in recordings of programs whose graph is known (graphs.py): every edge between calls on files,
+and no other. Prints precision and recall. Exit code: 0 all found and none else, 1 not, 77 something is not installed."""
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, os.pardir, "support")]
+import graphs  # noqa: E402
+from mpi_trace import Trace  # noqa: E402
+from programs import SKIP, Missing, need  # noqa: E402
+from run_ranks import FORK_WORKLOADS, command_of, run  # noqa: E402
+
+ITERATIONS = 6
+sys.setrecursionlimit(100_000)
+
+
+class Found:
+    """The dependencies that reel tells of, as edges between calls on files."""
+
+    def __init__(self, trace, dependencies, work, ranks):
+        self.ranks = ranks  # process -> rank
+        files = {e["target"] for e in trace.events if e["op"] == "open" and e["result"] >= 0 and e["path"].startswith(work)}
+        self.is_io = lambda e: e["result"] >= 0 and (e["path"].startswith(work) or (not e["path"] and e["target"] in files))
+        self.threads, self.place = {}, {}
+        for event in trace.events:
+            calls = self.threads.setdefault(event["thread"], [])
+            self.place[event["index"]] = (event["thread"], len(calls))
+            calls.append(event)
+        self.needs = {}
+        for one in dependencies:
+            self.needs.setdefault(one["to"]["record"], []).append((one["from"]["record"], one["begun"]))
+        self.trace, self.ends = trace, {}
+
+    def begin(self, thread, number):
+        return [0] * len(self.ranks) if number == 0 else self.end(thread, number - 1)
+
+    def before(self, thread, number):
+        """How many I/O of each rank are over when the call can go on."""
+        clock = list(self.begin(thread, number))
+        for record, begun in self.needs.get(self.threads[thread][number]["index"], []):
+            other = self.begin(*self.place[record]) if begun else self.end(*self.place[record])
+            clock = [max(a, b) for a, b in zip(clock, other)]
+        return clock
+
+    def end(self, thread, number):
+        if (thread, number) not in self.ends:
+            clock = self.before(thread, number)
+            event = self.threads[thread][number]
+            rank = self.ranks.get(self.trace.process(event))
+            if rank is not None and self.is_io(event):
+                clock[rank] += 1
+            self.ends[thread, number] = clock
+        return self.ends[thread, number]
+
+    def edges(self):
+        needs = [[] for _ in self.ranks]
+        for thread, calls in self.threads.items():
+            rank = self.ranks.get(self.trace.process(calls[0]))
+            if rank is not None:
+                needs[rank] += [self.before(thread, i) for i, event in enumerate(calls) if self.is_io(event)]
+        return graphs.reduced(needs)
+
+
+def known(scenario, work, ranks):
+    if scenario in ("tasks", "queue"):
+        with open(f"{work}/" + {"tasks": "assignment", "queue": "queue"}[scenario]) as order:
+            return getattr(graphs, scenario)(ranks, ITERATIONS, [int(line) for line in order])
+    return getattr(graphs, scenario)(ranks, ITERATIONS)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for option in ("reel", "scenario", "ranks", "processes"):
+        parser.add_argument("--" + option, required=True)
+    args = parser.parse_args()
+    args.reel, args.odd = os.path.abspath(args.reel), ""
+    try:
+        need("mpirun")
+    except Missing as missing:
+        print(f"SKIP: {missing}")
+        return SKIP
+    with tempfile.TemporaryDirectory(prefix="reel-graph.") as top:
+        command, flags = command_of(args)
+        work, log = f"{top}/work", f"{top}/log"
+        run([args.reel, "record", "-q", *flags, "--via", "preload", "-o", log, "--", *command], work)
+        trace = Trace(args.reel, log)
+        told = subprocess.run([args.reel, "report", "--waits", "--json", log], capture_output=True, check=True)
+        processes = sorted({trace.process(e) for e in trace.events})
+        ranks = {process: i for i, process in enumerate(processes[1:])} if args.scenario in FORK_WORKLOADS else trace.rank_of
+        wanted = known(args.scenario, work, len(ranks))
+        found = Found(trace, json.loads(told.stdout)["dependencies"], work, ranks).edges()
+        right = len(found & wanted)
+        print(f"{args.scenario}: {len(wanted)} edges; precision {right / max(len(found), 1):.3f}, recall {right / max(len(wanted), 1):.3f}")
+        for edge in sorted(found - wanted)[:10]:
+            print("  found and not there:", edge)
+        for edge in sorted(wanted - found)[:10]:
+            print("  not found:", edge)
+        if args.scenario in graphs.INVISIBLE:
+            return 1 if found else 0  # what no call shows is not made up, either
+        return 0 if found == wanted else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Causal replays: what truly waited waits again, and for no longer than it has to. REEL_MESSAGE_SEED
+// repeats one.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "../trace/synthetic.h"
+#include "message_program.h"
+#include "replay/plan/messages.h"
+#include "replay/plan/written.h"
+#include "replay/replay.h"
+#include "support/files.h"
+
+namespace reel::replay {
+namespace {
+
+using trace::Event;
+using trace::Op;
+using trace::Synthetic;
+
+constexpr uint64_t kMillisecond = 1'000'000;
+
+// Every message is received after it was sent, every barrier left after all have come, however the threads run.
+TEST(Causal, NoMessageComesBeforeItIsSent) {
+  const char* one = std::getenv("REEL_MESSAGE_SEED");
+  uint64_t first = one ? std::strtoull(one, nullptr, 10) : 1, last = one ? first : 30;
+  test::TempDir dir;
+  std::filesystem::create_directory(dir.at("into"));
+  for (uint64_t seed = first; seed <= last; ++seed) {
+    SCOPED_TRACE("REEL_MESSAGE_SEED=" + std::to_string(seed));
+    MessageProgram program(seed, 2 + seed % 4, 40);
+    PlanOptions plan_options;
+    plan_options.causal = true;
+    Result<Plan> plan = make_plan(program.trace, plan_options);
+    ASSERT_TRUE(plan);
+    Result<std::unique_ptr<World>> world = World::open(*plan, {dir.at("into")});
+    ASSERT_TRUE(world);
+    std::atomic<bool> stop{false};
+    PlayOptions options;
+    options.pace = Pace::gaps;
+    options.scale = 0.05;
+    Result<Played> played = play(program.trace, *plan, **world, options, stop);
+    ASSERT_TRUE(played);
+    EXPECT_EQ(played->stalled, "");
+    std::vector<uint64_t> begun(program.trace.events.size()), over(program.trace.events.size());
+    for (size_t i = 0; i < plan->threads.size(); ++i) {
+      for (size_t k = 0; k < plan->threads[i].size(); ++k) {
+        const Step& step = plan->threads[i][k];
+        ASSERT_NE(played->threads[i][k].exit_ns, 0u);
+        (step.arrival ? begun : over)[step.event] = played->threads[i][k].exit_ns;
+      }
+    }
+    Messages messages = match_messages(program.trace);
+    auto comes_after = [&](uint32_t received, uint32_t sent) { EXPECT_GE(over[received], begun[sent]); };
+    for (const auto& [post, peer] : messages.peer) {
+      if (program.trace.events[post].op == Op::mpi_recv) comes_after(post, peer);
+    }
+    for (const auto& [wait, posts] : messages.done) {
+      for (uint32_t post : posts) {
+        if (program.trace.events[post].op == Op::mpi_irecv) comes_after(wait, messages.peer.at(post));
+      }
+    }
+    for (const Messages::Group& group : messages.groups) {
+      if (group.kind != trace::Collective::barrier && group.kind != trace::Collective::allreduce) continue;
+      for (uint32_t left : group.members)
+        for (uint32_t come : group.members) comes_after(left, come);
+    }
+  }
+}
+
+class Polling : public ::testing::Test {
+ protected:
+  Polling() {
+    options_.log = dir_.at("log");
+    options_.into = dir_.at("into");
+    options_.mode = Mode::causal;
+  }
+  // One writes for so long and then makes /flag; the other looks for it every 20 ms.
+  void record(uint64_t writes_ns, int looks) {
+    Synthetic trace(options_.log);
+    uint32_t maker = trace.process(), poller = trace.process();
+    trace.file("/flag", trace::FileKind::absent);
+    trace.file("/data", trace::FileKind::absent);
+    trace::Descriptor data = trace.open(maker, "/data", O_CREAT | O_WRONLY, 0644, 3);
+    trace.on_fd(maker, Op::write, data, 0, 10, 10, 1000, writes_ns);
+    Event make = Synthetic::make(maker, Op::open, 4);
+    make.path = trace.path("/flag");
+    make.flags = O_CREAT | O_EXCL | O_WRONLY;
+    make.mode = 0600;
+    make.fd2 = {4, 1};
+    trace.call(make);
+    for (int i = 0; i < looks; ++i) {
+      trace.on_path(poller, Op::stat, "/flag", -ENOENT);
+      Event sleep = Synthetic::make(poller, Op::poll, 0);
+      sleep.mode = 1;
+      trace.call(sleep, 1000, 20 * kMillisecond);
+    }
+    trace.on_path(poller, Op::stat, "/flag", 0);
+    trace.finish();
+  }
+
+  test::TempDir dir_;
+  Options options_;
+  std::atomic<bool> stop_{false};
+};
+
+TEST_F(Polling, NobodyWaitsForAPoll) {
+  record(90 * kMillisecond, 5);
+  Result<trace::Trace> trace = trace::load(Env::posix(), options_.log);
+  ASSERT_TRUE(trace);
+  PlanOptions plan_options;
+  plan_options.causal = true;
+  Result<Plan> plan = make_plan(*trace, plan_options);
+  ASSERT_TRUE(plan);
+  for (const Step& step : plan->threads[0]) EXPECT_EQ(step.need_count, 0u);
+  const Step& found = plan->threads[1].back();
+  ASSERT_EQ(found.need_count, 1u);
+  EXPECT_EQ(plan->needs[found.needs].thread, 1u);
+  EXPECT_EQ(plan->needs[found.needs].count, 3u);
+  EXPECT_EQ(plan->needs[found.needs].why, Why::name);
+  EXPECT_NEAR(static_cast<double>(found.tick_ns), 20e6, 1e5);
+}
+
+// The write that took 400 ms takes none now, so the polls that were are not needed.
+TEST_F(Polling, EndsWhenWhatItWaitsForIsThere) {
+  record(400 * kMillisecond, 20);
+  Result<Fidelity> made = replay(Env::posix(), options_, stop_, [](uint64_t, const Fidelity&) {});
+  ASSERT_TRUE(made);
+  EXPECT_EQ(made->different, 0u);
+  EXPECT_GE(made->early, 20u);
+  EXPECT_LT(made->replay_ns, 200 * kMillisecond);
+}
+
+// Against the plainest way to know who wrote a byte last.
+TEST(Written, KnowsTheLastWriterOfEachByte) {
+  std::srand(1);
+  for (int round = 0; round < 300; ++round) {
+    Written written;
+    uint32_t last[64] = {};
+    for (uint32_t writer = 1; writer <= 20; ++writer) {
+      uint64_t begin = static_cast<uint64_t>(std::rand()) % 64, end = begin + static_cast<uint64_t>(std::rand()) % 20;
+      end = std::min<uint64_t>(end, 64);
+      written.write(begin, end, {writer, 1});
+      for (uint64_t i = begin; i < end; ++i) last[i] = writer;
+    }
+    for (uint64_t begin = 0; begin < 64; begin += 3) {
+      uint64_t end = std::min<uint64_t>(begin + 1 + static_cast<uint64_t>(std::rand()) % 9, 64);
+      Needs needs(30);
+      needs.begin(30);
+      written.read(begin, end, needs);
+      std::vector<uint32_t> found, wanted;
+      for (const Need& need : needs.found()) found.push_back(need.thread);
+      for (uint64_t i = begin; i < end; ++i)
+        if (last[i] != 0) wanted.push_back(last[i]);
+      for (std::vector<uint32_t>* list : {&found, &wanted}) {
+        std::sort(list->begin(), list->end());
+        list->erase(std::unique(list->begin(), list->end()), list->end());
+      }
+      EXPECT_EQ(found, wanted);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace reel::replay
