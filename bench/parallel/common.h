@@ -15,10 +15,10 @@
 #include <unistd.h>
 
 static const char* dir;
-static size_t size;      // bytes of a block
+static size_t size;  // bytes of a block
 static int iterations;
-static char* block;      // of `size` bytes
-static int open_flags;   // --sync 1: each write reaches the storage before it returns
+static char* block;     // of `size` bytes
+static int open_flags;  // --sync 1: each write reaches the storage before it returns
 
 static void die(const char* what) {
   fprintf(stderr, "%s: %s\n", what, strerror(errno));

@@ -446,7 +446,7 @@ TEST(Record, AZombieAndAStrangerWithTheNumberDoNotHoldUpARecovery) {
   other.started = process_stat(::getpid()).value_or(ProcessStat{}).started;
   ASSERT_TRUE(write_note(env, run.log(), other));
   EXPECT_EQ(shell(recover), 43) << "this one is alive";
-  other.started = note->started - 1;
+  --other.started;
   EXPECT_FALSE(goes_on(other)) << "another process with that number";
   ASSERT_TRUE(write_note(env, run.log(), *note));
   EXPECT_EQ(shell(recover), 0);
