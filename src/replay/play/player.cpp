@@ -120,6 +120,7 @@ class Player {
     for (uint32_t i = 0; i < steps.size() && !stop_.load(std::memory_order_relaxed); ++i) {
       const Step& step = steps[i];
       if (step.until != 0 && are_over(steps[step.until - 1])) {
+        wait_for_needs(step);  // others know that who has passed it has waited
         last = now_ns();
         samples[i] = {last, last, trace_.events[step.event].result, true};
         mine.set(i + 1, step.releases);

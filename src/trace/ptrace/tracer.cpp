@@ -175,7 +175,12 @@ Status Tracer::emit(int32_t tid, Tracee& tracee) {
   // A call that is begun again after a signal is one call of the program.
   if (call.result <= -512 && call.result >= -516) return ok();
   bool closes = call.shape->number == SYS_close;
-  Held held{closes ? call.enter_ns : call.exit_ns, tracee.thread, call, tracee.before, {}, tracee.gap_cpu_ns};
+  Held held;
+  held.key = closes ? call.enter_ns : call.exit_ns;
+  held.thread = tracee.thread;
+  held.call = call;
+  held.before = tracee.before;
+  held.cpu_ns = tracee.gap_cpu_ns;
   Raw raw;
   if (!to_raw(held.call, raw)) return deliver();
   bool succeeded = call.result >= 0;
@@ -200,6 +205,10 @@ Status Tracer::deliver() {
   size_t done = 0;
   for (; done < held_.size() && held_[done].key < until; ++done) {
     Held& held = held_[done];
+    if (held.ended != 0) {
+      TRY(assembler_.process_ended(held.ended, held.signal));
+      continue;
+    }
     Raw raw;
     to_raw(held.call, raw);
     raw.before = held.before;
@@ -222,9 +231,13 @@ Status Tracer::made_child(int32_t tid) {
 
 Status Tracer::ended(int32_t tid, int status) {
   tracees_.erase(tid);
-  TRY(deliver());
   if (tid == command_) exit_code_ = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-  return assembler_.process_ended(tid, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+  // Behind its own last calls, which may still be held.
+  Held& held = held_.emplace_back();
+  held.key = monotonic_now();
+  held.ended = tid;
+  held.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  return deliver();
 }
 
 Status Tracer::stopped(int32_t tid, int status) {

@@ -46,10 +46,12 @@ class Tracer {
     std::optional<uint64_t> gap_cpu_ns;   // between that and the call it is in
   };
 
-  // A call that has returned, until its turn.
+  // A call that has returned, or the end of a process, until its turn.
   struct Held {
     uint64_t key = 0;  // its exit; of a close its entry
     uint32_t thread = 0;
+    int32_t ended = 0;  // the process, and the signal that ended it; 0: it is a call
+    int signal = 0;
     FetchedCall call;
     std::optional<wire::Object> before, object;
     std::optional<uint64_t> cpu_ns;
