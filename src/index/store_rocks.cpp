@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The store on RocksDB. Memory is bounded here: one small block cache and a few small memtables, for all indexes of a
-// process together.
+// The store on RocksDB. Memory is bounded here: one small block cache, two small memtables.
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
-#include <rocksdb/write_buffer_manager.h>
 
 #include "index/store.h"
 
@@ -16,7 +14,6 @@ namespace {
 constexpr size_t kBlockCacheBytes = 48u << 20;
 constexpr int kCacheShardBits = 2;
 constexpr size_t kMemtableBytes = 16u << 20;
-constexpr int kMemtables = 3;
 
 Error rocks_error(const rocksdb::Status& status, const char* what) {
   Code code = Code::io;
@@ -90,30 +87,17 @@ class RocksStore : public Store {
   std::unique_ptr<rocksdb::DB> db_;
 };
 
-// All indexes of a process share it, so that what they hold is bounded however many targets there are.
-struct Memory {
-  std::shared_ptr<rocksdb::Cache> blocks = rocksdb::NewLRUCache(kBlockCacheBytes, kCacheShardBits);
-  std::shared_ptr<rocksdb::WriteBufferManager> memtables =
-      std::make_shared<rocksdb::WriteBufferManager>(kMemtables * kMemtableBytes);
-};
-
-const Memory& memory() {
-  static const Memory shared;
-  return shared;
-}
-
 rocksdb::Options rocks_options() {
   rocksdb::Options options;
-  options.write_buffer_manager = memory().memtables;
   options.write_buffer_size = kMemtableBytes;
-  options.max_write_buffer_number = kMemtables;
+  options.max_write_buffer_number = 3;
   options.max_open_files = 128;
   options.keep_log_file_num = 2;
   options.max_log_file_size = 1u << 20;
   options.max_background_jobs = 2;
   options.paranoid_checks = true;
   rocksdb::BlockBasedTableOptions table;
-  table.block_cache = memory().blocks;
+  table.block_cache = rocksdb::NewLRUCache(kBlockCacheBytes, kCacheShardBits);
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
   // Indexes and filters count towards the cache, and in pieces: the filter of a large table in one
   // piece is larger than a shard of the cache, and would be read anew for every question.
