@@ -40,6 +40,11 @@ def program(directory):
         file = os.open(f'{directory}/file', os.O_CREAT | os.O_WRONLY, 0o644)
         for _ in range(50):
             os.write(file, b'x' * 41)
+        out, into = os.pipe()
+        if os.fork() == 0:
+            os.write(into, b'x' * 43)
+            os._exit(0)
+        os.read(out, 43)
         os._exit(0)
     os.wait()
     os.read(alone, 1)  # nobody else has the connection open: the close is the last
@@ -69,6 +74,12 @@ def main():
         if close < 500_000_000:
             print('SKIP: no close took long here')
             return 77
+        # Its child has what it had when it was made.
+        piped = [e for e in events if e.get('op') == 'write' and e['result'] == 43]
+        made = [e for e in events if e.get('op') == 'pipe' and e['thread'] == thread]
+        if (piped[0]['fd'], piped[0]['fd_generation']) != (made[0]['fd2'], made[0]['fd2_generation']):
+            print('the child writes to', piped[0]['fd'], piped[0]['fd_generation'], 'the pipe is', made[0]['fd2'], made[0]['fd2_generation'])
+            return 1
         return 0 if len(right) == 50 and last == 'exit' else 1
 
 

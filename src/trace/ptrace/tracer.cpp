@@ -94,10 +94,11 @@ Status Tracer::attach(int32_t pid) {
   return ok();
 }
 
-Result<uint32_t> Tracer::thread_of(int32_t tid, Tracee& tracee) {
-  if (tracee.known) return tracee.thread;
+void Tracer::identify(int32_t tid, Tracee& tracee) {
+  if (tracee.thread) return;
+  tracee.thread = std::make_shared<TracedThread>();
   StatusFile status = read_status(tid);
-  Origin origin;
+  Origin& origin = tracee.thread->origin;
   origin.pid = tracee.pid = status.tgid != 0 ? status.tgid : tid;
   origin.tid = tid;
   origin.ppid = status.ppid;
@@ -107,9 +108,6 @@ Result<uint32_t> Tracer::thread_of(int32_t tid, Tracee& tracee) {
   origin.made_ns = monotonic_now();
   origin.name = status.name;
   origin.begins = true;
-  TRY_ASSIGN(tracee.thread, assembler_.thread(origin));
-  tracee.known = true;
-  return tracee.thread;
 }
 
 // The CPU time of the gap before a call; unknown where the kernel does not tell it.
@@ -125,7 +123,7 @@ Status Tracer::entered(int32_t tid, Tracee& tracee, const CallInfo& info) {
   if (info.arch != AUDIT_ARCH_X86_64) other_machine_ = true;
   const CallShape* shape = info.arch == AUDIT_ARCH_X86_64 ? shape_of(info.entry.nr) : nullptr;
   if (!shape) return ok();
-  TRY(thread_of(tid, tracee));
+  identify(tid, tracee);
   tracee.call = FetchedCall{};
   tracee.call.shape = shape;
   for (int i = 0; i < 6; ++i) tracee.call.arguments[i] = info.entry.args[i];
@@ -214,7 +212,10 @@ Status Tracer::deliver() {
     raw.before = held.before;
     raw.object = held.object;
     raw.cpu_ns = held.cpu_ns;
-    TRY(assembler_.take(held.thread, raw));
+    if (held.thread->number == 0) {
+      TRY_ASSIGN(held.thread->number, assembler_.thread(held.thread->origin));
+    }
+    TRY(assembler_.take(held.thread->number, raw));
   }
   held_.erase(held_.begin(), held_.begin() + static_cast<std::ptrdiff_t>(done));
   return ok();

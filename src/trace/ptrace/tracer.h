@@ -32,12 +32,17 @@ class Tracer {
   bool saw_other_machine() const { return other_machine_; }  // 32-bit programs: not recorded
 
  private:
+  // Has its number in the trace from its first call's turn on: what its maker did before must be taken before.
+  struct TracedThread {
+    Origin origin;
+    uint32_t number = 0;
+  };
+
   struct Tracee {
     int32_t pid = 0;     // of its process
     int32_t parent = 0;  // tid of the maker
     bool in_call = false;
-    bool known = false;  // its thread has a number
-    uint32_t thread = 0;
+    std::shared_ptr<TracedThread> thread;
     FetchedCall call;
     std::optional<wire::Object> before;
     std::unique_ptr<CpuTime> cpu;
@@ -49,7 +54,7 @@ class Tracer {
   // A call that has returned, or the end of a process, until its turn.
   struct Held {
     uint64_t key = 0;  // its exit; of a close its entry
-    uint32_t thread = 0;
+    std::shared_ptr<TracedThread> thread;
     int32_t ended = 0;  // the process, and the signal that ended it; 0: it is a call
     int signal = 0;
     FetchedCall call;
@@ -68,7 +73,7 @@ class Tracer {
   Status deliver();
   Status made_child(int32_t tid);
   Status ended(int32_t tid, int status);
-  Result<uint32_t> thread_of(int32_t tid, Tracee& tracee);
+  void identify(int32_t tid, Tracee& tracee);
   void measure_gap(int32_t tid, Tracee& tracee);
 
   Assembler& assembler_;
