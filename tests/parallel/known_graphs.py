@@ -74,17 +74,7 @@ def known(scenario, work, ranks):
     return getattr(graphs, scenario)(ranks, ITERATIONS)
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    for option in ("reel", "scenario", "ranks", "processes"):
-        parser.add_argument("--" + option, required=True)
-    args = parser.parse_args()
-    args.reel, args.odd = os.path.abspath(args.reel), ""
-    try:
-        need("mpirun")
-    except Missing as missing:
-        print(f"SKIP: {missing}")
-        return SKIP
+def compare(args):
     with tempfile.TemporaryDirectory(prefix="reel-graph.") as top:
         command, flags = command_of(args)
         work, log = f"{top}/work", f"{top}/log"
@@ -104,6 +94,25 @@ def main():
         if args.scenario in graphs.INVISIBLE:
             return 1 if found else 0  # what no call shows is not made up, either
         return 0 if found == wanted else 1
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for option in ("reel", "scenario", "ranks", "processes"):
+        parser.add_argument("--" + option, required=True)
+    args = parser.parse_args()
+    args.reel, args.odd = os.path.abspath(args.reel), ""
+    try:
+        need("mpirun")
+    except Missing as missing:
+        print(f"SKIP: {missing}")
+        return SKIP
+    # An unlink may return after the next holder's open has: which came first is then not in the trace
+    # (docs/guarantees.md, "overlapping calls"), so the queue is given three chances not to overlap.
+    for _ in range(3 if args.scenario == "queue" else 1):
+        if compare(args) == 0:
+            return 0
+    return 1
 
 
 if __name__ == "__main__":
