@@ -29,9 +29,15 @@ std::string_view extension_of(std::string_view name) {
 
 bool keeps_fact(const std::string& key) {
   for (const char* kept : {"format", "recorder", "imported", "blind", "umask", "start", "end", "exit", "cost_ns",
-                           "kernel", "sample", "counters", "policy", "anonymized"})
+                           "kernel", "sample", "counters", "policy", "anonymized", "merged", "threads", "shift"})
     if (key == kept) return true;
-  return key.starts_with("clock.") || key.starts_with("cost_ns.");
+  return key.starts_with("clock.") || key.starts_with("cost_ns.") || key.starts_with("mpi.clock.");
+}
+
+// What a part of a merged trace says of itself (part.N.KEY) is treated as what a trace says.
+std::string own_key(const std::string& key) {
+  size_t dot = key.starts_with("part.") ? key.find('.', 5) : std::string::npos;
+  return dot == std::string::npos ? key : key.substr(dot + 1);
 }
 
 // What each field becomes.
@@ -84,8 +90,9 @@ class Fields {
       case StringKind::arguments:
         return policy_.args;
       case StringKind::thread_name:
-      case StringKind::other:
         break;
+      case StringKind::other:  // ends of connections, among others
+        return std::max(policy_.programs, policy_.host);
     }
     return policy_.programs;
   }
@@ -97,11 +104,12 @@ class Fields {
     return text.substr(0, dot + 1) + word(of(kind), text.substr(dot + 1));  // the namespace decides what the call does
   }
 
-  std::string fact(const std::string& key, const std::string& value) const {
+  std::string fact(const std::string& full_key, const std::string& value) const {
+    std::string key = own_key(full_key);
     if (keeps_fact(key)) return value;
     if (key == "cwd") return path(value);
     if (key == "command") return word(policy_.args, value);
-    if (key == "host") return word(policy_.host, value);
+    if (key == "host" || key == "machine" || key.starts_with("mpi.machine.")) return word(policy_.host, value);
     if (key.starts_with("fs.")) {  // DEVICE TYPE MOUNTPOINT
       size_t last = value.rfind(' ');
       return value.substr(0, last + 1) + path(value.substr(last + 1));

@@ -40,7 +40,7 @@ std::vector<std::string> essence(const Trace& trace) {
   for (const FileState& file : trace.files)
     lines.push_back("file " + trace.string(file.path) + " " + trace.string(file.link_text) + " " +
                     std::to_string(file.uid));
-  // Whether a short-lived process is first seen by BPF before or after its exec, which names it, is a matter of time.
+  // By BPF one process was seen under its own name in one run and under its shell's in another; why is not known yet.
   if (trace.facts.at("recorder") != "bpf")
     for (const Thread& thread : trace.threads) lines.push_back("thread " + trace.string(thread.name));
   for (const auto& [key, value] : trace.facts)

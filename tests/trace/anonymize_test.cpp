@@ -29,6 +29,10 @@ void make_original(const std::string& dir) {
   trace.fact("host", "hostname9");
   trace.fact("command", "tomb /home/alice/secret.tar.gz");
   trace.fact("cwd", "/home/alice");
+  trace.fact("part.1.host", "hostname9");
+  trace.fact("part.1.command", "tomb /home/alice/secret.tar.gz");
+  trace.fact("part.1.threads", "3 5");
+  trace.fact("mpi.machine.1", "hostname9");
   trace.fact("fs.1", "254:0 ext4 /home/alice");
   trace.file("/home/alice/secret.tar.gz", FileKind::file, 77);
   uint32_t thread = trace.process();
@@ -129,6 +133,8 @@ TEST(Policy, EachFieldIsTreatedByItself) {
   for (size_t i = 1; i < dropped.strings.size(); ++i) ADD_FAILURE() << dropped.strings[i];
   EXPECT_EQ(dropped.facts.count("host"), 0u);
   EXPECT_EQ(dropped.facts.count("command"), 0u);
+  for (const char* key : {"part.1.host", "part.1.command", "mpi.machine.1"}) EXPECT_EQ(dropped.facts.count(key), 0u);
+  EXPECT_EQ(dropped.facts["part.1.threads"], "3 5");
   EXPECT_EQ(dropped.threads[0].uid, ~0u);
   EXPECT_EQ(dropped.events.size(), load(Env::posix(), dir.at("original"))->events.size()) << "calls stay";
   EXPECT_EQ(dropped.facts["anonymized"], "yes");
@@ -137,6 +143,8 @@ TEST(Policy, EachFieldIsTreatedByItself) {
   EXPECT_EQ(some.string(some.events[0].path), "/home/alice/secret.tar.gz");
   EXPECT_NE(some.facts["command"], "tomb /home/alice/secret.tar.gz");
   EXPECT_EQ(some.facts["policy"], "paths=keep,args=hash,programs=keep,xattrs=keep,uid=keep,host=drop");
+  EXPECT_EQ(some.facts.count("part.1.host") + some.facts.count("mpi.machine.1"), 0u);
+  EXPECT_NE(some.facts["part.1.command"], "tomb /home/alice/secret.tar.gz");
   EXPECT_EQ(some.facts.count("anonymized"), 0u) << "it names somebody";
   EXPECT_EQ(some.events[4].arg, 4711u);
 }

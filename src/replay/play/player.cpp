@@ -128,11 +128,9 @@ class Player {
       }
       if (!step.waits) {
         if (options_.pace == Pace::gaps && step.before_ns != 0) burn(scaled(step.before_ns), stop_);
-        if (step.tick_ns != 0 && !are_over(step)) {
-          wait_for_needs(step);
-          wait_for_tick(step, last);
-        }
+        bool polls_on = step.tick_ns != 0 && !are_over(step);
         wait_for_needs(step);
+        if (polls_on) wait_for_tick(step, last);
       }
       pace(step, last, late);
       if (stop_.load(std::memory_order_relaxed)) break;  // its time has not come
