@@ -120,6 +120,8 @@ enum class Op : uint16_t {
   mpi_collective = 163,
   mpi_icollective = 164,
   mpi_arrive = 165,
+  // not the program's doing
+  held = 166,
 };
 
 // Event::mode of mpi_collective, mpi_icollective and mpi_arrive.

@@ -16,6 +16,7 @@
 #include "cli/key_option.h"
 #include "cli/log_verbs.h"
 #include "trace/recording.h"
+#include "trace/throttle/findings.h"
 #include "trace/wire.h"
 
 namespace reel::cli {
@@ -27,6 +28,7 @@ struct Options {
   std::string via = "auto";
   AnonymizeChoice names;
   std::string key_file;
+  std::string throttle;  // the log of the run that was not throttled
   bool anonymize = false;
   bool recover = false;
   bool quiet = false;
@@ -126,6 +128,29 @@ Status choose_names(Options& options) {
   return ok();
 }
 
+// The program runs a second time; what it waits for goes into the log of the first.
+Result<int> run_throttled(Options& options) {
+  Env& env = Env::posix();
+  trace::RecordOptions& record = options.record;
+  TRY_ASSIGN(trace::Trace plain, trace::load(env, options.throttle, pointer_to(record.key)));
+  TRY_ASSIGN(record.throttle, trace::plan_probes(plain));
+  TRY_ASSIGN(trace::Recorded recorded, trace::record(env, record));
+  if (recorded.exit_code != 0) return recorded.exit_code;
+  TRY_ASSIGN(trace::Trace throttled, trace::load(env, record.log, pointer_to(record.key)));
+  Result<trace::Findings> findings = trace::find_dependencies(plain, throttled);
+  if (!findings)
+    return Error(Code::invalid, "the program did not do the same again, so throttling shows nothing: " +
+                                    findings.error().text() + " (" + options.throttle + ", " + record.log + ")");
+  TRY_ASSIGN(std::unique_ptr<trace::Writer> writer, trace::Writer::open(env, options.throttle, pointer_to(record.key)));
+  TRY(trace::write_findings(*writer, *findings));
+  if (!options.quiet)
+    std::fprintf(stderr,
+                 "reel: %zu holds of %.0f ms, at %zu of %zu places in loops; %zu kinds of waiting found, now in %s\n",
+                 findings->holds, static_cast<double>(record.throttle->hold_ns) / 1e6, findings->asked,
+                 findings->places, findings->series.size(), options.throttle.c_str());
+  return kOk;
+}
+
 Result<int> run_record(Options& options) {
   Env& env = Env::posix();
   trace::RecordOptions& record = options.record;
@@ -137,7 +162,8 @@ Result<int> run_record(Options& options) {
     return kOk;
   }
   if (record.command.empty()) return Error(Code::invalid, "record: no command; reel record -o LOG -- CMD ARGS");
-  if (record.log.empty()) record.log = default_log(record.command[0]);
+  if (record.log.empty())
+    record.log = options.throttle.empty() ? default_log(record.command[0]) : options.throttle + ".throttled";
   if (!options.mask.empty()) {
     TRY_ASSIGN(record.filter.types, parse_mask(options.mask, kMaskAll));
   }
@@ -149,6 +175,12 @@ Result<int> run_record(Options& options) {
   record.preload_library = library("libreel-record.so");
   TRY(choose_ranks(options));
   TRY(choose_names(options));
+  if (!options.throttle.empty()) {
+    if (record.via == trace::Via::automatic) record.via = trace::Via::preload;
+    if (record.via != trace::Via::preload)
+      return Error(Code::invalid, "record --throttle: only --via preload can hold threads up");
+    return run_throttled(options);
+  }
   TRY_ASSIGN(trace::Recorded recorded, trace::record(env, record));
   if (!options.quiet) tell(recorded, record.log);
   return recorded.exit_code;
@@ -172,16 +204,23 @@ void define_record(CLI::App& app, int& exit_code) {
   verb->add_option("--user", record.filter.users, "only processes of this user id");
   verb->add_option("--program", record.filter.programs, "only programs whose name matches");
   verb->add_option("--min-size", record.filter.min_bytes, "only reads and writes of at least so many bytes");
+  CLI::Option* throttle = verb->add_option(
+      "--throttle", options->throttle,
+      "run CMD once more as it ran when LOG was recorded, hold its threads up in turn, and put who waits for whom into "
+      "LOG");
+  throttle->type_name("LOG");
   CLI::Option* counters =
-      verb->add_flag("--counters", record.filter.counters, "count calls by file and operation, and keep none");
+      verb->add_flag("--counters", record.filter.counters, "count calls by file and operation, and keep none")
+          ->excludes(throttle);
   verb->add_option("--sample", record.filter.one_in,
                    "keep one in N reads, writes, syncs and questions of each thread and file, count the others")
       ->check(CLI::Range(1u, 1u << 30))
-      ->excludes(counters);
+      ->excludes(counters)
+      ->excludes(throttle);
   verb->add_option(
       "--ring-limit", record.ring_limit,
       "bytes that rings may have which are not collected yet (default 1 GiB); beyond, calls are lost and counted");
-  verb->add_flag("--anonymize", options->anonymize, "the log names nobody, from its first byte on");
+  verb->add_flag("--anonymize", options->anonymize, "the log names nobody, from its first byte on")->excludes(throttle);
   add_anonymize_options(*verb, options->names, "--anonymize-key");
   add_key_option(*verb, options->key_file);
   verb->add_flag("--recover", options->recover, "put what a killed recording has left into the log -o");

@@ -118,6 +118,7 @@ constexpr OpInfo kOps[] = {
     {Op::mpi_collective, "mpi_collective", RecordType::barrier, Family::message},
     {Op::mpi_icollective, "mpi_icollective", RecordType::barrier, Family::message},
     {Op::mpi_arrive, "mpi_arrive", RecordType::barrier, Family::message},
+    {Op::held, "held", RecordType::wait, Family::other},
 };
 
 const OpInfo* info_of(Op op) {

@@ -130,11 +130,14 @@ Result<Recorded> summary(Env& env, const std::string& log, const LogKey* key, st
 }
 
 // Until the command has ended, and what it left behind has, or has had its time.
-Status follow(Command& command, Collector& collector, Writer& writer, Assembler& assembler) {
+Status follow(Command& command, Collector& collector, Writer& writer, Assembler& assembler,
+              const std::optional<Probes>& throttle) {
+  Prober prober(throttle.value_or(Probes{}));
   for (;;) {
     TRY_ASSIGN(bool ended, command.wait(kPollMs));
     if (ended) break;
     TRY(collector.collect(false));
+    prober.step(collector.control(), collector.live(), monotonic_now());
   }
   uint64_t until = monotonic_now() + kGrace_ns;
   int32_t pid = 0;
@@ -209,7 +212,7 @@ Result<Ran> run_preload(Session& session) {
     return std::move(started).error();
   }
   session.assembler.begin(command.pid(), std::filesystem::current_path().string());
-  Status recorded = follow(command, *collector, *session.writer, session.assembler);
+  Status recorded = follow(command, *collector, *session.writer, session.assembler, options.throttle);
   if (!recorded) {
     collector->control().stopped = 1;
     TRY(command.let_it_end());

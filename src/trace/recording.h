@@ -12,6 +12,7 @@
 #include "reel/result.h"
 #include "trace/anonymize.h"
 #include "trace/filter.h"
+#include "trace/throttle/prober.h"
 
 namespace reel::trace {
 
@@ -27,6 +28,7 @@ struct RecordOptions {
   uint64_t ring_limit = 1ull << 30;           // bytes of rings that are not collected yet
   std::string preload_library;                // the shim's file
   std::string mpi_library;                    // that for MPI; empty: messages of MPI are not recorded
+  std::optional<Probes> throttle;             // hold threads up, to see who waits; preload only
   bool ranks_only = false;                    // the command starts ranks: they and theirs are recorded, not the rest
 };
 

@@ -22,7 +22,7 @@ namespace reel::trace::wire {
 
 inline constexpr uint64_t kRingMagic = 0x31474e495252454cull;
 inline constexpr uint64_t kControlMagic = 0x3154434c52454552ull;
-inline constexpr uint32_t kVersion = 3;
+inline constexpr uint32_t kVersion = 4;
 
 inline constexpr const char* kEnvDir = "REEL_RECORD_DIR";  // where the rings are
 // A rank's descendants have it, also when they are started with an environment of their own.
@@ -64,17 +64,23 @@ inline constexpr uint32_t kOwnTimeOps = 128;
 struct Control {
   uint64_t magic;
   uint32_t version;
-  uint32_t stopped;          // 1: record nothing more
-  uint64_t limit_bytes;      // all rings together may be this large
-  uint64_t used_bytes;       // and are (atomic)
-  uint64_t rings_made;       // atomic; the collector looks for files when it changes
-  uint64_t lost;             // events that found no room (atomic)
-  uint64_t gap_ticks;        // gaps from this length on get their CPU time measured
-  uint32_t clock;            // Clock
-  uint32_t ns_per_tick_24;   // nanoseconds of a tick, times 2^24; near enough for CPU times
-  uint64_t going_index;      // when the log has this record, what was `going` in the rings is in it; ~0: not known yet
-  uint32_t ranks_only;       // 1: only processes of a parallel program's ranks, and what they start
-  uint32_t calibrated;       // 1: a process has made the calls that measure the recorder
+  uint32_t stopped;         // 1: record nothing more
+  uint64_t limit_bytes;     // all rings together may be this large
+  uint64_t used_bytes;      // and are (atomic)
+  uint64_t rings_made;      // atomic; the collector looks for files when it changes
+  uint64_t lost;            // events that found no room (atomic)
+  uint64_t gap_ticks;       // gaps from this length on get their CPU time measured
+  uint32_t clock;           // Clock
+  uint32_t ns_per_tick_24;  // nanoseconds of a tick, times 2^24; near enough for CPU times
+  uint64_t going_index;     // when the log has this record, what was `going` in the rings is in it; ~0: not known yet
+  uint32_t ranks_only;      // 1: only processes of a parallel program's ranks, and what they start
+  uint32_t calibrated;      // 1: a process has made the calls that measure the recorder
+  // A thread that is to be held up (record --throttle), 0: none. Reel sets it last; the thread sets it to 0 when it
+  // begins to wait, before the call behind its next hold_after ones, for hold_ns.
+  int32_t hold_tid;
+  uint32_t hold_after;
+  uint64_t hold_ns;
+  uint64_t holds;            // how many are over
   ClockPair pairs[2];        // the first and the latest that the collector took: a later one can turn ticks into time
   OwnTime own[kOwnTimeOps];  // by op
 };

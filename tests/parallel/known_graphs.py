@@ -13,10 +13,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, os.pardir, "support")]
 import graphs  # noqa: E402
 from mpi_trace import Trace  # noqa: E402
-from programs import SKIP, Missing, need  # noqa: E402
-from run_ranks import FORK_WORKLOADS, command_of, run  # noqa: E402
+from programs import SKIP, Missing, need, tree, tree_differences  # noqa: E402
+from run_ranks import FORK_WORKLOADS, command_of, complain, run  # noqa: E402
 
 ITERATIONS = 6
+THROTTLED_ITERATIONS = 100  # throttling asks about the places of a loop in different turns of it
 sys.setrecursionlimit(100_000)
 
 
@@ -67,33 +68,47 @@ class Found:
         return graphs.reduced(needs)
 
 
-def known(scenario, work, ranks):
+def known(scenario, work, ranks, iterations):
     if scenario in ("tasks", "queue"):
         with open(f"{work}/" + {"tasks": "assignment", "queue": "queue"}[scenario]) as order:
-            return getattr(graphs, scenario)(ranks, ITERATIONS, [int(line) for line in order])
-    return getattr(graphs, scenario)(ranks, ITERATIONS)
+            return getattr(graphs, scenario)(ranks, iterations, [int(line) for line in order])
+    return getattr(graphs, scenario)(ranks, iterations)
+
+
+def told_edges(args, log, work, iterations, how):
+    """those that reel tells of, and the true ones"""
+    trace = Trace(args.reel, log)
+    told = subprocess.run([args.reel, "report", "--waits", "--json", log], capture_output=True, check=True)
+    processes = sorted({trace.process(e) for e in trace.events})
+    ranks = {process: i for i, process in enumerate(processes[1:])} if args.scenario in FORK_WORKLOADS else trace.rank_of
+    wanted = known(args.scenario, work, len(ranks), iterations)
+    found = Found(trace, json.loads(told.stdout)["dependencies"], work, ranks).edges()
+    right = len(found & wanted)
+    print(f"{args.scenario}, {how}: {len(wanted)} edges; precision {right / max(len(found), 1):.3f}, recall {right / max(len(wanted), 1):.3f}")
+    for edge in sorted(found - wanted)[:10]:
+        print("  found and not there:", edge)
+    for edge in sorted(wanted - found)[:10]:
+        print("  not found:", edge)
+    return found, wanted
 
 
 def compare(args):
+    iterations = THROTTLED_ITERATIONS if args.scenario in graphs.INVISIBLE else ITERATIONS
     with tempfile.TemporaryDirectory(prefix="reel-graph.") as top:
-        command, flags = command_of(args)
+        command, flags = command_of(args, iterations)
         work, log = f"{top}/work", f"{top}/log"
-        run([args.reel, "record", "-q", *flags, "--via", "preload", "-o", log, "--", *command], work)
-        trace = Trace(args.reel, log)
-        told = subprocess.run([args.reel, "report", "--waits", "--json", log], capture_output=True, check=True)
-        processes = sorted({trace.process(e) for e in trace.events})
-        ranks = {process: i for i, process in enumerate(processes[1:])} if args.scenario in FORK_WORKLOADS else trace.rank_of
-        wanted = known(args.scenario, work, len(ranks))
-        found = Found(trace, json.loads(told.stdout)["dependencies"], work, ranks).edges()
-        right = len(found & wanted)
-        print(f"{args.scenario}: {len(wanted)} edges; precision {right / max(len(found), 1):.3f}, recall {right / max(len(wanted), 1):.3f}")
-        for edge in sorted(found - wanted)[:10]:
-            print("  found and not there:", edge)
-        for edge in sorted(wanted - found)[:10]:
-            print("  not found:", edge)
-        if args.scenario in graphs.INVISIBLE:
-            return 1 if found else 0  # what no call shows is not made up, either
-        return 0 if found == wanted else 1
+        printed = run([args.reel, "record", "-q", *flags, "--via", "preload", "-o", log, "--", *command], work)
+        left = tree(work)
+        found, wanted = told_edges(args, log, work, iterations, "observed")
+        if args.scenario not in graphs.INVISIBLE:
+            return 0 if found == wanted else 1
+        if found:
+            return 1  # what no call shows is not made up, either
+        throttled = run([args.reel, "record", *flags, "--throttle", log, "--", *command], work)
+        problems = [] if throttled == printed else [f"prints {throttled!r} when throttled, {printed!r} else"]
+        problems += tree_differences(left, tree(work), "recorded", "throttled")
+        found, wanted = told_edges(args, log, work, iterations, "throttled")
+        return complain(problems + ([] if found == wanted else ["other dependencies"]))
 
 
 def main():

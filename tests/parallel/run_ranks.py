@@ -22,7 +22,7 @@ MPI_WORKLOADS = ["pseudo", "pseudo_sync", "fitness", "quake", "halo", "tasks", "
 FORK_WORKLOADS = ["pipeline", "queue", "polling", "spin"]
 ODD = ["persistent", "some", "wildcards", "communicators", "messages", "collectives", "threads", "children", "window"]
 CHANCE = {"tasks", "queue"}  # who does what is chance; so is what they leave
-FLAGS = {"pseudo_sync": ["--barrier", "1", "--compute", "200"], "halo": ["--compute", "200"], "spin": ["--compute", "200"]}
+FLAGS = {"pseudo_sync": ["--barrier", "1", "--compute", "200"], "halo": ["--compute", "200"], "spin": ["--compute", "2000"]}
 
 
 def run(command, work, environment=None, expect=0):
@@ -41,14 +41,14 @@ def complain(problems):
     return 1 if problems else 0
 
 
-def command_of(args):
+def command_of(args, iterations=6):
     name = args.scenario
     program = name.replace("pseudo_sync", "pseudo")
     if name in FORK_WORKLOADS:
-        return [args.processes, program, ".", "1000", "6", *FLAGS.get(name, [])], []
+        return [args.processes, program, ".", "1000", str(iterations), *FLAGS.get(name, [])], []
     launcher = ["mpirun", "-n", "4"]
     if name in MPI_WORKLOADS:
-        return launcher + [args.ranks, program, ".", "1000", "6", *FLAGS.get(name, [])], ["--mpi"]
+        return launcher + [args.ranks, program, ".", "1000", str(iterations), *FLAGS.get(name, [])], ["--mpi"]
     return launcher + [args.odd, name], ["--mpi"]
 
 

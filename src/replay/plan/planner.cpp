@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "trace/ops.h"
+#include "trace/throttle/calls.h"
 
 namespace reel::replay {
 namespace {
@@ -105,6 +106,7 @@ void Planner::begin_threads() {
   costs_ = trace::Costs(trace_.facts);
   if (options_.causal) {
     begin_messages();
+    begin_found();
     polls_ = find_polls(trace_);
   }
   auto mask = trace_.facts.find("umask");
@@ -169,6 +171,7 @@ void Planner::take(uint32_t thread, uint32_t index, bool arrival) {
     needs_.add({parent, static_cast<uint32_t>(plan_.threads[parent - 1].size())});
     if (trace_.threads[thread - 1].process == thread) begin_process(at, trace_.threads[parent - 1].process, thread);
   }
+  if (trace::is_call(event) && !state.arrived) await_found(at);
   if (step.arrival)
     arrive(at);
   else if (polls_.count(index) != 0)
@@ -218,7 +221,7 @@ void Planner::pace(At& at) {
   off -= std::min(off, cost);
   // Off the CPU until another thread was so far: it waited for that.
   const std::vector<Need>& waited = state.pending.empty() ? needs_.found() : state.pending;
-  if (!at.step.waits && (!state.pending.empty() || off > kNoise)) {
+  if (!at.step.waits && (!state.pending.empty() || off > kNoise || at.found)) {
     for (const Need& need : waited) {
       uint64_t exit = plan_.recorded_ns(trace_, need);
       if (exit <= from || exit > enter) continue;
@@ -227,7 +230,8 @@ void Planner::pace(At& at) {
     }
     gap = enter > from ? enter - from : 0;
     uint64_t cpu = state.compute_cpu - std::min(state.compute_cpu, cost);
-    if (at.step.base.count != 0) at.step.before_ns = cpu - std::min(cpu, gap);
+    // Who waits for what no call shows may spin: that is no work to be done again.
+    if (at.step.base.count != 0 && !at.found) at.step.before_ns = cpu - std::min(cpu, gap);
   }
   gap -= std::min(gap, cost);
   at.step.gap_ns = gap;
@@ -302,6 +306,7 @@ void Planner::call_without_file(At& at) {
       return;
     case Op::wait:
       return plan_wait(at);
+    case Op::held:
     case Op::poll:
       at.step.skip = Skip::waiting;
       return;

@@ -89,6 +89,7 @@ class Planner {
     bool made = false;                           // somebody makes it
     std::vector<uint32_t> polls;                 // places of the steps that poll for a call to come
     bool arrived = false;                        // the first of its next call's two steps is there
+    uint64_t calls = 0;                          // trace::is_call
   };
   // The step under way.
   struct At {
@@ -96,6 +97,7 @@ class Planner {
     const Event& event;
     Need me;
     ProcessState& process;
+    bool found = false;  // it waits for what no call shows
   };
 
   // planner.cpp
@@ -128,6 +130,10 @@ class Planner {
   void await_group(At& at, uint32_t group);
   void await_message(At& at, uint32_t sent);
   void await_receiver(At& at, uint32_t sent, bool always);
+
+  // planner_found.cpp
+  void begin_found();
+  void await_found(At& at);
 
   // planner_flows.cpp
   std::shared_ptr<Flow> make_flow();
@@ -198,8 +204,13 @@ class Planner {
   Messages messages_;                                                   // causal only
   std::unordered_map<uint32_t, uint32_t> polls_;                        // causal only
   std::unordered_map<uint32_t, Need> arrivals_;  // event of a message -> the step that its arrival is
-  uint64_t late_arrivals_ = 0;                   // the other end had not begun by then, by the trace's clocks
-  using Key = std::pair<uint64_t, uint32_t>;     // when its next call took effect, thread
+  // Causal only, by thread and call: those that it waits for, and the steps of those that are waited for.
+  using CallId = std::pair<uint32_t, uint64_t>;
+  std::map<CallId, std::vector<CallId>> found_;
+  std::map<CallId, Need> sources_;
+  uint64_t late_found_ = 0;
+  uint64_t late_arrivals_ = 0;                // the other end had not begun by then, by the trace's clocks
+  using Key = std::pair<uint64_t, uint32_t>;  // when its next call took effect, thread
   std::priority_queue<Key, std::vector<Key>, std::greater<>> queue_;
 };
 

@@ -34,6 +34,7 @@ void Planner::finish_messages() {
     if (count != 0) plan_.doubts.push_back(std::to_string(count) + text);
   };
   doubt(messages_.unmatched, " messages or meetings of ranks have a part that was not recorded");
+  doubt(late_found_, " calls that throttling found to be waited for were not over by then: they are not waited for");
   doubt(late_arrivals_, " messages came before they were sent, by the trace's clocks: they are not waited for");
 }
 

@@ -138,6 +138,7 @@ Status Collector::take_one(Source& source) {
   }
   if (raw.op() == Op::uring_setup && raw.event.result >= 0)
     TRY(lost(source, 0, "the program uses io_uring, whose requests a library cannot see; record it with --via bpf"));
+  ++source.taken;
   Status taken = assembler_.take(source.thread, raw);
   source.ring->skip();
   return taken;
@@ -155,6 +156,14 @@ Status Collector::take_until(uint64_t horizon, bool last) {
     if (advance(*source, last) && source->key < horizon) queue.push(source);
   }
   return ok();
+}
+
+std::vector<LiveThread> Collector::live() const {
+  std::vector<LiveThread> threads;
+  for (const auto& source : sources_)
+    if (!source->owner_dead && !source->ring->closed())
+      threads.push_back({source->ring->header().tid, uint64_t{source->ring->header().sequence} << 32 | source->taken});
+  return threads;
 }
 
 // Rings that get no more and are read go.

@@ -14,6 +14,7 @@
 #include "trace/collect/assembler.h"
 #include "trace/collect/ring_clock.h"
 #include "trace/collect/ring_file.h"
+#include "trace/throttle/prober.h"
 
 namespace reel::trace {
 
@@ -28,13 +29,16 @@ class Collector {
   // True while a process that wrote rings is alive. Its pid in `pid`.
   bool anybody_left(int32_t& pid) const;
   wire::Control& control() { return *control_; }
+  // Of the threads that have a ring now.
+  std::vector<LiveThread> live() const;
 
  private:
   struct Source {
     std::unique_ptr<RingFile> ring;
     uint32_t thread = 0;  // of the trace; 0: none of its events was taken yet
     bool owner_dead = false;
-    uint64_t key = 0;  // of its next event
+    uint64_t key = 0;    // of its next event
+    uint64_t taken = 0;  // events
   };
 
   Collector(std::string dir, wire::Control* control, Assembler& assembler, Writer& writer)

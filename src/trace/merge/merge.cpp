@@ -84,8 +84,10 @@ class Merging {
 
   Status write_facts() {
     const Part& reference = parts_[reference_];
+    // What throttling found in a part names its threads by the numbers that they had there.
     for (const auto& [key, value] : reference.trace.facts)
-      if (!key.starts_with("fs.") && key != "exit" && key != "end") TRY(writer_.fact(key, value));
+      if (!key.starts_with("fs.") && !key.starts_with("found") && key != "exit" && key != "end")
+        TRY(writer_.fact(key, value));
     TRY(writer_.fact("merged", std::to_string(parts_.size())));
     std::string exit = "0";
     uint64_t end = 0;

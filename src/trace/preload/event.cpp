@@ -172,7 +172,10 @@ Gap measure_gap(uint64_t enter) {
 bool recording() {
   if (thread.inside != 0 && !thread.files_inside) return false;
   if (process().is_here && *process().is_here == 0) came_by_unseen_fork();
-  if (thread.ring) return !process().control->stopped;
+  if (thread.ring) {
+    if (__atomic_load_n(&process().control->hold_tid, __ATOMIC_ACQUIRE) == thread.ring->tid) hold();
+    return !process().control->stopped;
+  }
   if (thread.starting || thread.resting || !start_process()) return false;
   if (thread.sequence == 0) {
     watch_thread_end();

@@ -141,6 +141,8 @@ void end_thread();             // no more events of this thread
 void set_parent(int32_t tid);  // which thread made this one
 void hide_thread();            // this thread is MPI's own: nothing of it is recorded, nor of what it makes
 
+void hold();  // this thread is the one that Control says to hold up: does it, when it is time
+
 // libc opens files within itself, too. Before stdio uses a descriptor that was never seen: says what it is.
 void tell_unseen(int fd);
 void calibrate();        // the first calls of a recording, which measure it
