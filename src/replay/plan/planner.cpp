@@ -236,6 +236,10 @@ void Planner::pace(At& at) {
   gap -= std::min(gap, cost);
   at.step.gap_ns = gap;
   at.step.cpu_ns = state.compute_wall == 0 ? ~0ull : at.step.base.count != 0 ? gap : gap - std::min(gap, off);
+  // It spun before, and computed behind: at the same share of the CPU.
+  if (at.found && at.step.base.count != 0 && state.compute_wall != 0)
+    at.step.cpu_ns = static_cast<uint64_t>(static_cast<double>(gap) * static_cast<double>(state.compute_cpu) /
+                                           static_cast<double>(state.compute_wall));
   state.pending.clear();
   state.compute_wall = state.compute_cpu = 0;
   state.last_exit = std::max(state.last_exit, at.step.arrival ? enter : at.event.exit_ns());
