@@ -128,14 +128,27 @@ Status choose_names(Options& options) {
   return ok();
 }
 
+std::string fact_of(const trace::Trace& trace, const std::string& key) {
+  auto fact = trace.facts.find(key);
+  return fact == trace.facts.end() ? "" : fact->second;
+}
+
 // The program runs a second time; what it waits for goes into the log of the first.
 Result<int> run_throttled(Options& options) {
   Env& env = Env::posix();
   trace::RecordOptions& record = options.record;
   TRY_ASSIGN(trace::Trace plain, trace::load(env, options.throttle, pointer_to(record.key)));
+  if (std::string via = fact_of(plain, "recorder"); via != "preload")
+    return Error(Code::invalid, options.throttle + " was recorded by " + via +
+                                    ", and only preload can hold threads up: " + "record it again with --via preload");
   TRY_ASSIGN(record.throttle, trace::plan_probes(plain));
   TRY_ASSIGN(trace::Recorded recorded, trace::record(env, record));
-  if (recorded.exit_code != 0) return recorded.exit_code;
+  if (!options.quiet) tell(recorded, record.log);
+  if (std::string exit = fact_of(plain, "exit"); exit != std::to_string(recorded.exit_code)) {
+    std::fprintf(stderr, "reel: the exit code was %s, and is %d: throttling shows nothing\n", exit.c_str(),
+                 recorded.exit_code);
+    return recorded.exit_code != 0 ? recorded.exit_code : kDifferent;
+  }
   TRY_ASSIGN(trace::Trace throttled, trace::load(env, record.log, pointer_to(record.key)));
   Result<trace::Findings> findings = trace::find_dependencies(plain, throttled);
   if (!findings)
@@ -148,7 +161,7 @@ Result<int> run_throttled(Options& options) {
                  "reel: %zu holds of %.0f ms, at %zu of %zu places in loops; %zu kinds of waiting found, now in %s\n",
                  findings->holds, static_cast<double>(record.throttle->hold_ns) / 1e6, findings->asked,
                  findings->places, findings->series.size(), options.throttle.c_str());
-  return kOk;
+  return recorded.exit_code;
 }
 
 Result<int> run_record(Options& options) {

@@ -28,10 +28,12 @@ std::string_view extension_of(std::string_view name) {
 }
 
 bool keeps_fact(const std::string& key) {
-  for (const char* kept : {"format", "recorder", "imported", "blind", "umask", "start", "end", "exit", "cost_ns",
-                           "kernel", "sample", "counters", "policy", "anonymized", "merged", "threads", "shift"})
+  for (const char* kept :
+       {"format", "recorder", "imported", "blind", "umask", "start", "end", "exit", "cost_ns", "kernel", "sample",
+        "counters", "policy", "anonymized", "merged", "threads", "shift", "found"})
     if (key == kept) return true;
-  return key.starts_with("clock.") || key.starts_with("cost_ns.") || key.starts_with("mpi.clock.");
+  return key.starts_with("clock.") || key.starts_with("found.") || key.starts_with("cost_ns.") ||
+         key.starts_with("mpi.clock.");
 }
 
 // What a part of a merged trace says of itself (part.N.KEY) is treated as what a trace says.

@@ -41,7 +41,7 @@ bool Filter::wants(const Event& event, const Thread& thread, const std::string& 
                    const std::string& path) const {
   if (!active()) return true;
   RecordType type = type_of(event.op);
-  if (gives_meaning(type)) return true;
+  if (gives_meaning(type) || event.op == Op::held) return true;
   if ((types & mask_bit(type)) == 0) return false;
   if (!users.empty() && std::find(users.begin(), users.end(), thread.uid) == users.end()) return false;
   if (!programs.empty() && !matches_any(programs, program)) return false;

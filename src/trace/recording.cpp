@@ -132,12 +132,13 @@ Result<Recorded> summary(Env& env, const std::string& log, const LogKey* key, st
 // Until the command has ended, and what it left behind has, or has had its time.
 Status follow(Command& command, Collector& collector, Writer& writer, Assembler& assembler,
               const std::optional<Probes>& throttle) {
-  Prober prober(throttle.value_or(Probes{}));
+  std::optional<Prober> prober;
+  if (throttle) prober.emplace(*throttle);
   for (;;) {
     TRY_ASSIGN(bool ended, command.wait(kPollMs));
     if (ended) break;
     TRY(collector.collect(false));
-    prober.step(collector.control(), collector.live(), monotonic_now());
+    if (prober) prober->step(collector.control(), collector.live(), monotonic_now());
   }
   uint64_t until = monotonic_now() + kGrace_ns;
   int32_t pid = 0;

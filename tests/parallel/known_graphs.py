@@ -75,14 +75,23 @@ def known(scenario, work, ranks, iterations):
     return getattr(graphs, scenario)(ranks, iterations)
 
 
+def waits_of(args, log):
+    told = subprocess.run([args.reel, "report", "--waits", "--json", log], capture_output=True, check=True)
+    return json.loads(told.stdout)["dependencies"]
+
+
+def found_waits(args, log):
+    """of those by throttling: which threads and calls (records have other numbers in a copy)"""
+    return [(one[end]["thread"], one[end]["op"]) for one in waits_of(args, log) if one["why"] == "found" for end in ("from", "to")]
+
+
 def told_edges(args, log, work, iterations, how):
     """those that reel tells of, and the true ones"""
     trace = Trace(args.reel, log)
-    told = subprocess.run([args.reel, "report", "--waits", "--json", log], capture_output=True, check=True)
     processes = sorted({trace.process(e) for e in trace.events})
     ranks = {process: i for i, process in enumerate(processes[1:])} if args.scenario in FORK_WORKLOADS else trace.rank_of
     wanted = known(args.scenario, work, len(ranks), iterations)
-    found = Found(trace, json.loads(told.stdout)["dependencies"], work, ranks).edges()
+    found = Found(trace, waits_of(args, log), work, ranks).edges()
     right = len(found & wanted)
     print(f"{args.scenario}, {how}: {len(wanted)} edges; precision {right / max(len(found), 1):.3f}, recall {right / max(len(wanted), 1):.3f}")
     for edge in sorted(found - wanted)[:10]:
@@ -98,7 +107,7 @@ def compare(args):
         command, flags = command_of(args, iterations)
         work, log = f"{top}/work", f"{top}/log"
         printed = run([args.reel, "record", "-q", *flags, "--via", "preload", "-o", log, "--", *command], work)
-        left = tree(work)
+        left = tree(work, contents=True)
         found, wanted = told_edges(args, log, work, iterations, "observed")
         if args.scenario not in graphs.INVISIBLE:
             return 0 if found == wanted else 1
@@ -106,9 +115,13 @@ def compare(args):
             return 1  # what no call shows is not made up, either
         throttled = run([args.reel, "record", *flags, "--throttle", log, "--", *command], work)
         problems = [] if throttled == printed else [f"prints {throttled!r} when throttled, {printed!r} else"]
-        problems += tree_differences(left, tree(work), "recorded", "throttled")
+        problems += tree_differences(left, tree(work, contents=True), "recorded", "throttled")
         found, wanted = told_edges(args, log, work, iterations, "throttled")
-        return complain(problems + ([] if found == wanted else ["other dependencies"]))
+        problems += [] if found == wanted else ["other dependencies"]
+        run([args.reel, "anonymize", log, f"{top}/nobody"], work)
+        if found_waits(args, f"{top}/nobody") != found_waits(args, log):
+            problems.append("the anonymized log has other dependencies")
+        return complain(problems)
 
 
 def main():

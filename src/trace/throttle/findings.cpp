@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <map>
 #include <optional>
+#include <tuple>
 
 #include "trace/throttle/calls.h"
 #include "trace/throttle/loop.h"
@@ -27,9 +28,8 @@ struct Pair {
   Loop loop;
 };
 
-// Thread `from`, held before its call `held`, kept `to` from its call `stopped`; or from none.
+// A thread, held before its call `held`, kept another from its call `stopped`; or from none.
 struct Observation {
-  size_t from, to;
   uint64_t held;
   std::optional<uint64_t> stopped;
 };
@@ -102,26 +102,27 @@ class Comparison {
     auto part = [&](double share) { return static_cast<uint64_t>(share * static_cast<double>(hold.duration_ns)); };
     uint64_t gap = gap_before(throttled_, calls, next), usual = gap_before(plain_, other.plain.calls, next);
     uint64_t last = throttled_.events[calls[next - 1]].exit_ns();
+    const Loop& mine = pairs_[from].loop;
+    std::vector<Observation>& found = observations_[{from, to, (call - mine.begin) % mine.period}];
     if (last + part(kStopped) <= hold.exit_ns() && gap >= usual + part(kStopped))
-      observations_.push_back({from, to, call, next});
+      found.push_back({call, next});
     else if (last + part(kGoesOn) > hold.exit_ns())
-      observations_.push_back({from, to, call, std::nullopt});
+      found.push_back({call, std::nullopt});
   }
 
   // What holding a place of the loop does: which call is kept back, in the loop's turn 0, when all turns agree on it.
   std::optional<int64_t> agreed(size_t from, size_t to, uint64_t place) const {
     const Loop &mine = pairs_[from].loop, &others = pairs_[to].loop;
+    auto observed = observations_.find({from, to, place});
+    if (observed == observations_.end()) return std::nullopt;
     std::map<int64_t, size_t> votes;
-    size_t all = 0;
-    for (const Observation& one : observations_) {
-      if (one.from != from || one.to != to || (one.held - mine.begin) % mine.period != place) continue;
-      ++all;
+    for (const Observation& one : observed->second) {
       if (!one.stopped) continue;
       auto turn = static_cast<int64_t>((one.held - mine.begin) / mine.period);
       ++votes[static_cast<int64_t>(*one.stopped - others.begin) - turn * static_cast<int64_t>(others.period)];
     }
     for (const auto& [call, count] : votes)
-      if (count >= kConfirmed && count * 5 >= all * 4) return call;
+      if (count >= kConfirmed && count * 5 >= observed->second.size() * 4) return call;
     return std::nullopt;
   }
 
@@ -157,7 +158,7 @@ class Comparison {
   const Trace& plain_;
   const Trace& throttled_;
   std::vector<Pair> pairs_;
-  std::vector<Observation> observations_;
+  std::map<std::tuple<size_t, size_t, uint64_t>, std::vector<Observation>> observations_;  // by from, to, place
 };
 
 }  // namespace
@@ -219,7 +220,8 @@ std::vector<Series> found_series(const Trace& trace) {
     if (std::sscanf(fact->second.c_str(), "%llu %llu %llu %llu %llu %llu %llu", &n[0], &n[1], &n[2], &n[3], &n[4],
                     &n[5], &n[6]) != 7)
       break;
-    series.push_back({static_cast<uint32_t>(n[0]), static_cast<uint32_t>(n[3]), n[1], n[2], n[4], n[5], n[6]});
+    uint64_t turns = std::min<uint64_t>(n[6], trace.events.size());  // a log may say anything
+    series.push_back({static_cast<uint32_t>(n[0]), static_cast<uint32_t>(n[3]), n[1], n[2], n[4], n[5], turns});
   }
   return series;
 }

@@ -13,11 +13,11 @@ void Prober::step(wire::Control& control, const std::vector<LiveThread>& threads
   if (__atomic_load_n(&control.holds, __ATOMIC_ACQUIRE) != asked_holds_) {
     ++count_;
   } else {
-    // It makes no calls now, or has ended: somebody else's turn. Not when it is being held.
-    bool waiting = __atomic_load_n(&control.hold_tid, __ATOMIC_ACQUIRE) != 0;
-    if (!waiting || now - since_ < 2 * probes_.hold_ns) return;
-    int32_t tid = control.hold_tid;
-    if (tid == 0 || !__atomic_compare_exchange_n(&control.hold_tid, &tid, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+    // It makes no calls now, or has ended: somebody else's turn. Not when it is being held; but who is killed then
+    // never says that it is over.
+    int32_t tid = __atomic_load_n(&control.hold_tid, __ATOMIC_ACQUIRE);
+    if (now - since_ < (tid != 0 ? 2 : 4) * probes_.hold_ns) return;
+    if (tid != 0 && !__atomic_compare_exchange_n(&control.hold_tid, &tid, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
       return;
   }
   asked_ = false;
