@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Parallel workloads without MPI: pipeline, queue, polling, spin. The ranks are children of one process, in the order
+// Parallel workloads without MPI: pipeline, queue, polling, spin, phases. The ranks are children of one process, in the order
 // in which it makes them; it does no I/O itself. The flag --ranks N says how many (4). See common.h.
 #include <stdatomic.h>
 #include <sched.h>
@@ -123,6 +123,26 @@ static void spin(void) {
   close(fd);
 }
 
+// Two loops with that barrier: one call a turn, then two.
+static void phases(void) {
+  int fd = open_in("first", rank, O_RDWR | O_CREAT | O_EXCL);
+  for (int i = 0; i < iterations; ++i) {
+    compute(us * (1 + (rank + i) % ranks));
+    fill((uint64_t)rank, (uint64_t)i);
+    write_at(fd, (uint64_t)i * size);
+    spin_barrier();
+  }
+  int next = open_in("second", rank, O_RDWR | O_CREAT | O_EXCL);
+  for (int i = 0; i < iterations; ++i) {
+    compute(us * (1 + (rank + i) % ranks));
+    write_at(next, (uint64_t)i * size);
+    read_at(fd, (uint64_t)i * size);
+    spin_barrier();
+  }
+  close(next);
+  close(fd);
+}
+
 int main(int count, char** arguments) {
   common_arguments(count, arguments);
   const char* name = arguments[1];
@@ -130,9 +150,10 @@ int main(int count, char** arguments) {
                       : strcmp(name, "queue") == 0   ? queue
                       : strcmp(name, "polling") == 0 ? polling
                       : strcmp(name, "spin") == 0    ? spin
+                      : strcmp(name, "phases") == 0  ? phases
                                                      : NULL;
   if (!run) {
-    fprintf(stderr, "no workload %s: pipeline queue polling spin\n", name);
+    fprintf(stderr, "no workload %s: pipeline queue polling spin phases\n", name);
     return 2;
   }
   us = number_flag(count, arguments, "--compute", 0);

@@ -17,6 +17,7 @@
 #include "cli/log_verbs.h"
 #include "trace/recording.h"
 #include "trace/throttle/findings.h"
+#include "trace/throttle/plan.h"
 #include "trace/wire.h"
 
 namespace reel::cli {
@@ -133,7 +134,28 @@ std::string fact_of(const trace::Trace& trace, const std::string& key) {
   return fact == trace.facts.end() ? "" : fact->second;
 }
 
-// The program runs a second time; what it waits for goes into the log of the first.
+// LOG.throttled, LOG.throttled.2 and so on: the next, and those that there are.
+std::string throttled_log(const std::string& log, std::vector<std::string>* earlier) {
+  std::string name = log + ".throttled";
+  std::error_code none;
+  for (int number = 2; std::filesystem::exists(name, none); ++number) {
+    earlier->push_back(name);
+    name = log + ".throttled." + std::to_string(number);
+  }
+  return name;
+}
+
+Status add_throttled(trace::Discovery& discovery, const trace::Trace& plain, const Options& options,
+                     const std::string& log) {
+  TRY_ASSIGN(trace::Trace throttled, trace::load(Env::posix(), log, pointer_to(options.record.key)));
+  if (std::string was = fact_of(plain, "exit"), is = fact_of(throttled, "exit"); was != is)
+    return Error(Code::invalid, log + ": the exit code was " + was + ", and is " + is);
+  if (Status same = discovery.add(throttled); !same)
+    return Error(Code::invalid, log + ": the program did not do the same again: " + same.error().text());
+  return ok();
+}
+
+// The program runs once more; what it waits for goes into the log of the first run.
 Result<int> run_throttled(Options& options) {
   Env& env = Env::posix();
   trace::RecordOptions& record = options.record;
@@ -141,26 +163,29 @@ Result<int> run_throttled(Options& options) {
   if (std::string via = fact_of(plain, "recorder"); via != "preload")
     return Error(Code::invalid, options.throttle + " was recorded by " + via +
                                     ", and only preload can hold threads up: " + "record it again with --via preload");
-  TRY_ASSIGN(record.throttle, trace::plan_probes(plain));
+  std::vector<std::string> earlier;
+  std::string next = throttled_log(options.throttle, &earlier);
+  if (record.log.empty()) record.log = next;
+  trace::Discovery discovery(plain);
+  for (const std::string& log : earlier)
+    if (Status added = add_throttled(discovery, plain, options, log); !added)
+      std::fprintf(stderr, "reel: left out: %s\n", added.error().text().c_str());
+  TRY_ASSIGN(record.throttle, trace::plan_probes(plain, discovery.findings().holds));
   TRY_ASSIGN(trace::Recorded recorded, trace::record(env, record));
   if (!options.quiet) tell(recorded, record.log);
-  if (std::string exit = fact_of(plain, "exit"); exit != std::to_string(recorded.exit_code)) {
-    std::fprintf(stderr, "reel: the exit code was %s, and is %d: throttling shows nothing\n", exit.c_str(),
-                 recorded.exit_code);
+  if (Status added = add_throttled(discovery, plain, options, record.log); !added) {
+    std::fprintf(stderr, "reel: throttling shows nothing: %s\n", added.error().text().c_str());
     return recorded.exit_code != 0 ? recorded.exit_code : kDifferent;
   }
-  TRY_ASSIGN(trace::Trace throttled, trace::load(env, record.log, pointer_to(record.key)));
-  Result<trace::Findings> findings = trace::find_dependencies(plain, throttled);
-  if (!findings)
-    return Error(Code::invalid, "the program did not do the same again, so throttling shows nothing: " +
-                                    findings.error().text() + " (" + options.throttle + ", " + record.log + ")");
+  trace::Findings findings = discovery.findings();
   TRY_ASSIGN(std::unique_ptr<trace::Writer> writer, trace::Writer::open(env, options.throttle, pointer_to(record.key)));
-  TRY(trace::write_findings(*writer, *findings));
+  TRY(trace::write_series(*writer, findings.series));
   if (!options.quiet)
     std::fprintf(stderr,
-                 "reel: %zu holds of %.0f ms, at %zu of %zu places in loops; %zu kinds of waiting found, now in %s\n",
-                 findings->holds, static_cast<double>(record.throttle->hold_ns) / 1e6, findings->asked,
-                 findings->places, findings->series.size(), options.throttle.c_str());
+                 "reel: %zu holds of %.0f ms, at %zu of %zu places in loops; %zu kinds of waiting found, now in %s%s\n",
+                 findings.holds, static_cast<double>(record.throttle->hold_ns) / 1e6, findings.asked, findings.places,
+                 findings.series.size(), options.throttle.c_str(),
+                 findings.asked < findings.places ? "; the same command again asks more" : "");
   return recorded.exit_code;
 }
 
@@ -175,8 +200,7 @@ Result<int> run_record(Options& options) {
     return kOk;
   }
   if (record.command.empty()) return Error(Code::invalid, "record: no command; reel record -o LOG -- CMD ARGS");
-  if (record.log.empty())
-    record.log = options.throttle.empty() ? default_log(record.command[0]) : options.throttle + ".throttled";
+  if (record.log.empty() && options.throttle.empty()) record.log = default_log(record.command[0]);
   if (!options.mask.empty()) {
     TRY_ASSIGN(record.filter.types, parse_mask(options.mask, kMaskAll));
   }

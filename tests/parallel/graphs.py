@@ -7,7 +7,7 @@ from others.
 A workload is described as what each rank does, in order; edges() finds the order that follows from it."""
 
 IO = ("io",)
-INVISIBLE = {"spin"}  # no call shows why they wait
+INVISIBLE = {"spin", "phases"}  # no call shows why they wait
 
 
 def send(to, tag=0):
@@ -190,4 +190,16 @@ def spin(ranks, iterations):
         for i in range(iterations):
             steps += [IO, barrier(i)]
         return steps + [IO]
+    return edges([program(rank) for rank in range(ranks)])
+
+
+def phases(ranks, iterations):
+    def program(rank):
+        steps = [IO]
+        for i in range(iterations):
+            steps += [IO, barrier(i)]
+        steps.append(IO)
+        for i in range(iterations):
+            steps += [IO, IO, barrier(iterations + i)]
+        return steps + [IO, IO]
     return edges([program(rank) for rank in range(ranks)])

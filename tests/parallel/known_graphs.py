@@ -18,6 +18,7 @@ from run_ranks import FORK_WORKLOADS, command_of, complain, run  # noqa: E402
 
 ITERATIONS = 6
 THROTTLED_ITERATIONS = 100  # throttling asks about the places of a loop in different turns of it
+THROTTLED_RUNS = 2
 sys.setrecursionlimit(100_000)
 
 
@@ -113,10 +114,15 @@ def compare(args):
             return 0 if found == wanted else 1
         if found:
             return 1  # what no call shows is not made up, either
-        throttled = run([args.reel, "record", *flags, "--throttle", log, "--", *command], work)
-        problems = [] if throttled == printed else [f"prints {throttled!r} when throttled, {printed!r} else"]
-        problems += tree_differences(left, tree(work, contents=True), "recorded", "throttled")
-        found, wanted = told_edges(args, log, work, iterations, "throttled")
+        problems = []
+        for again in range(THROTTLED_RUNS):
+            throttled = run([args.reel, "record", *flags, "--throttle", log, "--", *command], work)
+            problems += [] if throttled == printed else [f"prints {throttled!r} when throttled, {printed!r} else"]
+            problems += tree_differences(left, tree(work, contents=True), "recorded", "throttled")
+            found, wanted = told_edges(args, log, work, iterations, f"throttled {again + 1} times")
+            if found == wanted:
+                break
+            problems += [] if found <= wanted else ["dependencies that are none"]
         problems += [] if found == wanted else ["other dependencies"]
         run([args.reel, "anonymize", log, f"{top}/nobody"], work)
         if found_waits(args, f"{top}/nobody") != found_waits(args, log):

@@ -9,21 +9,46 @@
 #include <random>
 
 #include "trace/throttle/findings.h"
+#include "trace/throttle/plan.h"
 
 namespace reel::trace {
 namespace {
 
 constexpr uint64_t kMs = 1'000'000, kTurns = 600, kRounds = 40;
-constexpr uint32_t kFrom = 1, kTo = 2, kThreads = 3;  // the third waits for nobody
+constexpr uint32_t kThreads = 3;  // the third waits for nobody
 
-// Thread kTo's call `to` of each turn waits for thread kFrom's call `from` of the turn `back` turns ago.
-struct Program {
-  uint64_t seed, period, from, to, back;
+// Thread `to_thread`'s call `to` of each turn waits for thread `from_thread`'s call `from` of the turn `back` turns
+// ago.
+struct Phase {
+  uint64_t period, from, to, back, turns;
+  uint32_t from_thread, to_thread;
   bool waits;
 
+  uint64_t calls() const { return turns * period; }
+};
+
+struct Program {
+  uint64_t seed;
+  std::vector<Phase> phases;
+
+  uint64_t calls() const {
+    uint64_t calls = 0;
+    for (const Phase& phase : phases) calls += phase.calls();
+    return calls;
+  }
+  // Where a call is: its phase, and the phase's first call.
+  std::pair<const Phase*, uint64_t> at(uint64_t call) const {
+    uint64_t begin = 0;
+    for (const Phase& phase : phases) {
+      if (call < begin + phase.calls()) return {&phase, begin};
+      begin += phase.calls();
+    }
+    return {&phases.back(), begin - phases.back().calls()};
+  }
   uint64_t gap(uint32_t thread, uint64_t call) const {
     uint64_t gap = kMs + std::mt19937_64(seed + thread * 1'000'003 + call)() % (2 * kMs);
-    return thread == kTo ? gap / 4 : gap;  // else it would not have to wait
+    const Phase& phase = *at(call).first;
+    return phase.waits && thread == phase.to_thread ? gap / 4 : gap;  // else it would not have to wait
   }
 };
 
@@ -43,18 +68,18 @@ class Played {
   }
 
  private:
-  uint64_t calls() const { return kTurns * program_.period; }
-
   // When the thread's next call begins; nothing: it is not known yet, or there is none.
   std::optional<uint64_t> begins(uint32_t thread) const {
     uint64_t call = ends_[thread].size();
-    if (call == calls()) return std::nullopt;
-    if (!program_.waits || thread != kTo || call % program_.period != program_.to) return readies_[thread];
-    uint64_t turn = call / program_.period;
-    if (turn < program_.back) return readies_[thread];
-    uint64_t source = (turn - program_.back) * program_.period + program_.from;
-    if (source >= ends_[kFrom].size()) return std::nullopt;
-    return std::max(readies_[thread], ends_[kFrom][source]);
+    if (call == program_.calls()) return std::nullopt;
+    auto [phase, begin] = program_.at(call);
+    if (!phase->waits || thread != phase->to_thread || (call - begin) % phase->period != phase->to)
+      return readies_[thread];
+    uint64_t turn = (call - begin) / phase->period;
+    if (turn < phase->back) return readies_[thread];
+    uint64_t source = begin + (turn - phase->back) * phase->period + phase->from;
+    if (source >= ends_[phase->from_thread].size()) return std::nullopt;
+    return std::max(readies_[thread], ends_[phase->from_thread][source]);
   }
 
   std::optional<uint32_t> next() const {
@@ -83,7 +108,9 @@ class Played {
     Event event;
     event.thread = thread;
     event.op = op;
-    event.fd.number = 3 + static_cast<int32_t>(ends_[thread].size() % program_.period);
+    auto [phase, first] = program_.at(ends_[thread].size());
+    auto number = static_cast<int32_t>(phase - program_.phases.data());
+    event.fd.number = 3 + 10 * number + static_cast<int32_t>((ends_[thread].size() - first) % phase->period);
     event.enter_ns = begin;
     event.duration_ns = duration;
     trace_.events.push_back(event);
@@ -98,7 +125,8 @@ class Played {
       }
       std::vector<LiveThread> live;
       for (uint32_t thread = 1; thread <= kThreads; ++thread)
-        if (ends_[thread].size() < calls()) live.push_back({static_cast<int32_t>(thread), ends_[thread].size()});
+        if (ends_[thread].size() < program_.calls())
+          live.push_back({static_cast<int32_t>(thread), ends_[thread].size()});
       prober_.step(control_, live, now_);
     }
   }
@@ -112,45 +140,107 @@ class Played {
   std::vector<uint64_t> readies_;
 };
 
-TEST(Throttling, FindsWhoWaitsAndNobodyElse) {
-  const uint64_t seed = std::random_device{}();
-  uint64_t exact = 0;
-  for (uint64_t round = 0; round < kRounds; ++round) {
-    std::mt19937_64 random(seed + round);
-    uint64_t period = 1 + random() % 6;
-    Program program{random(), period, random() % period, random() % period, random() % 2, round % 4 != 0};
-    SCOPED_TRACE(testing::Message() << "seed " << seed << " round " << round << " period " << period << " from "
-                                    << program.from << " to " << program.to << " back " << program.back);
-    Trace plain = Played(program, std::nullopt).run();
-    Result<Probes> probes = plan_probes(plain);
-    ASSERT_TRUE(probes) << probes.error().text();
-    Result<Findings> findings = find_dependencies(plain, Played(program, *probes).run());
-    ASSERT_TRUE(findings) << findings.error().text();
-    ASSERT_EQ(findings->series.size(), program.waits ? 1u : 0u);
-    if (!program.waits) continue;
-    const Series& found = findings->series[0];
-    EXPECT_EQ(found.from_thread, kFrom);
-    EXPECT_EQ(found.to_thread, kTo);
-    EXPECT_EQ(found.from_step, period);
-    EXPECT_EQ(found.to_step, period);
-    ASSERT_EQ(found.to % period, program.to);
-    // A place that was not asked often enough gives way to the one before it: never later than what is true.
-    uint64_t source = (found.to / period - program.back) * period + program.from;
-    EXPECT_LE(found.from, source);
-    EXPECT_GT(found.from + period, source);
-    EXPECT_GE(found.count + 2, kTurns);
-    exact += found.from == source ? 1 : 0;
-  }
-  EXPECT_GE(exact, kRounds * 3 / 4 * 4 / 5) << "seed " << seed;
+Phase any_phase(std::mt19937_64& random, uint64_t turns, bool waits) {
+  uint64_t period = 1 + random() % 6;
+  bool turned = random() % 2 != 0;
+  return {period, random() % period, random() % period, random() % 2, turns, turned ? 2u : 1u, turned ? 1u : 2u, waits};
 }
 
-TEST(Throttling, RefusesAProgramThatDoesNotDoTheSameAgain) {
-  Program program{1, 3, 0, 0, 0, false};
+class Throttling : public testing::Test {
+ protected:
+  // Runs the program, throttles it so often, and expects that what is found is each phase's, and no more.
+  void expect_found(const Program& program, int runs) {
+    Trace plain = Played(program, std::nullopt).run();
+    Discovery discovery(plain);
+    for (int run = 0; run < runs; ++run) {
+      Result<Probes> probes = plan_probes(plain, discovery.findings().holds);
+      ASSERT_TRUE(probes) << probes.error().text();
+      Status same = discovery.add(Played(program, *probes).run());
+      ASSERT_TRUE(same) << same.error().text();
+    }
+    Findings findings = discovery.findings();
+    uint64_t waiting = 0;
+    for (const Phase& phase : program.phases) waiting += phase.waits ? 1 : 0;
+    ASSERT_EQ(findings.series.size(), waiting);
+    for (const Series& found : findings.series) {
+      auto [phase, begin] = program.at(found.to);
+      SCOPED_TRACE(testing::Message() << "phase from call " << begin << " on");
+      expect_series(found, *phase, begin);
+    }
+    asked_ += findings.asked;
+    places_ += findings.places;
+  }
+
+  uint64_t exact_ = 0, asked_ = 0, places_ = 0;
+
+ private:
+  void expect_series(const Series& found, const Phase& phase, uint64_t begin) {
+    ASSERT_TRUE(phase.waits);
+    EXPECT_EQ(found.from_thread, phase.from_thread);
+    EXPECT_EQ(found.to_thread, phase.to_thread);
+    EXPECT_EQ(found.from_step, phase.period);
+    EXPECT_EQ(found.to_step, phase.period);
+    ASSERT_GE(found.from, begin);
+    ASSERT_EQ((found.to - begin) % phase.period, phase.to);
+    // A place that was not asked often enough gives way to the one before it: never later than what is true.
+    uint64_t source = ((found.to - begin) / phase.period - phase.back) * phase.period + phase.from;
+    EXPECT_LE(found.from - begin, source);
+    EXPECT_GT(found.from - begin + phase.period, source);
+    EXPECT_GE(found.count + 2, phase.turns);
+    exact_ += found.from - begin == source ? 1 : 0;
+  }
+};
+
+std::string text_of(const Program& program) {
+  std::string text;
+  for (const Phase& phase : program.phases)
+    text += " (period " + std::to_string(phase.period) + ": " + std::to_string(phase.to_thread) + "'s " +
+            std::to_string(phase.to) + " waits for " + std::to_string(phase.from_thread) + "'s " +
+            std::to_string(phase.from) + " back " + std::to_string(phase.back) + (phase.waits ? ")" : ", not)");
+  return text;
+}
+
+TEST_F(Throttling, FindsWhoWaitsAndNobodyElse) {
+  const uint64_t seed = std::random_device{}();
+  for (uint64_t round = 0; round < kRounds; ++round) {
+    std::mt19937_64 random(seed + round);
+    Program program{random(), {any_phase(random, kTurns, round % 4 != 0)}};
+    SCOPED_TRACE(testing::Message() << "seed " << seed << " round " << round << text_of(program));
+    expect_found(program, 1);
+  }
+  EXPECT_GE(exact_, kRounds * 3 / 4 * 4 / 5) << "seed " << seed;
+}
+
+TEST_F(Throttling, AsksEachPhase) {
+  const uint64_t seed = std::random_device{}();
+  for (uint64_t round = 0; round < kRounds; ++round) {
+    std::mt19937_64 random(seed + round);
+    Program program{random(), {}};
+    for (int phase = 0; phase < 3; ++phase) program.phases.push_back(any_phase(random, kTurns, random() % 4 != 0));
+    SCOPED_TRACE(testing::Message() << "seed " << seed << " round " << round << text_of(program));
+    expect_found(program, 1);
+  }
+}
+
+// Too short for one run to ask it all.
+TEST_F(Throttling, RunsAddUp) {
+  const uint64_t seed = std::random_device{}();
+  for (uint64_t round = 0; round < kRounds / 4; ++round) {
+    std::mt19937_64 random(seed + round);
+    Program program{random(), {any_phase(random, kTurns / 6, true)}};
+    SCOPED_TRACE(testing::Message() << "seed " << seed << " round " << round << text_of(program));
+    expect_found(program, 6);
+  }
+  EXPECT_GE(asked_ * 10, places_ * 9) << "seed " << seed;
+}
+
+TEST_F(Throttling, RefusesAProgramThatDoesNotDoTheSameAgain) {
+  Program program{1, {{3, 0, 0, 0, kTurns, 1, 2, false}}};
   Trace plain = Played(program, std::nullopt).run(), other = Played(program, std::nullopt).run();
   other.events[100].length = 1;
-  Result<Findings> findings = find_dependencies(plain, other);
-  ASSERT_FALSE(findings);
-  EXPECT_NE(findings.error().text().find("length 1"), std::string::npos) << findings.error().text();
+  Status same = Discovery(plain).add(other);
+  ASSERT_FALSE(same);
+  EXPECT_NE(same.error().text().find("length 1"), std::string::npos) << same.error().text();
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 //
 // What throttling found (trace/throttle): a call waits for another thread's, and no call shows it.
 #include "replay/plan/planner.h"
-#include "trace/throttle/findings.h"
+#include "trace/throttle/series.h"
 
 namespace reel::replay {
 

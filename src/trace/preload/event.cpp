@@ -172,16 +172,19 @@ Gap measure_gap(uint64_t enter) {
 bool recording() {
   if (thread.inside != 0 && !thread.files_inside) return false;
   if (process().is_here && *process().is_here == 0) came_by_unseen_fork();
-  if (thread.ring) {
-    if (__atomic_load_n(&process().control->hold_tid, __ATOMIC_ACQUIRE) == thread.ring->tid) hold();
-    return !process().control->stopped;
-  }
+  if (thread.ring) return !process().control->stopped;
   if (thread.starting || thread.resting || !start_process()) return false;
   if (thread.sequence == 0) {
     watch_thread_end();
     thread.cpu = thread_cpu();
     thread.cpu_at = now();
   }
+  return true;
+}
+
+bool begin_call() {
+  if (!recording()) return false;
+  if (thread.ring && __atomic_load_n(&process().control->hold_tid, __ATOMIC_ACQUIRE) == thread.ring->tid) hold();
   return true;
 }
 
@@ -274,8 +277,7 @@ void Transfer::finish(Op op, int fd, uint64_t offset, uint64_t length, long resu
     thread.last_exit = exit;
     return;
   }
-  Call call(op);
-  call.begin_at(enter_);
+  Call call(op, enter_);
   call.fd = fd;
   call.offset = offset;
   call.length = length;
@@ -285,7 +287,7 @@ void Transfer::finish(Op op, int fd, uint64_t offset, uint64_t length, long resu
 void tell_unseen(int fd) {
   if (is_seen(fd)) return;
   int error = errno;
-  Call call(Op::none);
+  Call call(Op::none, now());
   if (call.on()) {
     char link[32] = "/proc/self/fd/";
     char* at = link + 14;

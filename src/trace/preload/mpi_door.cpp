@@ -42,26 +42,24 @@ void note_test() {
   current.tests_exit = now();
 }
 
-void put(const DoorEvent& event, uint64_t exit) {
-  Call call(static_cast<Op>(event.op));
-  if (!call.on()) return;
-  switch (event.span) {
+uint64_t begin_of(Span span, uint64_t exit) {
+  switch (span) {
     case Span::whole:
-      call.begin_at(current.enter);
-      call.gap_was(current.gap);
-      break;
     case Span::entry:
-      call.begin_at(current.enter);
-      call.gap_was(current.gap);
-      exit = current.enter;
-      break;
+      return current.enter;
     case Span::exit:
-      call.begin_at(exit);
-      break;
+      return exit;
     case Span::after_files:
-      call.begin_at(thread.last_exit);
-      break;
+      return thread.last_exit;
   }
+  return exit;
+}
+
+void put(const DoorEvent& event, uint64_t exit) {
+  Call call(static_cast<Op>(event.op), begin_of(event.span, exit));
+  if (!call.on()) return;
+  if (event.span == Span::whole || event.span == Span::entry) call.gap_was(current.gap);
+  if (event.span == Span::entry) exit = current.enter;
   current.gap = Gap{};  // is told once
   call.flags = event.flags;
   call.mode = event.mode;
@@ -79,7 +77,7 @@ REEL_EXPORT uint64_t reel_mpi_enter(int files) {
     ++thread.inside;
     return 0;
   }
-  bool on = recording();
+  bool on = begin_call();
   current.enter = on ? now() : 0;
   if (on) current.gap = measure_gap(current.enter);
   thread.files_inside = files != 0;

@@ -31,6 +31,8 @@ inline uint64_t now() {
 
 // True when calls of this thread are to be recorded. Sets everything up at the first call.
 bool recording();
+// The same for a call that is about to be made, once for each: this is where a thread is held up.
+bool begin_call();
 
 // The libc function that ours stands before. `slot` remembers it.
 void* find_real(const char* name, void** slot);
@@ -46,9 +48,11 @@ Gap measure_gap(uint64_t enter);
 // One call while it happens. Made before it, with the time of entry.
 class Call {
  public:
-  explicit Call(Op op) : op_(static_cast<uint16_t>(op)), on_(recording()) {
+  explicit Call(Op op) : op_(static_cast<uint16_t>(op)), on_(begin_call()) {
     if (on_) enter_ = now();
   }
+  // One that was made already; began at `entered` ticks.
+  Call(Op op, uint64_t entered) : op_(static_cast<uint16_t>(op)), on_(recording()), enter_(entered) {}
   bool on() const { return on_; }
   uint64_t entered() const { return enter_; }
 
@@ -82,7 +86,6 @@ class Call {
     return value;
   }
   void set_op(uint16_t op) { op_ = op; }
-  void begin_at(uint64_t ticks) { enter_ = ticks; }
   // The gap before it was measured when it began: for calls that use the processor while they wait.
   void gap_was(Gap gap) {
     gap_ = gap;
@@ -111,7 +114,7 @@ class Call {
 // read, write and the like while they happen: what is called most often, so it has no more than it needs.
 class Transfer {
  public:
-  Transfer() : on_(recording()) {
+  Transfer() : on_(begin_call()) {
     if (on_) enter_ = now();
   }
   // The call gave back `result`, with errno as it is now; errno is the same afterwards.

@@ -93,4 +93,9 @@ Status same_calls(const Trace& a, const std::map<std::string, ThreadCalls>& call
   return ok();
 }
 
+uint64_t gap_before(const Trace& trace, const std::vector<uint32_t>& calls, size_t call) {
+  uint64_t from = trace.events[calls[call - 1]].exit_ns(), to = trace.events[calls[call]].enter_ns;
+  return to > from ? to - from : 0;
+}
+
 }  // namespace reel::trace

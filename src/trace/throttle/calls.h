@@ -25,6 +25,9 @@ inline bool is_call(const Event& event) {
   return event.op != Op::compute && event.op != Op::held && event.op != Op::mpi_done;
 }
 
+// From the end of the call before to the beginning of this one, nanoseconds. call > 0.
+uint64_t gap_before(const Trace& trace, const std::vector<uint32_t>& calls, size_t call);
+
 // Whether a program made the same calls in two runs; looking at names, places and lengths. invalid: it did not; the
 // text says where they part.
 Status same_calls(const Trace& a, const std::map<std::string, ThreadCalls>& calls_a, const Trace& b,

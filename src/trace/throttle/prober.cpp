@@ -4,15 +4,12 @@
 namespace reel::trace {
 
 void Prober::step(wire::Control& control, const std::vector<LiveThread>& threads, uint64_t now) {
-  if (count_ >= probes_.most) return;
   if (!asked_) {
     if (since_ == 0) since_ = now;
     if (now - since_ >= probes_.settle_ns) ask(control, threads, now);
     return;
   }
-  if (__atomic_load_n(&control.holds, __ATOMIC_ACQUIRE) != asked_holds_) {
-    ++count_;
-  } else {
+  if (__atomic_load_n(&control.holds, __ATOMIC_ACQUIRE) == asked_holds_) {
     // It makes no calls now, or has ended: somebody else's turn. Not when it is being held; but who is killed then
     // never says that it is over.
     int32_t tid = __atomic_load_n(&control.hold_tid, __ATOMIC_ACQUIRE);
@@ -34,7 +31,7 @@ void Prober::ask(wire::Control& control, const std::vector<LiveThread>& threads,
   }
   if (!next) return;
   taken_[next->tid] = next->taken;
-  control.hold_after = times_[next->tid]++ % probes_.places;
+  control.hold_after = (probes_.first + times_[next->tid]++) % probes_.places;
   control.hold_ns = probes_.hold_ns;
   asked_holds_ = __atomic_load_n(&control.holds, __ATOMIC_ACQUIRE);
   __atomic_store_n(&control.hold_tid, next->tid, __ATOMIC_RELEASE);

@@ -17,7 +17,7 @@ struct Probes {
   uint64_t hold_ns = 0;    // of each
   uint64_t settle_ns = 0;  // between two
   uint32_t places = 1;     // the longest of the threads' loops, in calls
-  uint64_t most = 0;       // so many holds and no more
+  uint32_t first = 0;      // where the turns begin: earlier runs have asked so many places of each thread
 };
 
 // A thread that records now.
@@ -38,7 +38,7 @@ class Prober {
   Probes probes_;
   bool asked_ = false;
   uint64_t since_ = 0;  // the last asking, or the end of the last hold
-  uint64_t asked_holds_ = 0, count_ = 0;
+  uint64_t asked_holds_ = 0;
   std::unordered_map<int32_t, uint64_t> taken_;  // when it was asked before
   std::unordered_map<int32_t, uint32_t> times_;  // how often
 };
