@@ -5,7 +5,8 @@
 For each workload and each pair of storages: the program is recorded on the first; then, in turns, the program (recorded
 again, for its time by the same clock) and the replays in each mode run on the second. Times are from when MPI is there
 (all ranks have left MPI_Init) to the last call. Printed: the program's median and its variation (standard deviation / mean),
-and the error of each mode's median. Root, for throttled storage (replay_bench.py says how it is named). Example:
+and the error of each mode's median. Where no call shows who waits the program is run once more, throttled; the last
+column is that run's time by the first one's. Root, for throttled storage (replay_bench.py says how it is named). Example:
 
     parallel_bench.py --reel build/bench/src/cli/reel --programs build/dev/tests/parallel --rounds 5
 """
@@ -26,8 +27,10 @@ ENVIRONMENT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": 
 WORKLOADS = {"pseudo": (65536, 200, []), "pseudo_sync": (65536, 150, ["--barrier", "1"]),
              "pseudo_sync_dat": (65536, 120, ["--barrier", "1", "--compute", "2000"]), "fitness": (65536, 120, []),
              "quake": (65536, 60, []), "halo": (65536, 120, ["--compute", "2000"]), "tasks": (65536, 300, []),
-             "pipeline": (65536, 120, ["--compute", "2000"]), "queue": (4096, 60, ["--compute", "2000"]), "polling": (65536, 200, ["--compute", "2000"])}
-FORKS = ("pipeline", "queue", "polling")
+             "pipeline": (65536, 120, ["--compute", "2000"]), "queue": (4096, 60, ["--compute", "2000"]), "polling": (65536, 200, ["--compute", "2000"]),
+             "spin": (65536, 100, ["--compute", "2000"]), "phases": (65536, 100, ["--compute", "2000"])}
+FORKS = ("pipeline", "queue", "polling", "spin", "phases")
+THROTTLED = ("spin", "phases")  # no call shows who waits
 
 
 def command_of(options, workload):
@@ -39,11 +42,11 @@ def command_of(options, workload):
     return ["mpirun", "-n", str(RANKS), f"{options.programs}/parallel_ranks", *arguments], ["--mpi"]
 
 
-def record(options, workload, storage, log):
+def record(options, workload, storage, log, *more):
     command, flags = command_of(options, workload)
     work = fresh(storage)
     rest()
-    subprocess.run([options.reel, "record", "-q", "--via", "preload", *flags, "-o", log, "--", *command], cwd=work, check=True,
+    subprocess.run([options.reel, "record", "-q", "--via", "preload", *flags, *more, "-o", log, "--", *command], cwd=work, check=True,
                    env={**os.environ, **ENVIRONMENT}, stdout=subprocess.DEVNULL)
 
 
@@ -70,7 +73,10 @@ def cell(options, workload, source, target):
         log = f"{top}/log"
         with Storage(source) as storage:
             record(options, workload, storage, log)
+            if workload in THROTTLED:
+                record(options, workload, storage, f"{top}/throttled", "--throttle", log)
         init, whole = times_of(options, log)
+        discovery = f"{times_of(options, f'{top}/throttled')[1] / whole:8.2f}" if workload in THROTTLED else ""
         own, modes = [], {mode: [] for mode in MODES}
         with Storage(target) as storage:
             for number in range(options.rounds):
@@ -83,7 +89,7 @@ def cell(options, workload, source, target):
     median, variation = statistics.median(own), statistics.stdev(own) / statistics.mean(own) if len(own) > 1 else 0
     errors = {mode: (statistics.median(modes[mode]) / median - 1) * 100 for mode in MODES}
     print(f"{workload:16} {source:12} {target:12} {(whole - init) / 1e9:8.3f} {median / 1e9:8.3f} {variation * 100:6.1f}" +
-          "".join(f" {errors[mode]:+8.1f}" for mode in MODES), flush=True)
+          "".join(f" {errors[mode]:+8.1f}" for mode in MODES) + discovery, flush=True)
     return abs(errors["causal"])
 
 
@@ -97,7 +103,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     options.reel, options.programs = os.path.abspath(options.reel), os.path.abspath(options.programs)
-    print(f"{'workload':16} {'traced on':12} {'replayed on':12} {'was s':>8} {'own s':>8} {'var %':>6}" + "".join(f" {mode + ' %':>8}" for mode in MODES))
+    print(f"{'workload':16} {'traced on':12} {'replayed on':12} {'was s':>8} {'own s':>8} {'var %':>6}" + "".join(f" {mode + ' %':>8}" for mode in MODES) + f" {'found x':>7}")
     errors = [cell(options, workload, source, target) for workload in options.workload.split(",")
               for source in options.traced_on.split(",") for target in options.storage.split(",")]
     print(f"causal: mean error {statistics.mean(errors):.1f} %, worst {max(errors):.1f} %")
