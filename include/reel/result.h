@@ -90,6 +90,12 @@ inline Status ok() {
   return Ok{};
 }
 
+// Whether it failed, and of what, without the value.
+template <class T>
+Status status_of(const Result<T>& result) {
+  return result ? ok() : Status(result.error().clone());
+}
+
 // A deliberate drop. Greppable, and the reason is part of the call.
 template <class T>
 void ignore(const Result<T>&, const char* /*reason*/) {}

@@ -4,13 +4,17 @@
 #include "cli/cli.h"
 
 #include <cstdio>
+#include <memory>
 
 #include "cli/output.h"
+#include "replay/play/team.h"
 
 namespace reel::cli {
 namespace {
 
 constexpr const char* kVersionText = "reel " REEL_VERSION;
+
+}  // namespace
 
 int exit_code_of(Code code) {
   switch (code) {
@@ -42,8 +46,6 @@ int exit_code_of(Code code) {
   return kFileIo;
 }
 
-}  // namespace
-
 int report(const Error& error) {
   if (is_closed_output(error)) return kOk;
   std::fprintf(stderr, "reel: %s\n", error.text().c_str());
@@ -62,7 +64,8 @@ int run(int argc, char** argv) {
   define_log_verbs(app, exit_code);
   define_fid_verbs(app, exit_code);
   define_record(app, exit_code);
-  define_replay(app, exit_code);
+  std::unique_ptr<replay::Team> alone = replay::one_process();
+  define_replay(app, *alone, exit_code);
   define_anonymize(app, exit_code);
   define_merge(app, exit_code);
   define_report(app, exit_code);

@@ -8,6 +8,10 @@
 
 #include "reel/result.h"
 
+namespace reel::replay {
+class Team;
+}
+
 namespace reel::cli {
 
 // Exit codes: rsync's where they exist.
@@ -28,6 +32,7 @@ inline constexpr int kNewerState = 45;
 
 int run(int argc, char** argv);
 
+int exit_code_of(Code code);
 // Prints "reel: TEXT" to stderr and gives the exit code that fits the error.
 int report(const Error& error);
 
@@ -40,7 +45,7 @@ void define_anonymize(CLI::App& app, int& exit_code);
 void define_merge(CLI::App& app, int& exit_code);
 void define_report(CLI::App& app, int& exit_code);
 void define_record(CLI::App& app, int& exit_code);
-void define_replay(CLI::App& app, int& exit_code);
+void define_replay(CLI::App& app, replay::Team& team, int& exit_code);
 void define_fid_verbs(CLI::App& app, int& exit_code);  // path2fid, fid2path
 
 }  // namespace reel::cli

@@ -56,7 +56,7 @@ int exit_code_of(const replay::Fidelity& fidelity) {
   return fidelity.different == 0 ? kOk : kDifferent;
 }
 
-Result<int> run_replay(Options& options) {
+Result<int> run_replay(Options& options, replay::Team& team) {
   replay::Options& replay = options.replay;
   TRY(parse_maps(options));
   TRY_ASSIGN(replay.key, key_of(options.key_file));
@@ -71,7 +71,7 @@ Result<int> run_replay(Options& options) {
   if (options.prepare_only) replay.prepare = replay::Prepare::only;
   if (replay.into.empty()) {
     replay.into = default_directory(replay.log);
-    std::fprintf(stderr, "reel: replay: into %s\n", replay.into.c_str());
+    if (team.leads()) std::fprintf(stderr, "reel: replay: into %s\n", replay.into.c_str());
   }
   if (!(replay.scale > 0)) return Error(Code::invalid, "replay: --scale-time must be above 0");
   struct sigaction action {};
@@ -79,7 +79,7 @@ Result<int> run_replay(Options& options) {
   for (int signal : {SIGINT, SIGTERM}) ::sigaction(signal, &action, nullptr);
   Output output;
   TRY_ASSIGN(replay::Fidelity fidelity,
-             replay::replay(Env::posix(), replay, stop_asked, [&](uint64_t loop, const replay::Fidelity& made) {
+             replay::replay(Env::posix(), replay, team, stop_asked, [&](uint64_t loop, const replay::Fidelity& made) {
                if (options.json) {
                  output.text() += replay::json_of(made);
                } else if (!options.quiet) {
@@ -100,7 +100,7 @@ Result<int> run_replay(Options& options) {
 
 }  // namespace
 
-void define_replay(CLI::App& app, int& exit_code) {
+void define_replay(CLI::App& app, replay::Team& team, int& exit_code) {
   auto options = std::make_shared<Options>();
   replay::Options& replay = options->replay;
   CLI::App* verb =
@@ -132,7 +132,10 @@ void define_replay(CLI::App& app, int& exit_code) {
   add_key_option(*verb, options->key_file);
   verb->add_flag("--json", options->json, "the report as one JSON object a loop");
   verb->add_flag("-q,--quiet", options->quiet, "no report, only the exit code");
-  verb->callback([options, &exit_code] { exit_code = code_of(run_replay(*options)); });
+  verb->callback([options, &team, &exit_code] {
+    Result<int> result = run_replay(*options, team);
+    exit_code = team.leads() || result ? code_of(result) : exit_code_of(result.error().code());
+  });
 }
 
 }  // namespace reel::cli

@@ -26,8 +26,8 @@ Status drop_caches() {
 
 class Replay {
  public:
-  Replay(Env& env, const Options& options, const std::atomic<bool>& stop, const Tell& tell)
-      : env_(env), options_(options), stop_(stop), tell_(tell) {
+  Replay(Env& env, const Options& options, Team& team, const std::atomic<bool>& stop, const Tell& tell)
+      : env_(env), options_(options), team_(team), stop_(stop), tell_(tell) {
     tops_.push_back(options.into);
     for (const auto& [from, to] : options.maps) {
       tops_.push_back(to);
@@ -38,6 +38,26 @@ class Replay {
   }
 
   Result<Fidelity> run() {
+    TRY(team_.agree(make_ready()));
+    Fidelity fidelity;
+    fidelity.incomplete = trace_.incomplete();
+    bool goes_on = true;
+    for (uint64_t loop = 1; loop <= options_.loops && goes_on; ++loop) {
+      TRY(prepare_all(loop));
+      fidelity.troubles = prepared_.troubles;
+      if (options_.prepare == Prepare::only) return fidelity;
+      TRY(team_.agree(options_.cold && team_.leads_node() ? drop_caches() : ok()));
+      TRY_ASSIGN(fidelity, once(loop));
+      if (team_.leads()) tell_(loop, fidelity);
+      goes_on = team_.of_leader(!stop_ && !fidelity.stopped && fidelity.stalled.empty());
+    }
+    return fidelity;
+  }
+
+ private:
+  const LogKey* key() const { return options_.key ? &*options_.key : nullptr; }
+
+  Status make_ready() {
     if (trace::is_trace(env_, options_.log)) {
       TRY_ASSIGN(trace_, trace::load(env_, options_.log, key()));
     } else {
@@ -47,28 +67,31 @@ class Replay {
       TRY_ASSIGN(trace_, trace_of_changelog(env_, options_.log, options_.default_size));
     }
     TRY_ASSIGN(plan_, make_plan(trace_, plan_options_));
-    TRY_ASSIGN(bool prepares, decide());
-    Fidelity fidelity;
-    fidelity.incomplete = trace_.incomplete();
-    for (uint64_t loop = 1; loop <= options_.loops && !stop_; ++loop) {
-      if (prepares) {
-        if (loop > 1) {
-          for (const std::string& top : tops_) TRY(empty_out(top));
-        }
-        TRY_ASSIGN(prepared_, prepare(plan_, tops_));
-      }
-      fidelity.troubles = prepared_.troubles;
-      if (options_.prepare == Prepare::only) return fidelity;
-      if (options_.cold) TRY(drop_caches());
-      TRY_ASSIGN(fidelity, once(loop));
-      tell_(loop, fidelity);
-      if (fidelity.stopped || !fidelity.stalled.empty()) break;
-    }
-    return fidelity;
+    TRY_ASSIGN(prepares_, decide());
+    return ok();
   }
 
- private:
-  const LogKey* key() const { return options_.key ? &*options_.key : nullptr; }
+  // By the leader; and, where the directories are another node's own, on that node.
+  Status prepare_all(uint64_t loop) {
+    if (!team_.of_leader(prepares_)) return ok();
+    TRY(team_.agree(team_.leads() ? prepare_here(loop) : ok()));
+    return team_.agree(team_.leads_node() && !team_.leads() ? prepare_node(loop) : ok());
+  }
+
+  Status prepare_node(uint64_t loop) {
+    if (loop == 1) {
+      TRY_ASSIGN(own_storage_, is_empty(options_.into));
+    }
+    return own_storage_ ? prepare_here(loop) : ok();
+  }
+
+  Status prepare_here(uint64_t loop) {
+    if (loop > 1) {
+      for (const std::string& top : tops_) TRY(empty_out(top));
+    }
+    TRY_ASSIGN(prepared_, prepare(plan_, tops_));
+    return ok();
+  }
 
   Result<bool> decide() const {
     if (options_.prepare == Prepare::no) {
@@ -89,15 +112,23 @@ class Replay {
   }
 
   Result<Fidelity> once(uint64_t loop) {
-    TRY_ASSIGN(std::unique_ptr<World> world, World::open(plan_, tops_));
+    Result<std::unique_ptr<World>> opened = World::open(plan_, tops_);
+    TRY(team_.agree(status_of(opened)));
+    std::unique_ptr<World> world = *std::move(opened);
     PlayOptions play_options;
     play_options.pace = options_.mode == Mode::afap    ? Pace::none
                         : options_.mode == Mode::timed ? Pace::timed
                                                        : Pace::gaps;
     play_options.scale = options_.scale;
     play_options.stall_s = options_.stall_s;
-    TRY_ASSIGN(Played played, play(trace_, plan_, *world, play_options, stop_));
+    TRY_ASSIGN(Played played, play(trace_, plan_, *world, play_options, team_, stop_));
     world.reset();
+    Result<Fidelity> fidelity = team_.leads() ? judge(loop, played) : Fidelity();
+    TRY(team_.agree(status_of(fidelity)));
+    return fidelity;
+  }
+
+  Result<Fidelity> judge(uint64_t loop, const Played& played) {
     Fidelity fidelity = compare(trace_, plan_, played, options_.differences);
     fidelity.troubles = prepared_.troubles;
     if (!options_.retrace.empty()) {
@@ -111,6 +142,7 @@ class Replay {
 
   Env& env_;
   const Options& options_;
+  Team& team_;
   const std::atomic<bool>& stop_;
   const Tell& tell_;
   std::vector<std::string> tops_;
@@ -118,12 +150,13 @@ class Replay {
   trace::Trace trace_;
   Plan plan_;
   Prepared prepared_;
+  bool prepares_ = false, own_storage_ = false;
 };
 
 }  // namespace
 
-Result<Fidelity> replay(Env& env, const Options& options, const std::atomic<bool>& stop, const Tell& tell) {
-  return Replay(env, options, stop, tell).run();
+Result<Fidelity> replay(Env& env, const Options& options, Team& team, const std::atomic<bool>& stop, const Tell& tell) {
+  return Replay(env, options, team, stop, tell).run();
 }
 
 }  // namespace reel::replay

@@ -40,8 +40,8 @@ struct Options {
 // Called after each loop.
 using Tell = std::function<void(uint64_t loop, const Fidelity&)>;
 
-// What became of the last loop. Errors: invalid, not_found; conflict (`into` is not empty and
-// preparing was asked for); io and others of the file system.
-Result<Fidelity> replay(Env& env, const Options& options, const std::atomic<bool>& stop, const Tell& tell);
+// What became of the last loop; empty in a process of the team that does not lead it. Errors: invalid, not_found;
+// conflict (`into` is not empty and preparing was asked for); io and others of the file system.
+Result<Fidelity> replay(Env& env, const Options& options, Team& team, const std::atomic<bool>& stop, const Tell& tell);
 
 }  // namespace reel::replay

@@ -42,7 +42,7 @@ TEST(Causal, NoMessageComesBeforeItIsSent) {
     PlayOptions options;
     options.pace = Pace::gaps;
     options.scale = 0.05;
-    Result<Played> played = play(program.trace, *plan, **world, options, stop);
+    Result<Played> played = play(program.trace, *plan, **world, options, *one_process(), stop);
     ASSERT_TRUE(played);
     EXPECT_EQ(played->stalled, "");
     std::vector<uint64_t> begun(program.trace.events.size()), over(program.trace.events.size());
@@ -127,7 +127,7 @@ TEST_F(Polling, NobodyWaitsForAPoll) {
 // The write that took 400 ms takes none now, so the polls that were are not needed.
 TEST_F(Polling, EndsWhenWhatItWaitsForIsThere) {
   record(400 * kMillisecond, 20);
-  Result<Fidelity> made = replay(Env::posix(), options_, stop_, [](uint64_t, const Fidelity&) {});
+  Result<Fidelity> made = replay(Env::posix(), options_, *one_process(), stop_, [](uint64_t, const Fidelity&) {});
   ASSERT_TRUE(made);
   EXPECT_EQ(made->different, 0u);
   EXPECT_GE(made->early, 20u);

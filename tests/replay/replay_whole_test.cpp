@@ -32,7 +32,7 @@ class Replayed : public ::testing::Test {
     options_.into = dir_.at("into");
   }
   Result<Fidelity> run() {
-    return replay(Env::posix(), options_, stop_, [this](uint64_t, const Fidelity&) { ++loops_; });
+    return replay(Env::posix(), options_, *one_process(), stop_, [this](uint64_t, const Fidelity&) { ++loops_; });
   }
   Fidelity good() {
     Result<Fidelity> made = run();

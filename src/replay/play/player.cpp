@@ -27,28 +27,21 @@ using trace::Op;
 
 constexpr size_t kStack = 256u << 10;
 
-// A group of the plan while it is played.
-struct Meeting {
-  Progress arrived;
-  std::atomic<uint64_t> last_ns{0};  // when the last one arrived
-};
-
 void on_wake(int) {}
 
 class Player {
  public:
-  Player(const trace::Trace& trace, const Plan& plan, World& world, const PlayOptions& options,
-         const std::atomic<bool>& asked)
+  Player(const trace::Trace& trace, const Plan& plan, World& world, const PlayOptions& options, Team& team,
+         Board& board, const std::atomic<bool>& asked)
       : trace_(trace),
         plan_(plan),
         world_(world),
         options_(options),
-        asked_(asked),
-        progress_(plan.threads.size() + 1),
-        meetings_(plan.groups.size() + 1) {
+        team_(team),
+        board_(board),
+        stop_(board.stop()),
+        asked_(asked) {
     for (const trace::Thread& thread : trace.threads) mappings_.try_emplace(thread.process);
-    played_.threads.resize(plan.threads.size());
-    for (size_t i = 0; i < plan.threads.size(); ++i) played_.threads[i].resize(plan.threads[i].size());
   }
 
   Result<Played> run() {
@@ -57,13 +50,16 @@ class Player {
     ::sigaction(SIGUSR2, &wake, nullptr);
     ::signal(SIGPIPE, SIG_IGN);
     mode_t mask = ::umask(0);
-    played_.begin_ns = now_ns();
-    for (uint32_t thread : plan_.first) start(thread, played_.begin_ns);
+    played_.begin_ns = team_.start_ns();
+    wait_until(played_.begin_ns, stop_);
+    for (uint32_t thread : plan_.first)
+      if (team_.plays(thread)) start(thread, played_.begin_ns);
     watch();
     ::umask(mask);
-    played_.end_ns = played_.begin_ns;
-    for (const auto& samples : played_.threads)
-      for (const Sample& sample : samples) played_.end_ns = std::max(played_.end_ns, sample.exit_ns);
+    played_.threads.resize(plan_.threads.size());
+    for (uint32_t i = 0; i < plan_.threads.size(); ++i)
+      if (team_.plays(i + 1))
+        played_.threads[i].assign(board_.samples(i + 1), board_.samples(i + 1) + plan_.threads[i].size());
     if (failed_ != 0) return Error::from_errno(failed_, "replay: make a thread");
     return std::move(played_);
   }
@@ -91,7 +87,7 @@ class Player {
     }
     alive_.fetch_sub(1);
     failed_ = error;
-    stop_ = true;
+    stop_all();
   }
 
   static void* enter(void* argument) {
@@ -114,8 +110,7 @@ class Player {
   void play_thread(uint32_t number, uint64_t born_ns) {
     Caller caller(trace_, plan_, world_, mappings_.at(trace_.threads[number - 1].process));
     const std::vector<Step>& steps = plan_.threads[number - 1];
-    std::vector<Sample>& samples = played_.threads[number - 1];
-    Progress& mine = progress_[number];
+    Sample* samples = board_.samples(number);
     uint64_t last = born_ns, late = 0;
     for (uint32_t i = 0; i < steps.size() && !stop_.load(std::memory_order_relaxed); ++i) {
       const Step& step = steps[i];
@@ -123,7 +118,7 @@ class Player {
         wait_for_needs(step);  // others know that who has passed it has waited
         last = now_ns();
         samples[i] = {last, last, trace_.events[step.event].result, true};
-        mine.set(i + 1, step.releases);
+        pass(number, i, step, last);
         continue;
       }
       if (!step.waits) {
@@ -139,10 +134,18 @@ class Player {
       make(step, caller, sample);
       if (stop_.load(std::memory_order_relaxed)) break;
       last = sample.exit_ns;
-      if (step.arrives_at != 0) arrive(meetings_[step.arrives_at], last);
-      mine.set(i + 1, step.releases);
+      if (step.arrives_at != 0) {
+        board_.meeting(step.arrives_at).arrive(last, 1);
+        team_.arrived(step.arrives_at, last);
+      }
+      pass(number, i, step, last);
     }
-    mine.wake_all();
+    board_.progress(number).wake_all();
+  }
+
+  void pass(uint32_t thread, uint32_t step_number, const Step& step, uint64_t now) {
+    board_.progress(thread).set(step_number + 1, step.releases);
+    if (step.releases) team_.over(thread, step_number + 1, now);
   }
 
   void make(const Step& step, Caller& caller, Sample& sample) {
@@ -163,16 +166,16 @@ class Player {
   void wait_for_needs(const Step& step) {
     for (uint32_t i = 0; i < step.need_count; ++i) {
       const Need& need = plan_.needs[step.needs + i];
-      progress_[need.thread].wait_for(need.count, stop_);
+      board_.progress(need.thread).wait_for(need.count, stop_);
     }
-    if (step.waits && step.fed_by.count != 0) progress_[step.fed_by.thread].wait_for(step.fed_by.count, stop_);
-    if (step.awaits != 0) meetings_[step.awaits].arrived.wait_for(plan_.groups[step.awaits - 1].arrivals, stop_);
+    if (step.waits && step.fed_by.count != 0) board_.progress(step.fed_by.thread).wait_for(step.fed_by.count, stop_);
+    if (step.awaits != 0) board_.meeting(step.awaits).arrived.wait_for(plan_.groups[step.awaits - 1].arrivals, stop_);
   }
 
   bool are_over(const Step& step) const {
     for (uint32_t i = 0; i < step.need_count; ++i) {
       const Need& need = plan_.needs[step.needs + i];
-      if (progress_[need.thread].count() < need.count) return false;
+      if (board_.progress(need.thread).count() < need.count) return false;
     }
     return true;
   }
@@ -183,14 +186,7 @@ class Player {
     wait_until(last_look + (now - last_look + tick - 1) / tick * tick, stop_);
   }
 
-  void arrive(Meeting& meeting, uint64_t now) {
-    uint64_t latest = meeting.last_ns.load();
-    while (latest < now && !meeting.last_ns.compare_exchange_weak(latest, now)) {
-    }
-    meeting.arrived.add();
-  }
-
-  uint64_t done_ns(const Need& need) const { return played_.threads[need.thread - 1][need.count - 1].exit_ns; }
+  uint64_t done_ns(const Need& need) const { return board_.samples(need.thread)[need.count - 1].exit_ns; }
   uint64_t scaled(uint64_t ns) const { return static_cast<uint64_t>(static_cast<double>(ns) * options_.scale); }
 
   // Until it is time for the step. `late`: by how much the last gap took too long; the next one is
@@ -241,7 +237,7 @@ class Player {
       }
       if (step.awaits != 0) {
         from = std::max(from, plan_.groups[step.awaits - 1].last_ns);
-        begin = std::max(begin, meetings_[step.awaits].last_ns.load());
+        begin = std::max(begin, board_.meeting(step.awaits).last_ns.load());
       }
     }
     uint64_t exit = event.exit_ns();
@@ -269,25 +265,27 @@ class Player {
       nap = std::min<uint64_t>(nap * 2, 20'000'000);
       if (asked_.load(std::memory_order_relaxed) && !stop_) {
         played_.stopped = true;
-        stop_ = true;
+        stop_all();
       }
       if (stop_) wake_everybody();
-      uint64_t sum = 0;
-      for (const Progress& progress : progress_) sum += progress.count();
-      uint64_t now = now_ns();
+      uint64_t sum = board_.steps_done() + team_.steps_elsewhere(), now = now_ns();
       if (sum != last_sum) {
         last_sum = sum;
         since = now;
       } else if (!stop_ && now - since > patience) {
         played_.stalled = where();
-        stop_ = true;
+        stop_all();
       }
     }
   }
 
+  void stop_all() {
+    stop_ = true;
+    team_.stop();
+  }
+
   void wake_everybody() {
-    for (Progress& progress : progress_) progress.wake_all();
-    for (Meeting& meeting : meetings_) meeting.arrived.wake_all();
+    board_.wake_everybody();
     std::lock_guard lock(mutex_);
     for (pthread_t thread : live_) ::pthread_kill(thread, SIGUSR2);
   }
@@ -297,8 +295,8 @@ class Player {
     std::string text;
     int named = 0;
     for (size_t i = 0; i < plan_.threads.size() && named < 10; ++i) {
-      uint32_t count = progress_[i + 1].count();
-      if (count == 0 || count >= plan_.threads[i].size()) continue;
+      uint32_t count = board_.progress(static_cast<uint32_t>(i) + 1).count();
+      if (!team_.plays(static_cast<uint32_t>(i) + 1) || count == 0 || count >= plan_.threads[i].size()) continue;
       const Event& event = trace_.events[plan_.threads[i][count].event];
       const char* name = trace::op_name(event.op);
       text += (named++ > 0 ? ", " : "") + std::string("thread ") + std::to_string(i + 1) + " at its call " +
@@ -313,11 +311,11 @@ class Player {
   const Plan& plan_;
   World& world_;
   const PlayOptions& options_;
+  Team& team_;
+  Board& board_;
+  std::atomic<bool>& stop_;  // the board's
   const std::atomic<bool>& asked_;
   std::unordered_map<uint32_t, Mappings> mappings_;  // by process
-  std::vector<Progress> progress_;                   // by thread number
-  std::vector<Meeting> meetings_;                    // by place in Plan::groups + 1
-  std::atomic<bool> stop_{false};
   std::atomic<int> alive_{0}, failed_{0};
   std::mutex mutex_;
   std::set<pthread_t> live_;
@@ -326,9 +324,16 @@ class Player {
 
 }  // namespace
 
-Result<Played> play(const trace::Trace& trace, const Plan& plan, World& world, const PlayOptions& options,
+Result<Played> play(const trace::Trace& trace, const Plan& plan, World& world, const PlayOptions& options, Team& team,
                     const std::atomic<bool>& stop) {
-  return Player(trace, plan, world, options, stop).run();
+  TRY_ASSIGN(Board * board, team.begin(trace, plan));
+  Result<Played> played = Player(trace, plan, world, options, team, *board, stop).run();
+  TRY(team.agree(status_of(played)));
+  TRY(team.end(plan, *played));
+  played->end_ns = played->begin_ns;
+  for (const auto& samples : played->threads)
+    for (const Sample& sample : samples) played->end_ns = std::max(played->end_ns, sample.exit_ns);
+  return played;
 }
 
 }  // namespace reel::replay

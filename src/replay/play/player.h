@@ -11,6 +11,7 @@
 
 #include "reel/result.h"
 #include "replay/plan/plan.h"
+#include "replay/play/team.h"
 #include "replay/play/world.h"
 
 namespace reel::replay {
@@ -28,13 +29,6 @@ struct PlayOptions {
   uint64_t stall_s = 60;  // without any step for so long (beyond the recording's own longest pause): given up
 };
 
-// What became of one step. Nanoseconds by a clock that never steps.
-struct Sample {
-  uint64_t enter_ns = 0, exit_ns = 0;  // 0: it was not reached
-  int64_t result = 0;
-  bool early = false;  // a poll that was not made: what it waited for was there
-};
-
 struct Played {
   std::vector<std::vector<Sample>> threads;  // as Plan::threads
   uint64_t begin_ns = 0, end_ns = 0;
@@ -42,9 +36,10 @@ struct Played {
   std::string stalled;   // where it did not go on; empty: it did
 };
 
-// `stop` becomes true: ends soon, calls that wait are interrupted (by SIGUSR2, whose handler this
-// sets). SIGPIPE is ignored and the umask 0 from here on. Errors: io (no thread could be made).
-Result<Played> play(const trace::Trace& trace, const Plan& plan, World& world, const PlayOptions& options,
+// Threads that others of the team play are missing, but for its leader. `stop` becomes true: ends soon, calls that wait
+// are interrupted (by SIGUSR2, whose handler this sets). SIGPIPE is ignored and the umask 0 from here on. Errors: io
+// (no thread could be made).
+Result<Played> play(const trace::Trace& trace, const Plan& plan, World& world, const PlayOptions& options, Team& team,
                     const std::atomic<bool>& stop);
 
 }  // namespace reel::replay

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Counts that threads wait for: how far another is, how many have come to a meeting.
+// Counts that threads wait for, of this process or another: how far another is, how many have come to a meeting.
 #pragma once
 
 #include <limits.h>
@@ -22,11 +22,11 @@ class Progress {
     count_.store(count, wake ? std::memory_order_seq_cst : std::memory_order_release);
     if (wake && waiting_.load(std::memory_order_seq_cst) != 0) wake_all();
   }
-  void add() {
-    count_.fetch_add(1);
+  void add(uint32_t how_many) {
+    count_.fetch_add(how_many);
     if (waiting_.load() != 0) wake_all();
   }
-  void wake_all() { ::syscall(SYS_futex, &count_, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0); }
+  void wake_all() { ::syscall(SYS_futex, &count_, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0); }
   // Until it is `wanted`, or `stop`.
   void wait_for(uint32_t wanted, const std::atomic<bool>& stop) {
     for (int i = 0; i < kSpins; ++i)
@@ -36,7 +36,7 @@ class Progress {
       uint32_t now = count_.load();
       if (now >= wanted || stop.load(std::memory_order_relaxed)) break;
       timespec nap{0, 200'000'000};
-      ::syscall(SYS_futex, &count_, FUTEX_WAIT_PRIVATE, now, &nap, nullptr, 0);
+      ::syscall(SYS_futex, &count_, FUTEX_WAIT, now, &nap, nullptr, 0);
     }
     waiting_.fetch_sub(1);
   }
