@@ -20,7 +20,7 @@ ITERATIONS = 20
 # Who waits by one of these is in it before what it waits for has happened.
 WAITING = {"wait", "poll", "read", "recv", "accept", "connect", "flock", "range_lock"}
 BARRIER = 1  # the kind of a collective
-NO_CALLS = {"compute", "held"}
+NO_CALLS = {"compute", "held", "mpi_done"}
 
 
 def begin(event):
@@ -57,7 +57,9 @@ def violations(dependencies, made, clocks_differ_by):
         if source is None or target is None:
             continue
         waits = target["op"].startswith("mpi_") or target["op"] in WAITING
-        over, goes_on = begin(source) if one["begun"] else end(source), end(target) if waits else begin(target)
+        # Who reads from a pipe may have the bytes before the call that writes them has returned.
+        begun = one["begun"] or one["why"] == "stream"
+        over, goes_on = begin(source) if begun else end(source), end(target) if waits else begin(target)
         if over > goes_on + clocks_differ_by:
             found.append(f"{one['why']}: {target['op']} (record {one['to']['record']}) {(over - goes_on) / 1e3:.1f} us before "
                          f"{source['op']} (record {one['from']['record']})")
@@ -106,10 +108,10 @@ def compare(args, top):
     problems += violations(dependencies, replayed(trace, retrace, problems), tolerated)
     number, early = barriers(retrace, tolerated)
     problems += early
-    # That this looks at all: a replay that keeps no dependency violates some.
+    # That this looks at all: a replay that keeps no message violates some.
     replay(args, log, f"{top}/careless", f"{top}/careless.again", "afap")
     careless = violations(dependencies, replayed(trace, Trace(args.reel, f"{top}/careless.again"), []), tolerated)
-    if not careless:
+    if flags and not careless:
         problems.append("nothing is violated without waiting, either: this test shows nothing")
     print(f"{args.scenario}: {len(dependencies)} dependencies, {number} barriers; causal {report['replay_ns'] / 1e6:.1f} ms of "
           f"{report['original_ns'] / 1e6:.1f} ms; afap violates {len(careless)}")
