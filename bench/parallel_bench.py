@@ -28,7 +28,7 @@ WORKLOADS = {"pseudo": (65536, 200, []), "pseudo_sync": (65536, 150, ["--barrier
              "pseudo_sync_dat": (65536, 120, ["--barrier", "1", "--compute", "2000"]), "fitness": (65536, 120, []),
              "quake": (65536, 60, []), "halo": (65536, 120, ["--compute", "2000"]), "tasks": (65536, 300, []),
              "pipeline": (65536, 120, ["--compute", "2000"]), "queue": (4096, 60, ["--compute", "2000"]), "polling": (65536, 200, ["--compute", "2000"]),
-             "spin": (65536, 100, ["--compute", "2000"]), "phases": (65536, 100, ["--compute", "2000"])}
+             "hdf5": (65536, 60, ["--compute", "1000"]), "spin": (65536, 100, ["--compute", "2000"]), "phases": (65536, 100, ["--compute", "2000"])}
 FORKS = ("pipeline", "queue", "polling", "spin", "phases")
 THROTTLED = ("spin", "phases")  # no call shows who waits
 
@@ -39,7 +39,8 @@ def command_of(options, workload):
     arguments = [name, ".", str(size), str(iterations), "--sync", "1", *flags]
     if workload in FORKS:
         return [f"{options.programs}/parallel_processes", *arguments], []
-    return ["mpirun", "-n", str(RANKS), f"{options.programs}/parallel_ranks", *arguments], ["--mpi"]
+    program = "parallel_hdf5" if workload == "hdf5" else "parallel_ranks"
+    return ["mpirun", "-n", str(RANKS), f"{options.programs}/{program}", *arguments], ["--mpi"]
 
 
 def record(options, workload, storage, log, *more):
@@ -96,7 +97,7 @@ def cell(options, workload, source, target):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reel", required=True)
-    parser.add_argument("--programs", required=True, help="directory of parallel_ranks and parallel_processes")
+    parser.add_argument("--programs", required=True, help="directory of parallel_ranks, parallel_processes and parallel_hdf5")
     parser.add_argument("--workload", default=",".join(WORKLOADS))
     parser.add_argument("--traced-on", default="tmpfs,ext4-20M")
     parser.add_argument("--storage", default="ext4-20M,xfs-300iops")

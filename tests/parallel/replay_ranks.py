@@ -122,6 +122,7 @@ def main():
     parser = argparse.ArgumentParser()
     for option in ("reel", "reel-mpi", "scenario", "ranks", "processes"):
         parser.add_argument("--" + option, required=True)
+    parser.add_argument("--hdf5", default="")
     parser.add_argument("--processes-playing", type=int, default=0, help="of reel-mpi; 0: reel")
     parser.add_argument("--per-node", type=int, default=0)
     args = parser.parse_args()
@@ -130,11 +131,11 @@ def main():
         setattr(args, program, os.path.abspath(getattr(args, program)))
     try:
         need("mpirun")
+        with tempfile.TemporaryDirectory(prefix="reel-ranks-") as top:
+            return complain(compare(args, top)[:20])
     except Missing as missing:
         print(f"skipped: {missing}")
         return SKIP
-    with tempfile.TemporaryDirectory(prefix="reel-ranks-") as top:
-        return complain(compare(args, top)[:20])
 
 
 if __name__ == "__main__":
