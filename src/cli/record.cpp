@@ -30,6 +30,7 @@ struct Options {
   AnonymizeChoice names;
   std::string key_file;
   std::string throttle;  // the log of the run that was not throttled
+  uint32_t throttle_only = 0;
   bool anonymize = false;
   bool recover = false;
   bool quiet = false;
@@ -171,6 +172,7 @@ Result<int> run_throttled(Options& options) {
     if (Status added = add_throttled(discovery, plain, options, log); !added)
       std::fprintf(stderr, "reel: left out: %s\n", added.error().text().c_str());
   TRY_ASSIGN(record.throttle, trace::plan_probes(plain, discovery.findings().holds));
+  record.throttle->only = options.throttle_only;
   TRY_ASSIGN(trace::Recorded recorded, trace::record(env, record));
   if (!options.quiet) tell(recorded, record.log);
   if (Status added = add_throttled(discovery, plain, options, record.log); !added) {
@@ -246,6 +248,10 @@ void define_record(CLI::App& app, int& exit_code) {
       "run CMD once more as it ran when LOG was recorded, hold its threads up in turn, and put who waits for whom into "
       "LOG");
   throttle->type_name("LOG");
+  verb->add_option("--throttle-only", options->throttle_only,
+                   "hold up only this thread of LOG (as report numbers them)")
+      ->needs(throttle)
+      ->check(CLI::PositiveNumber);
   CLI::Option* counters =
       verb->add_flag("--counters", record.filter.counters, "count calls by file and operation, and keep none")
           ->excludes(throttle);

@@ -102,6 +102,12 @@ def told_edges(args, log, work, iterations, how):
     return found, wanted
 
 
+def threads_of_ranks(args, log):
+    """all but the one that made them"""
+    trace = Trace(args.reel, log)
+    return sorted({e["thread"] for e in trace.events})[1:]
+
+
 def compare(args):
     iterations = THROTTLED_ITERATIONS if args.scenario in graphs.INVISIBLE else ITERATIONS
     with tempfile.TemporaryDirectory(prefix="reel-graph.") as top:
@@ -115,8 +121,9 @@ def compare(args):
         if found:
             return 1  # what no call shows is not made up, either
         problems = []
-        for again in range(THROTTLED_RUNS):
-            throttled = run([args.reel, "record", *flags, "--throttle", log, "--", *command], work)
+        threads = threads_of_ranks(args, log)
+        for again, only in enumerate([["--throttle-only", str(thread)] for thread in threads] if args.one_by_one else [[]] * THROTTLED_RUNS):
+            throttled = run([args.reel, "record", *flags, "--throttle", log, *only, "--", *command], work)
             problems += [] if throttled == printed else [f"prints {throttled!r} when throttled, {printed!r} else"]
             problems += tree_differences(left, tree(work, contents=True), "recorded", "throttled")
             found, wanted = told_edges(args, log, work, iterations, f"throttled {again + 1} times")
@@ -134,6 +141,7 @@ def main():
     parser = argparse.ArgumentParser()
     for option in ("reel", "scenario", "ranks", "processes"):
         parser.add_argument("--" + option, required=True)
+    parser.add_argument("--one-by-one", action="store_true", help="a throttled run for each thread, as //TRACE has it")
     args = parser.parse_args()
     args.reel, args.odd = os.path.abspath(args.reel), ""
     try:

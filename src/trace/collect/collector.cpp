@@ -162,7 +162,8 @@ std::vector<LiveThread> Collector::live() const {
   std::vector<LiveThread> threads;
   for (const auto& source : sources_)
     if (!source->owner_dead && !source->ring->closed())
-      threads.push_back({source->ring->header().tid, uint64_t{source->ring->header().sequence} << 32 | source->taken});
+      threads.push_back({source->ring->header().tid, uint64_t{source->ring->header().sequence} << 32 | source->taken,
+                         source->thread});
   return threads;
 }
 

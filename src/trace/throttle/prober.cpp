@@ -25,6 +25,7 @@ void Prober::step(wire::Control& control, const std::vector<LiveThread>& threads
 void Prober::ask(wire::Control& control, const std::vector<LiveThread>& threads, uint64_t now) {
   const LiveThread* next = nullptr;
   for (const LiveThread& thread : threads) {
+    if (probes_.only != 0 && thread.number != probes_.only) continue;
     auto before = taken_.find(thread.tid);
     if (before != taken_.end() && before->second == thread.taken) continue;
     if (!next || times_[thread.tid] < times_[next->tid]) next = &thread;
