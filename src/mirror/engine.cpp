@@ -30,7 +30,7 @@ Engine::Engine(Store& store, SourceTree& source, Feed* feed, Pool& pool, EngineH
       options_(std::move(options)),
       index_(store),
       barriers_(index_),
-      lost_writes_(index_, options_.written_back_s) {}
+      lost_writes_(index_, options_.lost_writes) {}
 
 Status Engine::load_progress() {
   for (auto [name, position] : {std::pair("cursor", &cursor_), std::pair("durable", &durable_)}) {
@@ -39,7 +39,7 @@ Status Engine::load_progress() {
   }
   TRY_ASSIGN(std::optional<std::string> batch, index_.meta("batch"));
   batch_ = batch ? std::strtoull(batch->c_str(), nullptr, 10) : 0;
-  TRY(lost_writes_.load());
+  TRY(lost_writes_.load(source_, options_.boot_id));
   return barriers_.load();
 }
 void Engine::put_progress() {
@@ -134,6 +134,7 @@ Status Engine::init_root() {
   TRY(index_.put(object));
   index_.add_scan(source_.root());
   index_.put_meta("boot", epoch());
+  lost_writes_.begin();
   lost_writes_.reached(hooks_.now_s());
   return store_.write(index_.take_batch(), Durable::yes);
 }
@@ -161,8 +162,7 @@ Status Engine::recover() {
   TRY(bad);
   undurable_ = any;
   if (cache_lost) index_.put_meta("boot", epoch());
-  bool rebooted = !boot || !boot->starts_with(options_.boot_id + " ");
-  if (rebooted && !feed_) lost_writes_.suspect(std::nullopt);  // a log says it itself, by a GAP
+  if (!feed_) lost_writes_.started_without_log();  // a log says it itself, by a GAP
   Intent all;
   for (Intent& intent : intents) {
     std::move(intent.keys.begin(), intent.keys.end(), std::back_inserter(all.keys));
@@ -263,7 +263,7 @@ Status Engine::fill_from_feed() {
 Status Engine::take_gaps() {
   if (dirty_.unwatched_since) {
     auto since = static_cast<int64_t>(time_seconds(*dirty_.unwatched_since));
-    lost_writes_.suspect(since ? std::optional<int64_t>(since) : std::nullopt);
+    lost_writes_.unwatched(since ? std::optional<int64_t>(since) : std::nullopt);
   }
   for (const Fid& gap : dirty_.gaps) {
     TRY_ASSIGN(std::optional<Object> object, index_.object(gap));

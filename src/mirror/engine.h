@@ -54,7 +54,7 @@ struct EngineOptions {
   uint64_t max_delete = UINT64_MAX;  // more removals than this in all: stop with Code::too_many
   int durable_ms = 5000;             // a durable point at least this often while there is work
   std::string boot_id;               // changes when the machine was restarted; no spaces
-  int64_t written_back_s = LostWrites::kWrittenBackSeconds;
+  LostWrites::Limits lost_writes;
 };
 
 inline constexpr size_t kTroubleTexts = 1000;

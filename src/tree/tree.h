@@ -90,6 +90,12 @@ class SourceTree {
 
   virtual Fid root() const = 0;
 
+  // Which mounting of its file system this is; no other one of this boot has the name. While it is the same, what was
+  // read is still there, in the page cache or on the disk. Empty where that cannot be known.
+  virtual std::string mounting() const { return ""; }
+  // Whether ctime moves with every change that somebody could have looked before.
+  virtual bool has_fine_ctime() const { return false; }
+
   // Attributes of a living object. not_found: it is gone (nlink 0 counts as gone, except for a
   // directory that is still someone's working directory: that too is gone).
   virtual Result<Attributes> stat(const Fid& fid) = 0;

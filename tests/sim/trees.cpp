@@ -25,6 +25,10 @@ class SimSource : public SourceTree, public Readable {
  public:
   explicit SimSource(World& world) : world_(world) {}
   Fid root() const override { return world_.fs.fid(world_.source_root); }
+  std::string mounting() const override {
+    return std::to_string(world_.canary_same_mounting ? 1 : world_.source_mount);
+  }
+  bool has_fine_ctime() const override { return world_.fine_ctime || world_.canary_fine_ctime; }
 
   Result<Attributes> stat(const Fid& fid) override {
     TRY_ASSIGN(Node * node, look(fid));
