@@ -5,6 +5,7 @@
 
 #include "base/kill_point.h"
 #include "mirror/adopt.h"
+#include "mirror/apply_object.h"
 #include "mirror/doomed.h"
 #include "mirror/repair.h"
 
@@ -405,6 +406,21 @@ Result<bool> Engine::step() {
   return false;
 }
 
+SurveyLimits Engine::survey_limits() {
+  SurveyLimits limits;
+  limits.changes = options_.scan_changes;
+  limits.most = options_.batch_changes;
+  limits.entries_seen = &counters_.entries_seen;
+  limits.suspect_from_s = lost_writes_.from_s();
+  limits.untold_from_s = lost_writes_.untold_from_s();
+  limits.is_intact = [this](const Object& object) {
+    if (!is_copy_intact(object, source_, *target_, *dirs_)) return false;
+    ++counters_.files_compared;
+    return true;
+  };
+  return limits;
+}
+
 Result<bool> Engine::run_batch(std::vector<Fid> scans) {
   bool scanning = !scans.empty();
   {
@@ -412,8 +428,7 @@ Result<bool> Engine::run_batch(std::vector<Fid> scans) {
     progress_.phase = scanning ? "scanning" : "following";
     progress_.settled = false;
   }
-  SurveyLimits limits{options_.scan_changes, options_.batch_changes, &counters_.entries_seen, lost_writes_.from_s()};
-  TRY_ASSIGN(Survey found, survey(dirty_, scans, index_, source_, pool_, hooks_.exclude, limits));
+  TRY_ASSIGN(Survey found, survey(dirty_, scans, index_, source_, pool_, hooks_.exclude, survey_limits()));
   // Directories that were offered and not reached keep their row.
   if (!scanning) TRY(reap(found));
   TRY_ASSIGN(Plan plan, make_plan(found, index_));

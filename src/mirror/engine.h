@@ -118,6 +118,7 @@ class Engine {
   Status scan_everything();
   Status take_retries();
   Status reap(Survey& survey);
+  SurveyLimits survey_limits();
   Result<bool> run_batch(std::vector<Fid> scans);
   Status check_deletions(const Plan& plan);
   Status begin_batch(const Plan& plan);

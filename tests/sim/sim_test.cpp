@@ -209,7 +209,8 @@ void keep_only(Faults& faults) {
 
 struct Options {
   bool faults = true;
-  bool canary_records = false, canary_intents = false, canary_mounting = false, canary_ctime = false;
+  bool canary_records = false, canary_intents = false, canary_mounting = false, canary_ctime = false,
+       canary_intact = false;
   bool several_streams = false;  // 2 to 4, records spread over them, read in any order between them
 };
 
@@ -220,6 +221,7 @@ std::string run_seed(uint64_t seed, const Options& options) {
   world.canary_forget_intents = options.canary_intents;
   world.canary_same_mounting = options.canary_mounting;
   world.canary_fine_ctime = options.canary_ctime;
+  world.canary_all_intact = options.canary_intact;
   world.fine_ctime = seed % 2 == 0;
   if (options.several_streams) world.split_log(2 + seed % 3);
   world.filters = seed % 3 == 0 && is_kept('f');
@@ -389,6 +391,14 @@ TEST(Simulation, FindsACoarseCtimeThatIsTakenForFine) {
   for (uint64_t seed = 1; seed <= 2000; ++seed)
     if (!run_seed(seed, options).empty()) return;
   FAIL() << "a mirror that believes a ctime which moves once a tick passed 2000 seeds";
+}
+
+TEST(Simulation, FindsAComparisonThatDoesNotCompare) {
+  Options options;
+  options.canary_intact = true;
+  for (uint64_t seed = 1; seed <= 2000; ++seed)
+    if (!run_seed(seed, options).empty()) return;
+  FAIL() << "a mirror that takes each suspected copy for intact passed 2000 seeds";
 }
 
 }  // namespace

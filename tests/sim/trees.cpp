@@ -179,6 +179,14 @@ class SimTarget : public TargetTree {
     }));
     return CopyResult{data.size(), 0};
   }
+  bool has_contents(SourceTree& source, File& from, const TargetDirPtr& dir, const std::string& name,
+                    const Instance& known) override {
+    Result<Attributes> there = stat(dir, name);
+    Result<std::string> data = dynamic_cast<Readable&>(source).read(from);
+    if (!there || there->instance() != known || !data) return false;
+    Result<Node*> node = at(dir, name);
+    return node && ((*node)->data == *data || world_.canary_all_intact);
+  }
   Status set_attributes(File* file, const TargetDirPtr& dir, const std::string& name,
                         const AttributeChange& change) override {
     TRY(trouble());

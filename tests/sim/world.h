@@ -90,6 +90,7 @@ class World {
   bool canary_forget_intents = false;
   bool canary_same_mounting = false;
   bool canary_fine_ctime = false;
+  bool canary_all_intact = false;
 
  private:
   void lose_writes();
