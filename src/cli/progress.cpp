@@ -27,18 +27,20 @@ uint64_t moved(const service::MirrorReport& report) {
 }  // namespace
 
 std::string progress_text(const service::MirrorReport& report, uint64_t bytes_per_second) {
-  uint64_t seen = 0, planned = 0, applied = 0;
+  uint64_t seen = 0, planned = 0, applied = 0, compared = 0;
   bool scan_done = true;
   for (const service::TargetReport& target : report.targets) {
     seen += target.entries_seen;
     planned += target.planned;
+    compared += target.files_compared;
     applied += std::min(target.applied, target.planned);
     scan_done = scan_done && target.scan_done;
   }
   std::string text = "scanned " + grouped(seen) + (scan_done ? " entries, " : " entries so far, ");
   text += "applied " + grouped(applied) + " of " + grouped(planned) + (scan_done ? " changes" : " known");
   text += ", " + service::bytes_text(moved(report)) + " copied";
-  return text + ", " + service::bytes_text(bytes_per_second) + "/s";
+  text += ", " + service::bytes_text(bytes_per_second) + "/s";
+  return compared == 0 ? text : text + ", " + grouped(compared) + " files compared";
 }
 
 uint64_t ProgressLine::rate(uint64_t bytes, Clock::time_point now) {

@@ -240,6 +240,16 @@ Outcome sync_object(const Op& op, ApplyContext& context) {
   return outcome;
 }
 
+bool is_copy_intact(const Object& object, SourceTree& source, TargetTree& target, TargetDirs& dirs) {
+  Result<std::unique_ptr<File>> from = source.open(object.fid);
+  if (!from || !(*from)->as_opened || (*from)->as_opened->ctime != object.ctime) return false;
+  // Where contents have a version, only a copy between two looks at it is believed.
+  Result<std::optional<uint64_t>> version = source.data_version(**from);
+  if (!version || *version) return false;
+  Result<TargetDirPtr> dir = dirs.open(object.home.parent);
+  return dir && target.has_contents(source, **from, *dir, object.home.name, object.target);
+}
+
 Outcome sync_directory(const Op& op, ApplyContext& context) {
   Outcome outcome;
   Result<std::optional<Object>> object = context.index.object(op.fid);

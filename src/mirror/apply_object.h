@@ -27,6 +27,10 @@ Outcome sync_object(const Op& op, ApplyContext& context);
 // A directory's own attributes.
 Outcome sync_directory(const Op& op, ApplyContext& context);
 
+// Whether the copy of a file that the index takes for equal is: read on both sides, nothing is changed. False also
+// when that cannot be told so; then sync_object() does.
+bool is_copy_intact(const Object& object, SourceTree& source, TargetTree& target, TargetDirs& dirs);
+
 // Removes whatever is at (dir, name), with all below it.
 Status remove_tree(TargetTree& target, const TargetDirPtr& dir, const std::string& name);
 

@@ -5,6 +5,7 @@
 
 #include "base/kill_point.h"
 #include "mirror/adopt.h"
+#include "mirror/apply_object.h"
 #include "mirror/doomed.h"
 #include "mirror/repair.h"
 
@@ -30,7 +31,7 @@ Engine::Engine(Store& store, SourceTree& source, Feed* feed, Pool& pool, EngineH
       options_(std::move(options)),
       index_(store),
       barriers_(index_),
-      lost_writes_(index_, options_.written_back_s) {}
+      lost_writes_(index_, options_.lost_writes) {}
 
 Status Engine::load_progress() {
   for (auto [name, position] : {std::pair("cursor", &cursor_), std::pair("durable", &durable_)}) {
@@ -39,7 +40,7 @@ Status Engine::load_progress() {
   }
   TRY_ASSIGN(std::optional<std::string> batch, index_.meta("batch"));
   batch_ = batch ? std::strtoull(batch->c_str(), nullptr, 10) : 0;
-  TRY(lost_writes_.load());
+  TRY(lost_writes_.load(source_, options_.boot_id));
   return barriers_.load();
 }
 void Engine::put_progress() {
@@ -134,6 +135,7 @@ Status Engine::init_root() {
   TRY(index_.put(object));
   index_.add_scan(source_.root());
   index_.put_meta("boot", epoch());
+  lost_writes_.begin();
   lost_writes_.reached(hooks_.now_s());
   return store_.write(index_.take_batch(), Durable::yes);
 }
@@ -161,8 +163,7 @@ Status Engine::recover() {
   TRY(bad);
   undurable_ = any;
   if (cache_lost) index_.put_meta("boot", epoch());
-  bool rebooted = !boot || !boot->starts_with(options_.boot_id + " ");
-  if (rebooted && !feed_) lost_writes_.suspect(std::nullopt);  // a log says it itself, by a GAP
+  if (!feed_) lost_writes_.started_without_log();  // a log says it itself, by a GAP
   Intent all;
   for (Intent& intent : intents) {
     std::move(intent.keys.begin(), intent.keys.end(), std::back_inserter(all.keys));
@@ -263,7 +264,7 @@ Status Engine::fill_from_feed() {
 Status Engine::take_gaps() {
   if (dirty_.unwatched_since) {
     auto since = static_cast<int64_t>(time_seconds(*dirty_.unwatched_since));
-    lost_writes_.suspect(since ? std::optional<int64_t>(since) : std::nullopt);
+    lost_writes_.unwatched(since ? std::optional<int64_t>(since) : std::nullopt);
   }
   for (const Fid& gap : dirty_.gaps) {
     TRY_ASSIGN(std::optional<Object> object, index_.object(gap));
@@ -405,6 +406,21 @@ Result<bool> Engine::step() {
   return false;
 }
 
+SurveyLimits Engine::survey_limits() {
+  SurveyLimits limits;
+  limits.changes = options_.scan_changes;
+  limits.most = options_.batch_changes;
+  limits.entries_seen = &counters_.entries_seen;
+  limits.suspect_from_s = lost_writes_.from_s();
+  limits.untold_from_s = lost_writes_.untold_from_s();
+  limits.is_intact = [this](const Object& object) {
+    if (!is_copy_intact(object, source_, *target_, *dirs_)) return false;
+    ++counters_.files_compared;
+    return true;
+  };
+  return limits;
+}
+
 Result<bool> Engine::run_batch(std::vector<Fid> scans) {
   bool scanning = !scans.empty();
   {
@@ -412,8 +428,7 @@ Result<bool> Engine::run_batch(std::vector<Fid> scans) {
     progress_.phase = scanning ? "scanning" : "following";
     progress_.settled = false;
   }
-  SurveyLimits limits{options_.scan_changes, options_.batch_changes, &counters_.entries_seen, lost_writes_.from_s()};
-  TRY_ASSIGN(Survey found, survey(dirty_, scans, index_, source_, pool_, hooks_.exclude, limits));
+  TRY_ASSIGN(Survey found, survey(dirty_, scans, index_, source_, pool_, hooks_.exclude, survey_limits()));
   // Directories that were offered and not reached keep their row.
   if (!scanning) TRY(reap(found));
   TRY_ASSIGN(Plan plan, make_plan(found, index_));

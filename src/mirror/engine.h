@@ -54,7 +54,7 @@ struct EngineOptions {
   uint64_t max_delete = UINT64_MAX;  // more removals than this in all: stop with Code::too_many
   int durable_ms = 5000;             // a durable point at least this often while there is work
   std::string boot_id;               // changes when the machine was restarted; no spaces
-  int64_t written_back_s = LostWrites::kWrittenBackSeconds;
+  LostWrites::Limits lost_writes;
 };
 
 inline constexpr size_t kTroubleTexts = 1000;
@@ -118,6 +118,7 @@ class Engine {
   Status scan_everything();
   Status take_retries();
   Status reap(Survey& survey);
+  SurveyLimits survey_limits();
   Result<bool> run_batch(std::vector<Fid> scans);
   Status check_deletions(const Plan& plan);
   Status begin_batch(const Plan& plan);

@@ -12,6 +12,7 @@ namespace {
 
 constexpr size_t kScanRound = 64;              // directories read in parallel
 constexpr size_t kPrefetchEntries = 1u << 16;  // above this, index entries are looked up one by one
+constexpr size_t kSuspectsHeld = 1u << 16;
 constexpr uint8_t kDirtyScan = kDirtyAttributes | kDirtyData | kDirtyDoubt;
 
 // Code::cancelled inside a listing: the batch is full, come back for the rest.
@@ -27,7 +28,8 @@ struct Seen {
 
 struct KnownEntry {
   Entry entry;
-  Time ctime;  // zero when it is not the object's home or not known to be equal
+  Time ctime;                       // zero when it is not the object's home or not known to be equal
+  std::unique_ptr<Object> suspect;  // equal if its contents are
 };
 
 // What reading one directory found out.
@@ -41,6 +43,7 @@ struct Delta {
   };
   std::vector<Found> changes;
   std::vector<Fid> differing;  // same entry, other ctime
+  std::vector<Object> suspects;
   std::vector<Fid> known_dirs;
   bool complete = false;
   Status status = ok();
@@ -77,7 +80,7 @@ class Surveyor {
     for (;;) {
       TRY(look_at_links());
       if (new_dirs_.empty() && scans_.empty()) break;
-      if (room(limits_.changes) == 0) break;
+      if (room(limits_.changes) == 0 || compared_ >= limits_.comparisons) break;
       TRY(scan_round());
     }
     survey_.scans.insert(survey_.scans.end(), new_dirs_.begin(), new_dirs_.end());
@@ -264,6 +267,7 @@ class Surveyor {
     if (round.empty()) return ok();
     Room left{static_cast<int64_t>(room(limits_.changes)), static_cast<int64_t>(room(limits_.most))};
     pool_.run(round.size(), [&](size_t i) { read_dir(round[i], left); });
+    compare_suspects(round);
     for (Delta& delta : round) TRY(merge(delta));
     return ok();
   }
@@ -277,8 +281,11 @@ class Surveyor {
     std::unordered_map<std::string, KnownEntry> known_entries;
     bool prefetched = true;
     delta.status = index_.list(delta.dir, "", [&](const std::string& name, const Entry& entry, const Object* object) {
-      bool equal = object && known_equal(*object);
-      known_entries[name] = {entry, equal ? object->ctime : Time{}};
+      Trust trust = object ? trust_in(*object) : Trust::none;
+      KnownEntry& known = known_entries[name];
+      known.entry = entry;
+      if (trust != Trust::none) known.ctime = object->ctime;
+      if (trust == Trust::suspect) known.suspect = std::make_unique<Object>(*object);
       return prefetched = known_entries.size() < kPrefetchEntries;
     });
     if (!delta.status) return;
@@ -298,7 +305,7 @@ class Surveyor {
       KnownEntry old;
       if (prefetched) {
         auto at = known_entries.find(name);
-        if (at != known_entries.end()) old = at->second;
+        if (at != known_entries.end()) old = std::move(at->second);
       } else {
         TRY_ASSIGN(std::optional<Entry> entry, index_.entry({delta.dir, name}));
         if (entry) old.entry = *entry;
@@ -317,6 +324,7 @@ class Surveyor {
       }
       if (found.attributes.type == FileType::directory) delta.known_dirs.push_back(found.fid);
       if (old.ctime != found.attributes.ctime || old.ctime == Time{}) return differing(delta, found);
+      if (old.suspect) suspected(delta, std::move(*old.suspect));
       return ok();
     };
     delta.status = source_.list(delta.dir, each, hint);
@@ -329,18 +337,41 @@ class Surveyor {
     delta.status = find_vanished(delta, room);
   }
 
-  // When it has the ctime that the index has.
-  bool known_equal(const Object& object) const {
-    if (object.type == FileType::regular && object.ctime.seconds >= limits_.suspect_from_s) return false;
-    return object.data_ctime == object.ctime;
+  // What follows for an object from its having the ctime that the index has.
+  enum class Trust { none, suspect, equal };
+  Trust trust_in(const Object& object) const {
+    if (object.data_ctime != object.ctime) return Trust::none;
+    if (object.type != FileType::regular || object.ctime.seconds < limits_.suspect_from_s) return Trust::equal;
+    bool told = object.ctime.seconds < limits_.untold_from_s;
+    return told && limits_.is_intact ? Trust::suspect : Trust::none;
   }
 
-  Status differing(Delta& delta, const SourceEntry& found) const {
+  Status differing(Delta& delta, const SourceEntry& found) {
     // Not the object's home, or not known to be equal: the object itself decides.
     TRY_ASSIGN(std::optional<Object> object, index_.object(found.fid));
-    if (object && object->ctime == found.attributes.ctime && known_equal(*object)) return ok();
-    delta.differing.push_back(found.fid);
+    Trust trust = object && object->ctime == found.attributes.ctime ? trust_in(*object) : Trust::none;
+    if (trust == Trust::none) delta.differing.push_back(found.fid);
+    if (trust == Trust::suspect) suspected(delta, *std::move(object));
     return ok();
+  }
+
+  // Most wait until the round's directories are read: then all threads compare, also what lies in one directory.
+  void suspected(Delta& delta, Object&& object) {
+    ++compared_;
+    if (++suspects_held_ <= kSuspectsHeld)
+      delta.suspects.push_back(std::move(object));
+    else if (!limits_.is_intact(object))
+      delta.differing.push_back(object.fid);
+  }
+  void compare_suspects(std::vector<Delta>& round) {
+    std::vector<std::pair<Delta*, const Object*>> suspects;
+    for (Delta& delta : round)
+      for (const Object& object : delta.suspects) suspects.emplace_back(&delta, &object);
+    std::vector<char> intact(suspects.size());
+    pool_.run(suspects.size(), [&](size_t i) { intact[i] = limits_.is_intact(*suspects[i].second); });
+    for (size_t i = 0; i < suspects.size(); ++i)
+      if (!intact[i]) suspects[i].first->differing.push_back(suspects[i].second->fid);
+    suspects_held_ = 0;
   }
 
   // A directory too large to be held in memory: ask the source for each entry that the index has.
@@ -457,6 +488,7 @@ class Surveyor {
   std::vector<Fid> links_to_check_;
   std::unordered_set<Fid, FidHash> doubted_;
   ScanDebts debts_{index_};
+  std::atomic<size_t> compared_{0}, suspects_held_{0};
   bool scanning_ = false;
   size_t by_records_ = 0;  // changes and objects that records led to
 };

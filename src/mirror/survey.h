@@ -47,6 +47,10 @@ struct SurveyLimits {
   size_t most = 50000;
   std::atomic<uint64_t>* entries_seen = nullptr;  // counts up while directories are read; may be null
   int64_t suspect_from_s = INT64_MAX;             // LostWrites::from_s
+  int64_t untold_from_s = INT64_MAX;              // LostWrites::untold_from_s
+  // Whether the target's copy of a suspected file has its contents still. Called in the pool. Empty: not known.
+  std::function<bool(const Object&)> is_intact;
+  size_t comparisons = 65536;  // no further directory is read after so many
 };
 
 // True when the entry is to be left out of the mirror.

@@ -8,8 +8,8 @@
 
 namespace reel::mirror {
 
-Fd clone_mount(const std::string& path) {
-  Fd tree(::open_tree(AT_FDCWD, path.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+Fd clone_mount(int dirfd, const char* path) {
+  Fd tree(::open_tree(dirfd, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH));
   if (!tree) return Fd();
   struct mount_attr attr = {};
   attr.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOATIME;

@@ -210,7 +210,39 @@ Result<CopyResult> Copier::update() {
   return result_;
 }
 
+Result<bool> same_piece(int from, int to, uint64_t size, uint64_t offset, bool* may_be_sparse = nullptr) {
+  char* wanted = buffer(0, size);
+  char* present = buffer(1, size);
+  TRY_ASSIGN(uint64_t got, read_at(from, wanted, size, offset));
+  TRY_ASSIGN(uint64_t there, read_at(to, present, size, offset));
+  if (may_be_sparse) *may_be_sparse = may_have_holes(wanted, got);
+  return got == size && there == size && std::memcmp(wanted, present, size) == 0;
+}
+
 }  // namespace
+
+Result<bool> same_contents(int from, int to, uint64_t size, const Throttle* throttle) {
+  if (size <= kCloneMin) {
+    bool may_be_sparse = false;
+    TRY_ASSIGN(bool same, same_piece(from, to, size, 0, &may_be_sparse));
+    if (!same || !may_be_sparse) return same;
+  }
+  Extents wanted(from), there(to);
+  for (uint64_t offset = 0; offset < size;) {
+    if (throttle && throttle->stopped()) return Error(Code::cancelled, "stopped in the middle of a comparison");
+    TRY_ASSIGN(Extents::Extent source, wanted.at(offset));
+    TRY_ASSIGN(Extents::Extent target, there.at(offset));
+    if (source.data != target.data) return false;
+    uint64_t end = std::min({source.end, target.end, size});
+    if (source.data) {
+      end = std::min(end, offset + kCompareStep);
+      TRY_ASSIGN(bool same, same_piece(from, to, end - offset, offset));
+      if (!same) return false;
+    }
+    offset = end;
+  }
+  return true;
+}
 
 Result<uint64_t> read_at(int fd, char* to, uint64_t size, uint64_t offset) {
   uint64_t done = 0;

@@ -71,4 +71,7 @@ class Extents {
 // cancelled: the throttle was stopped; any part of it is copied.
 Result<CopyResult> copy_contents(int from, int to, uint64_t size, bool fresh, Throttle* throttle);
 
+// Whether two files of `size` bytes are what copy_contents() would leave as they are. Writes nothing.
+Result<bool> same_contents(int from, int to, uint64_t size, const Throttle* throttle);
+
 }  // namespace reel::mirror

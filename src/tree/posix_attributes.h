@@ -86,8 +86,8 @@ Fd open_below(int rootfd, const std::string& path, int flags);
 // For reading, without a trace in the access time where that is permitted.
 int open_no_atime(int dirfd, const char* name, int flags);
 
-// A private read-only copy of the mount at `path`, without the mounts on top of it: an O_PATH
+// A private read-only copy of the mount at `path` (empty: at `dirfd`), without the mounts on top of it: an O_PATH
 // descriptor of `path` in it, with which the copy goes away. Empty where that is not permitted.
-Fd clone_mount(const std::string& path);
+Fd clone_mount(int dirfd, const char* path);
 
 }  // namespace reel::mirror

@@ -2,6 +2,8 @@
 #include "tree/posix_source.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
@@ -55,6 +57,25 @@ bool fine_ctime() {
   return fine;
 }
 
+// Whether what was read of it goes only with the mounting (not, as with a server, behind the kernel's back), and its
+// ctime is as fine as the kernel's: file systems that were looked at.
+bool keeps_pages(int fd) {
+  struct statfs s;
+  if (::fstatfs(fd, &s) != 0) return false;
+  auto type = static_cast<uint64_t>(s.f_type);
+  return type == EXT4_SUPER_MAGIC || type == XFS_SUPER_MAGIC || type == BTRFS_SUPER_MAGIC || type == TMPFS_MAGIC;
+}
+
+// Only a number that is not given again (Linux 6.8) says that it is the same mounting.
+std::string unique_mounting(int fd) {
+#ifndef STATX_MNT_ID_UNIQUE
+  constexpr unsigned STATX_MNT_ID_UNIQUE = 0x4000;
+#endif
+  struct statx s;
+  if (::statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID_UNIQUE, &s) != 0) return "";
+  return s.stx_mask & STATX_MNT_ID_UNIQUE ? std::to_string(s.stx_mnt_id) : "";
+}
+
 }  // namespace
 
 Result<std::unique_ptr<PosixSource>> PosixSource::open(const std::string& path, Options options) {
@@ -62,9 +83,14 @@ Result<std::unique_ptr<PosixSource>> PosixSource::open(const std::string& path, 
   source->options_ = options;
   // Sent to a process whose lease somebody waits for; nothing has to be done about it.
   ::signal(SIGIO, SIG_IGN);
-  if (options.clone_mount) source->mount_ = clone_mount(path);
+  // One look for both: the mounting at the path may be another one in the next moment.
+  Fd original(open_at(AT_FDCWD, path.c_str(), O_PATH | O_DIRECTORY));
+  if (!original) return Error::from_errno(errno, "open the source " + printable(path));
+  source->keeps_pages_ = keeps_pages(original.get());
+  if (source->keeps_pages_) source->mounting_ = unique_mounting(original.get());
+  if (options.clone_mount) source->mount_ = clone_mount(original.get(), "");
   Fd root(source->mount_ ? open_no_atime(source->mount_.get(), ".", O_RDONLY | O_DIRECTORY)
-                         : open_no_atime(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY));
+                         : open_no_atime(original.get(), ".", O_RDONLY | O_DIRECTORY));
   if (!root) return Error::from_errno(errno, "open the source " + printable(path));
   source->root_ = std::make_shared<const Fd>(std::move(root));
   Status inspected = source->inspect_root(options);
@@ -90,6 +116,10 @@ Status PosixSource::inspect_root(const Options& options) {
     by_handle_ = static_cast<bool>(open_handle(root_fid_, O_PATH));
   }
   return ok();
+}
+
+bool PosixSource::has_fine_ctime() const {
+  return keeps_pages_ && !options_.is_lustre && fine_ctime();
 }
 
 bool PosixSource::belongs(const Found& found) const {

@@ -50,6 +50,8 @@ class PosixSource final : public SourceTree {
   Result<std::string> directory_path(const Fid& fid);
 
   Fid root() const override { return root_fid_; }
+  std::string mounting() const override { return mounting_; }
+  bool has_fine_ctime() const override;
   Result<Attributes> stat(const Fid& fid) override;
   Result<SourceEntry> lookup(const Fid& parent, const std::string& name) override;
   Status list(const Fid& dir, const std::function<Status(const SourceEntry&)>& each,
@@ -85,7 +87,9 @@ class PosixSource final : public SourceTree {
   Result<Found> living(int fd) const;
   Result<int64_t> quiet_for(int fd) const;
 
-  Fd mount_;  // the cloned mount; it goes away with this descriptor
+  std::string mounting_;
+  bool keeps_pages_ = false;  // see keeps_pages()
+  Fd mount_;                  // the cloned mount; it goes away with this descriptor
   SharedFd root_;
   Fid root_fid_;
   HandleFormat format_ = HandleFormat::opaque;

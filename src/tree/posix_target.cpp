@@ -286,6 +286,20 @@ Result<CopyResult> PosixTarget::copy(SourceTree&, File& from, File& to, uint64_t
   return copy_contents(from.fd(), to.fd(), size, fresh, throttle_);
 }
 
+bool PosixTarget::has_contents(SourceTree&, File& from, const TargetDirPtr& dir, const std::string& name,
+                               const Instance& known) {
+  if (!from.as_opened || !check_name(name)) return false;
+  Result<Found> there = find_at(fd_of(dir), name.c_str());
+  if (!there || there->attributes.type != FileType::regular || there->attributes.instance() != known) return false;
+  if (there->attributes.size != from.as_opened->size) return false;
+  constexpr int kFlags = O_RDONLY | O_NONBLOCK;
+  Fd fd(open_beneath(fd_of(dir), name.c_str(), kFlags | O_NOATIME));
+  if (!fd && errno == EPERM) fd = Fd(open_beneath(fd_of(dir), name.c_str(), kFlags));
+  if (!fd) return false;
+  Result<bool> same = same_contents(from.fd(), fd.get(), from.as_opened->size, throttle_);
+  return same && *same;
+}
+
 // What set_attributes may find there. Owner and mode of a file that was just made are known.
 Result<Attributes> PosixTarget::attributes_before(File* file, int fd) {
   std::optional<Attributes> made;

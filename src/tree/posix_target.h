@@ -58,6 +58,8 @@ class PosixTarget final : public TargetTree {
                                        const std::string& layout) override;
   Result<std::unique_ptr<File>> open(const TargetDirPtr& dir, const std::string& name) override;
   Result<CopyResult> copy(SourceTree& source, File& from, File& to, uint64_t size, bool fresh) override;
+  bool has_contents(SourceTree& source, File& from, const TargetDirPtr& dir, const std::string& name,
+                    const Instance& known) override;
   Status set_attributes(File* file, const TargetDirPtr& dir, const std::string& name,
                         const AttributeChange& change) override;
   Result<Attributes> stat(File& file) override;

@@ -90,6 +90,12 @@ class SourceTree {
 
   virtual Fid root() const = 0;
 
+  // Which mounting of its file system this is; no other one of this boot has the name. While it is the same, what was
+  // read is still there, in the page cache or on the disk. Empty where that cannot be known.
+  virtual std::string mounting() const { return ""; }
+  // Whether ctime moves with every change that somebody could have looked before.
+  virtual bool has_fine_ctime() const { return false; }
+
   // Attributes of a living object. not_found: it is gone (nlink 0 counts as gone, except for a
   // directory that is still someone's working directory: that too is gone).
   virtual Result<Attributes> stat(const Fid& fid) = 0;
@@ -193,6 +199,13 @@ class TargetTree {
   // Makes the contents of `to` equal to those of `from`, holes too.
   //   fresh: `to` was just created and is empty.
   virtual Result<CopyResult> copy(SourceTree& source, File& from, File& to, uint64_t size, bool fresh) = 0;
+  // Whether the file at (dir, name) is `known` and has the contents of `from` as it was opened, holes too. Changes
+  // nothing. False also when it cannot tell; then copy() does.
+  virtual bool has_contents(SourceTree& source, File& from, const TargetDirPtr& dir, const std::string& name,
+                            const Instance& known) {
+    (void)source, (void)from, (void)dir, (void)name, (void)known;
+    return false;
+  }
   // Owner, ACL, xattrs, mode, times, flags: only what differs is set. `file` is the open file when
   // there is one (then dir and name are not used), else null. An empty name means `dir` itself.
   virtual Status set_attributes(File* file, const TargetDirPtr& dir, const std::string& name,

@@ -110,7 +110,7 @@ class Verifier {
 
 Result<Side> Verifier::open_side(const std::string& path, bool clone) {
   Side side;
-  if (clone) side.mount = clone_mount(path);
+  if (clone) side.mount = clone_mount(AT_FDCWD, path.c_str());
   side.root = Fd(side.mount ? open_no_atime(side.mount.get(), ".", O_RDONLY | O_DIRECTORY)
                             : open_no_atime(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY));
   if (!side.root) return Error::from_errno(errno, "open " + printable(path));

@@ -158,7 +158,7 @@ class Options(MirrorCase):
     # -- --progress
 
     NUMBERS = re.compile(r"scanned ([\d,]+) entries( so far)?, applied ([\d,]+) of ([\d,]+) (known|changes), "
-                         r"[\d.]+ (B|KiB|MiB|GiB|TiB) copied, [\d.]+ (B|KiB|MiB|GiB|TiB)/s *$")
+                         r"[\d.]+ (B|KiB|MiB|GiB|TiB) copied, [\d.]+ (B|KiB|MiB|GiB|TiB)/s(, [\d,]+ files compared)? *$")
 
     def assertNeverBack(self, lines, entries):
         self.assertTrue(lines)

@@ -149,6 +149,45 @@ TEST(CopySharing, BlocksAreSharedWhereTheFileSystemCan) {
   }
 }
 
+TEST(SameContents, IsWhatACopyWouldLeave) {
+  Scratch scratch;
+  std::mt19937_64 random(seed());
+  for (uint64_t size : {0u, 1u, 4096u, 65536u, 65537u, 3000000u}) {
+    std::string name = std::to_string(size);
+    if (size == 3000000)
+      write_sparse(scratch / name, size, random);
+    else
+      write_file(scratch / name, std::string(size, 'x'));
+    Fd from = open_file(scratch / name), to = open_file(scratch / (name + ".copy"));
+    ASSERT_EQ(::ftruncate(from.get(), static_cast<off_t>(size)), 0);
+    auto same = [&] {
+      Result<bool> answer = same_contents(from.get(), to.get(), size, nullptr);
+      return answer && *answer;
+    };
+    EXPECT_EQ(same(), size == 0) << size;  // the copy is empty
+    ASSERT_TRUE(copy_contents(from.get(), to.get(), size, false, nullptr));
+    EXPECT_TRUE(same()) << size;
+    for (uint64_t at : {uint64_t{0}, size / 2, size - 1}) {
+      if (size == 0) break;
+      ASSERT_EQ(::pwrite(to.get(), "~", 1, static_cast<off_t>(at)), 1);
+      EXPECT_FALSE(same()) << size << " at " << at;
+      ASSERT_TRUE(copy_contents(from.get(), to.get(), size, false, nullptr));
+      EXPECT_TRUE(same()) << size << " at " << at;
+    }
+  }
+}
+
+TEST(SameContents, ZerosAreNoHole) {
+  Scratch scratch;
+  write_file(scratch / "zeros", std::string(65536, 0));
+  Fd zeros = open_file(scratch / "zeros"), hole = open_file(scratch / "hole");
+  ASSERT_EQ(::ftruncate(hole.get(), 65536), 0);
+  if (::lseek(hole.get(), 0, SEEK_DATA) >= 0) GTEST_SKIP() << "no holes here";
+  Result<bool> same = same_contents(zeros.get(), hole.get(), 65536, nullptr);
+  ASSERT_TRUE(same);
+  EXPECT_FALSE(*same);
+}
+
 TEST(CopySharing, ASourceShorterThanSaidIsNoError) {
   Scratch scratch;
   write_file(scratch / "file", std::string(100000, 'x'));

@@ -181,6 +181,25 @@ TEST(PosixSource, WhatIsMountedOnTopIsNotThere) {
   EXPECT_EQ(shell("umount " + scratch.path()), 0);
 }
 
+TEST(PosixSource, AMountingIsKnownByANameThatNoOtherHas) {
+  Scratch scratch("ext4");
+  if (!scratch.missing().empty()) GTEST_SKIP() << scratch.missing();
+  make_dir(scratch / "tree");
+  make_dir(scratch / "again");
+  std::string again = scratch / "again";
+  std::string first = open_source(scratch / "tree")->mounting();
+  if (first.empty()) GTEST_SKIP() << "needs Linux 6.8";
+  EXPECT_EQ(open_source(scratch / "tree")->mounting(), first);
+  EXPECT_EQ(shell("mount -o remount,noatime " + scratch.path()), 0);
+  EXPECT_EQ(open_source(scratch / "tree", {.clone_mount = false})->mounting(), first);
+  std::set<std::string> names{first};
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_EQ(shell("mount --bind " + scratch / "tree" + " " + again), 0);
+    EXPECT_TRUE(names.insert(open_source(again)->mounting()).second);
+    ASSERT_EQ(shell("umount " + again), 0);
+  }
+}
+
 TEST(PosixSource, ReadingLeavesNoTrace) {
   Scratch scratch("ext4");
   if (!scratch.missing().empty()) GTEST_SKIP() << scratch.missing();

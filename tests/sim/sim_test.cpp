@@ -73,7 +73,7 @@ struct Run {
     options.batch_changes = 5 + world.pick(60);
     options.scan_changes = 5 + world.pick(options.batch_changes);
     options.boot_id = world.boot;
-    options.written_back_s = World::kWrittenBackSeconds;
+    options.lost_writes = {World::kWrittenBackSeconds, World::kReadSeconds};
     engine = std::make_unique<Engine>(*store, *source, feed.get(), pool, std::move(hooks), options);
   }
   Status start_engine() {
@@ -209,7 +209,8 @@ void keep_only(Faults& faults) {
 
 struct Options {
   bool faults = true;
-  bool canary_records = false, canary_intents = false;
+  bool canary_records = false, canary_intents = false, canary_mounting = false, canary_ctime = false,
+       canary_intact = false;
   bool several_streams = false;  // 2 to 4, records spread over them, read in any order between them
 };
 
@@ -218,6 +219,10 @@ std::string run_seed(uint64_t seed, const Options& options) {
   World& world = run.world;
   world.canary_drop_record = options.canary_records;
   world.canary_forget_intents = options.canary_intents;
+  world.canary_same_mounting = options.canary_mounting;
+  world.canary_fine_ctime = options.canary_ctime;
+  world.canary_all_intact = options.canary_intact;
+  world.fine_ctime = seed % 2 == 0;
   if (options.several_streams) world.split_log(2 + seed % 3);
   world.filters = seed % 3 == 0 && is_kept('f');
   if (world.filters) world.pick_filter();
@@ -239,6 +244,11 @@ std::string run_seed(uint64_t seed, const Options& options) {
     if (world.pick(3)) world.drain();
     if (world.pick(2)) world.commit_log();
     run.step();
+  }
+  if (options.faults && world.pick(4) == 0) {  // nothing comes after it that would lead to the files again
+    run.engine.reset();
+    if (std::exchange(run.starts_again, false)) ++world.target_mount;
+    world.holder_died();
   }
   std::string difference = run.settle();
   return difference.empty() && seed % 4 == 0 ? run.tamper_and_repair() : difference;
@@ -292,6 +302,56 @@ TEST(Simulation, DirectoriesInsideEachOtherAreUntangled) {
   EXPECT_EQ(run.settle(), "");
 }
 
+// A file is copied, then reel and its holder die; `meanwhile` happens. What is different then; `compared`: files whose
+// contents the start looked at.
+std::string after_a_start_without_holder(const std::function<void(World&, uint64_t file)>& meanwhile,
+                                         uint64_t* compared) {
+  Run run(1);
+  World& world = run.world;
+  uint64_t file = 0;
+  world.fs.now_s = world.now_s;
+  world.fs.create(world.source_root, "file", FileType::regular, 0644, &file);
+  world.fs.write(file, "data");
+  world.gap("first start", kFlagUnwatched);
+  world.drain();
+  world.commit_log();
+  EXPECT_TRUE(run.start_engine());
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(run.engine->step());
+  EXPECT_EQ(run.difference_now(), "");
+  run.engine.reset();
+  meanwhile(world, file);
+  world.gap("holder gone", kFlagUnwatched);
+  EXPECT_TRUE(run.start_engine());
+  world.drain();
+  world.commit_log();
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(run.engine->step());
+  *compared = run.engine->counters().files_compared + run.engine->counters().files_copied;
+  return run.difference_now();
+}
+void lose_it(World& world, uint64_t) {
+  world.fs.lose_writes(world.now_s, [] { return true; });
+}
+
+TEST(Simulation, WritesAreComparedOnlyWhenTheSourceMayHaveLostThem) {
+  uint64_t compared = 0;
+  EXPECT_EQ(after_a_start_without_holder([](World&, uint64_t) {}, &compared), "");
+  EXPECT_EQ(compared, 0u);
+  auto torn = [](World& world, uint64_t file) {
+    lose_it(world, file);
+    ++world.source_mount;
+  };
+  EXPECT_EQ(after_a_start_without_holder(torn, &compared), "");
+  auto crashed = [](World& world, uint64_t file) {
+    lose_it(world, file);
+    world.boot += "+";
+  };
+  EXPECT_EQ(after_a_start_without_holder(crashed, &compared), "");
+  auto unmounted = [](World& world, uint64_t) { ++world.source_mount; };
+  EXPECT_EQ(after_a_start_without_holder(unmounted, &compared), "");
+  EXPECT_EQ(compared, 1u);
+  EXPECT_NE(after_a_start_without_holder(lose_it, &compared), "") << "the test itself sees nothing";
+}
+
 TEST(Simulation, EndsEqualWhateverHappens) {
   run_seeds({}, 10000);
 }
@@ -316,6 +376,29 @@ TEST(Simulation, FindsAForgottenIntent) {
   for (uint64_t seed = 1; seed <= 2000; ++seed)
     if (!run_seed(seed, options).empty()) return;
   FAIL() << "a mirror that does not remember what it began passed 2000 seeds";
+}
+
+TEST(Simulation, FindsASourceThatWasTornAwayAndIsTakenForTheSame) {
+  Options options;
+  options.canary_mounting = true;
+  for (uint64_t seed = 1; seed <= 2000; ++seed)
+    if (!run_seed(seed, options).empty()) return;
+  FAIL() << "a mirror that does not see that the source was mounted anew passed 2000 seeds";
+}
+TEST(Simulation, FindsACoarseCtimeThatIsTakenForFine) {
+  Options options;
+  options.canary_ctime = true;
+  for (uint64_t seed = 1; seed <= 2000; ++seed)
+    if (!run_seed(seed, options).empty()) return;
+  FAIL() << "a mirror that believes a ctime which moves once a tick passed 2000 seeds";
+}
+
+TEST(Simulation, FindsAComparisonThatDoesNotCompare) {
+  Options options;
+  options.canary_intact = true;
+  for (uint64_t seed = 1; seed <= 2000; ++seed)
+    if (!run_seed(seed, options).empty()) return;
+  FAIL() << "a mirror that takes each suspected copy for intact passed 2000 seeds";
 }
 
 }  // namespace

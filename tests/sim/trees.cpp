@@ -25,6 +25,10 @@ class SimSource : public SourceTree, public Readable {
  public:
   explicit SimSource(World& world) : world_(world) {}
   Fid root() const override { return world_.fs.fid(world_.source_root); }
+  std::string mounting() const override {
+    return std::to_string(world_.canary_same_mounting ? 1 : world_.source_mount);
+  }
+  bool has_fine_ctime() const override { return world_.fine_ctime || world_.canary_fine_ctime; }
 
   Result<Attributes> stat(const Fid& fid) override {
     TRY_ASSIGN(Node * node, look(fid));
@@ -174,6 +178,14 @@ class SimTarget : public TargetTree {
       return 0;
     }));
     return CopyResult{data.size(), 0};
+  }
+  bool has_contents(SourceTree& source, File& from, const TargetDirPtr& dir, const std::string& name,
+                    const Instance& known) override {
+    Result<Attributes> there = stat(dir, name);
+    Result<std::string> data = dynamic_cast<Readable&>(source).read(from);
+    if (!there || there->instance() != known || !data) return false;
+    Result<Node*> node = at(dir, name);
+    return node && ((*node)->data == *data || world_.canary_all_intact);
   }
   Status set_attributes(File* file, const TargetDirPtr& dir, const std::string& name,
                         const AttributeChange& change) override {

@@ -294,11 +294,35 @@ void World::maybe_crash() {
 }
 
 void World::process_died() {
-  if (chance() < 0.3) {  // the holder too: what was queued is lost
-    queue.clear();
-    gap("holder gone", kFlagUnwatched);
-  }
+  if (chance() < 0.3) holder_died();
   drain();
+}
+
+void World::holder_died() {
+  if (pick(2)) {
+    lose_writes();
+    ++source_mount;
+  }
+  lose_events();
+  gap("holder gone", kFlagUnwatched);
+}
+
+void World::lose_writes() {
+  fs.lose_writes(now_s - kWrittenBackSeconds + 1, [this] { return chance() < 0.5; });
+}
+
+// Among them, where ctime moves once a tick, those of changes that came within the tick of a file's ctime.
+void World::lose_events() {
+  queue.clear();
+  if (fine_ctime) return;
+  for (uint64_t ino : all(FileType::regular)) {
+    Node& node = *fs.find(ino);
+    if (node.type != FileType::regular || node.ctime.seconds <= now_s - kReadSeconds || pick(3)) continue;
+    if (pick(2) && !node.data.empty())
+      node.data.back() ^= 2;
+    else
+      node.mode ^= 1;
+  }
 }
 
 void World::write_back_failed() {
@@ -312,7 +336,7 @@ void World::write_back_failed() {
 
 void World::machine_died() {
   write_back_failed();
-  fs.lose_writes(now_s - kWrittenBackSeconds + 1, [this] { return chance() < 0.5; });
+  lose_writes();
   size_t written = since_durable.empty() ? 0 : pick(since_durable.size() + 1);
   rows = rows_durable;
   for (size_t i = 0; i < written; ++i)
@@ -324,9 +348,10 @@ void World::machine_died() {
     }
   rows_durable = rows;
   since_durable.clear();
-  queue.clear();
+  lose_events();
   for (Stream& stream : streams) stream.log.resize(stream.durable + pick(stream.log.size() - stream.durable + 1));
   boot += "+";
+  source_mount = 1;
   // A stream may begin again at an index that it had before: each has to say so.
   for (Stream& stream : streams) {
     OwnedRecord record;

@@ -7,7 +7,8 @@
 // (Crash is thrown): what was done stays. Or the machine dies: the target falls back to its last
 // sync() plus a prefix of what came after, of which contents may be missing; the store to its last
 // durable write plus a prefix of the later ones; the log loses an end and begins again with a GAP; of the
-// source's files some that were written lately lose contents, and no time tells.
+// source's files some that were written lately lose contents, and no time tells. The same when the source alone is
+// unmounted by force. Where ctime is coarse, a change whose event is lost may have no ctime of its own.
 // Calls of source and target may fail with EIO, EACCES, ENOSPC, ESTALE. The event queue may
 // overflow (GAP), and merges equal events while they are unread.
 #pragma once
@@ -46,6 +47,7 @@ class World {
   void split_log(size_t streams);  // before anything is in it
   void gap(const char* why, uint16_t flags = 0);
   void process_died();  // perhaps with the holder
+  void holder_died();   // what was queued is lost; perhaps because the source was torn away
   void machine_died();
   void write_back_failed();  // of the target: of what was not synced any part may be gone
   void maybe_crash();
@@ -69,9 +71,12 @@ class World {
   };
   std::vector<Stream> streams{{"local", {}, 0}};
   static constexpr int64_t kWrittenBackSeconds = 20;
+  static constexpr int64_t kReadSeconds = 5;
   int64_t now_s = 1000000;
   std::string boot = "boot-1";
   int target_mount = 1;
+  int source_mount = 1;
+  bool fine_ctime = true;
 
   SimFs target, target_durable;
   std::vector<std::function<void(SimFs&, bool lose_contents)>> since_sync;
@@ -83,8 +88,13 @@ class World {
 
   bool canary_drop_record = false;  // a bug on purpose: the simulation must find it
   bool canary_forget_intents = false;
+  bool canary_same_mounting = false;
+  bool canary_fine_ctime = false;
+  bool canary_all_intact = false;
 
  private:
+  void lose_writes();
+  void lose_events();
   void emit(RecordType type, uint64_t object, uint64_t dir, const std::string& name);
   void emit_rename(uint64_t object, uint64_t from, const std::string& from_name, uint64_t to,
                    const std::string& to_name);
