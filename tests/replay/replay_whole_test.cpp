@@ -153,6 +153,25 @@ TEST_F(Replayed, WhatIsThereIsNotOverwrittenByPreparing) {
   good();  // it is played on what is there
 }
 
+TEST_F(Replayed, ASocketsNameIsMadeAndFound) {
+  Synthetic trace(options_.log);
+  uint32_t thread = trace.process();
+  trace.file("/s", FileKind::absent);
+  trace.file("/old", FileKind::socket);
+  trace.on_path(thread, Op::bind, "/s");
+  trace.on_path(thread, Op::bind, "/s", -EADDRINUSE);
+  trace.on_path(thread, Op::bind, "/old", -EADDRINUSE);
+  trace.on_path(thread, Op::bind, "/there", -EADDRINUSE);
+  trace.on_path(thread, Op::bind, "/no/s", -ENOENT);
+  trace.on_path(thread, Op::bind, "/again", -EINVAL);
+  trace.on_path(thread, Op::unlink, "/old");
+  trace.finish();
+  good();
+  EXPECT_TRUE(std::filesystem::is_socket(dir_.at("into/s")));
+  EXPECT_FALSE(std::filesystem::exists(dir_.at("into/old")));
+  EXPECT_TRUE(std::filesystem::exists(dir_.at("into/there")));
+}
+
 TEST_F(Replayed, EachLoopBeginsAnew) {
   Synthetic trace(options_.log);
   uint32_t thread = trace.process();

@@ -128,6 +128,10 @@ int64_t Caller::by_name(const Step& step, const Event& event) {
       auto device = makedev(static_cast<unsigned>(event.arg >> 32), static_cast<unsigned>(event.arg));
       return checked(::mknodat(dir, at.name, step.mode, device));
     }
+    case Op::bind: {  // a socket of ours would listen to nobody
+      int64_t result = checked(::mknodat(dir, at.name, S_IFSOCK | step.mode, 0));
+      return result == -EEXIST ? -EADDRINUSE : result;
+    }
     case Op::symlink:
       return checked(::symlinkat(trace_.string(event.path2).c_str(), dir, at.name));
     case Op::unlink:
