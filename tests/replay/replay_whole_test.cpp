@@ -172,6 +172,41 @@ TEST_F(Replayed, ASocketsNameIsMadeAndFound) {
   EXPECT_TRUE(std::filesystem::exists(dir_.at("into/there")));
 }
 
+// Who made or removed a name may return later than another who found it so; results tell.
+TEST_F(Replayed, OfCallsThatOverlapTheOneThatTheOtherFoundIsFirst) {
+  Synthetic trace(options_.log);
+  uint32_t slow = trace.process(), quick = trace.process(slow), third = trace.process(slow);
+  auto at = [&](uint32_t thread, uint64_t ms) { trace.set_now(thread, Synthetic::kStart + ms * kMillisecond); };
+  constexpr uint64_t kLong = 10 * kMillisecond;
+  for (const char* name : {"/d", "/e"}) trace.file(name, FileKind::absent);
+  trace.file("/gone", FileKind::file, 5);
+  trace.file("/old", FileKind::directory);
+  trace.file("/old/f", FileKind::file, 5);
+  trace.on_path(slow, Op::mkdir, "/d", 0, 0, kLong);
+  at(third, 1);
+  trace.on_path(third, Op::mkdir, "/d/in", 0, 0, 8 * kMillisecond);
+  at(quick, 2);
+  trace.on_path(quick, Op::mkdir, "/d", -EEXIST);
+  trace.open(quick, "/d/in/f", O_CREAT | O_WRONLY, 0600, 3);
+  for (uint32_t thread : {slow, quick, third}) at(thread, 20);
+  trace.on_path(slow, Op::unlink, "/gone", 0, 0, kLong);
+  trace.on_path(quick, Op::stat, "/gone", -ENOENT);
+  trace.on_path(third, Op::mkdir, "/gone");
+  for (uint32_t thread : {slow, quick, third}) at(thread, 40);
+  Event move = Synthetic::make(slow, Op::rename, 0);
+  move.path = trace.path("/old");
+  move.path2 = trace.path("/e");
+  trace.call(move, 0, kLong);
+  trace.on_path(quick, Op::stat, "/e/f");
+  trace.on_path(third, Op::stat, "/old/f", -ENOENT);
+  trace.finish();
+  for (int i = 0; i < 5; ++i) {
+    options_.into = dir_.at("into" + std::to_string(i));
+    good();
+    EXPECT_TRUE(there("into" + std::to_string(i) + "/d/in/f"));
+  }
+}
+
 TEST_F(Replayed, EachLoopBeginsAnew) {
   Synthetic trace(options_.log);
   uint32_t thread = trace.process();

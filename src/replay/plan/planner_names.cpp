@@ -24,7 +24,8 @@ bool is_common_device(const std::string& path) {
   return false;
 }
 
-// Whether its names, or what lies above them, may not have been there.
+}  // namespace
+
 bool missing(const Event& event) {
   return event.failed() && event.result != -EEXIST && event.result != -ENOTEMPTY && event.result != -EISDIR &&
          event.result != -EADDRINUSE;
@@ -40,8 +41,6 @@ bool follows(const Event& event) {
       return (event.flags & kNoFollow) == 0;
   }
 }
-
-}  // namespace
 
 // The name, with all that decides where it leads used. 0: it leads nowhere (then the step is
 // skipped).
