@@ -207,6 +207,24 @@ TEST_F(Replayed, OfCallsThatOverlapTheOneThatTheOtherFoundIsFirst) {
   }
 }
 
+// A signal cut the recorded listing short, so that it came in more calls.
+TEST_F(Replayed, AListingMayComeInFewerCallsButNotBeShorter) {
+  for (const auto& [second, different] : {std::pair{48, 0u}, {4096, 1u}}) {
+    options_.log = dir_.at("log" + std::to_string(second));
+    options_.into = dir_.at("into" + std::to_string(second));
+    Synthetic trace(options_.log);
+    uint32_t thread = trace.process();
+    trace.file("/d", FileKind::directory);
+    trace.file("/d/f", FileKind::file, 5);
+    trace::Descriptor fd = trace.open(thread, "/d", O_RDONLY | O_DIRECTORY, 0, 3);
+    for (int64_t bytes : {24, second, 0}) trace.on_fd(thread, Op::getdents, fd, 0, 32768, bytes);
+    trace.finish();
+    Result<Fidelity> made = run();
+    ASSERT_TRUE(made) << made.error().text();
+    EXPECT_EQ(made->different, different) << text_of(*made);
+  }
+}
+
 TEST_F(Replayed, EachLoopBeginsAnew) {
   Synthetic trace(options_.log);
   uint32_t thread = trace.process();
