@@ -207,6 +207,48 @@ TEST_F(Replayed, OfCallsThatOverlapTheOneThatTheOtherFoundIsFirst) {
   }
 }
 
+// Who made a file longer, or shorter, may return later than another who met its new end.
+TEST_F(Replayed, OfCallsThatOverlapTheOneWhoseSizeTheOtherMetIsFirst) {
+  Synthetic trace(options_.log);
+  uint32_t slow = trace.process(), quick = trace.process(slow);
+  trace::FileState state;
+  state.path = trace.path("/f");
+  state.kind = FileKind::file;
+  state.known = trace::Known::before;
+  state.mode = 0600;
+  state.object = {1, 1, 0};
+  trace.file(state);
+  auto call = [&](uint32_t thread, Op op, uint64_t offset, uint64_t length, int64_t result, uint64_t duration = 1000) {
+    Event event = Synthetic::make(thread, op, result);
+    event.object = state.object;
+    event.fd = {3, 1};
+    event.offset = offset;
+    event.length = length;
+    if (op == Op::lseek) event.flags = SEEK_END;
+    trace.call(event, 0, duration);
+  };
+  for (uint32_t thread : {slow, quick}) {
+    Event open = Synthetic::make(thread, Op::open, 3);
+    open.path = state.path;
+    open.object = state.object;
+    open.flags = O_RDWR;
+    open.fd2 = {3, 1};
+    trace.call(open);
+  }
+  for (uint64_t i = 0; i < 500; ++i) call(slow, Op::pwrite, 0, 1, 1, 1000);
+  trace.set_now(quick, trace.now(slow) + kMillisecond);
+  call(slow, Op::pwrite, 0, 100, 100, 10 * kMillisecond);
+  call(quick, Op::pread, 50, 50, 50);
+  call(quick, Op::lseek, 0, 0, 100);
+  for (uint64_t i = 0; i < 500; ++i) call(slow, Op::pwrite, 0, 1, 1, 1000);
+  trace.set_now(quick, trace.now(slow) + kMillisecond);
+  call(slow, Op::truncate, 0, 10, 0, 10 * kMillisecond);
+  call(quick, Op::lseek, 0, 0, 10);
+  call(quick, Op::pread, 0, 50, 10);
+  trace.finish();
+  good();
+}
+
 // A signal cut the recorded listing short, so that it came in more calls.
 TEST_F(Replayed, AListingMayComeInFewerCallsButNotBeShorter) {
   for (const auto& [second, different] : {std::pair{48, 0u}, {4096, 1u}}) {

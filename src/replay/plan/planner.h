@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <queue>
 #include <string>
 #include <tuple>
@@ -153,7 +154,14 @@ class Planner {
   };
   std::vector<Claim> claims_of(const Event& event);
   bool makes_true(const Event& event, const Claim& claim);
+  struct Sizes {
+    uint64_t least = 0, most = ~0ull;
+  };
+  static Sizes sizes_seen(const Event& event);
+  static std::optional<uint64_t> size_after(const Event& event, uint64_t size);
   uint32_t overtaken(uint32_t thread);
+  uint32_t overtaken_in_size(uint32_t thread, const Event& event);
+  uint32_t find_late(uint32_t thread, const Event& event, const std::function<bool(const Event&)>& wanted);
 
   // planner_names.cpp
   NodeId look(At& at, trace::StringId path, bool follow);
