@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include <chrono>
 #include <fstream>
@@ -151,6 +152,21 @@ TEST_F(Replayed, WhatIsThereIsNotOverwrittenByPreparing) {
   EXPECT_TRUE(made.is(Code::conflict)) << made.error().text();
   options_.prepare = Prepare::when_empty;
   good();  // it is played on what is there
+}
+
+TEST_F(Replayed, ADeviceHasItsNumbers) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root makes devices";
+  Synthetic trace(options_.log);
+  Event make = Synthetic::make(trace.process(), Op::mknod, 0);
+  make.path = trace.path("/null");
+  make.mode = S_IFCHR | 0600;
+  make.arg = makedev(1, 3);
+  trace.call(make);
+  trace.finish();
+  good();
+  struct stat s;
+  ASSERT_EQ(::stat(dir_.at("into/null").c_str(), &s), 0);
+  EXPECT_EQ(s.st_rdev, makedev(1, 3));
 }
 
 TEST_F(Replayed, ASocketsNameIsMadeAndFound) {
