@@ -23,6 +23,7 @@ enum class Op : uint16_t {
   connect = 10,
   other_fd = 11,
   close_range = 12,
+  bind = 13,
   // data
   read = 20,
   pread = 21,

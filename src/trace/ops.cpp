@@ -31,6 +31,7 @@ constexpr OpInfo kOps[] = {
     {Op::connect, "connect", RecordType::descriptor, Family::descriptor},
     {Op::other_fd, "other_fd", RecordType::descriptor, Family::descriptor},
     {Op::close_range, "close_range", RecordType::close, Family::descriptor},
+    {Op::bind, "bind", RecordType::mknod, Family::make},
     {Op::read, "read", RecordType::read, Family::transfer},
     {Op::pread, "pread", RecordType::read, Family::transfer},
     {Op::readv, "readv", RecordType::read, Family::transfer},

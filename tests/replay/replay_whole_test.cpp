@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include <chrono>
 #include <fstream>
@@ -151,6 +152,135 @@ TEST_F(Replayed, WhatIsThereIsNotOverwrittenByPreparing) {
   EXPECT_TRUE(made.is(Code::conflict)) << made.error().text();
   options_.prepare = Prepare::when_empty;
   good();  // it is played on what is there
+}
+
+TEST_F(Replayed, ADeviceHasItsNumbers) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root makes devices";
+  Synthetic trace(options_.log);
+  Event make = Synthetic::make(trace.process(), Op::mknod, 0);
+  make.path = trace.path("/null");
+  make.mode = S_IFCHR | 0600;
+  make.arg = makedev(1, 3);
+  trace.call(make);
+  trace.finish();
+  good();
+  struct stat s;
+  ASSERT_EQ(::stat(dir_.at("into/null").c_str(), &s), 0);
+  EXPECT_EQ(s.st_rdev, makedev(1, 3));
+}
+
+TEST_F(Replayed, ASocketsNameIsMadeAndFound) {
+  Synthetic trace(options_.log);
+  uint32_t thread = trace.process();
+  trace.file("/s", FileKind::absent);
+  trace.file("/old", FileKind::socket);
+  trace.on_path(thread, Op::bind, "/s");
+  trace.on_path(thread, Op::bind, "/s", -EADDRINUSE);
+  trace.on_path(thread, Op::bind, "/old", -EADDRINUSE);
+  trace.on_path(thread, Op::bind, "/there", -EADDRINUSE);
+  trace.on_path(thread, Op::bind, "/no/s", -ENOENT);
+  trace.on_path(thread, Op::bind, "/again", -EINVAL);
+  trace.on_path(thread, Op::unlink, "/old");
+  trace.finish();
+  good();
+  EXPECT_TRUE(std::filesystem::is_socket(dir_.at("into/s")));
+  EXPECT_FALSE(std::filesystem::exists(dir_.at("into/old")));
+  EXPECT_TRUE(std::filesystem::exists(dir_.at("into/there")));
+}
+
+// Who made or removed a name may return later than another who found it so; results tell.
+TEST_F(Replayed, OfCallsThatOverlapTheOneThatTheOtherFoundIsFirst) {
+  Synthetic trace(options_.log);
+  uint32_t slow = trace.process(), quick = trace.process(slow), third = trace.process(slow);
+  auto at = [&](uint32_t thread, uint64_t ms) { trace.set_now(thread, Synthetic::kStart + ms * kMillisecond); };
+  constexpr uint64_t kLong = 10 * kMillisecond;
+  for (const char* name : {"/d", "/e"}) trace.file(name, FileKind::absent);
+  trace.file("/gone", FileKind::file, 5);
+  trace.file("/old", FileKind::directory);
+  trace.file("/old/f", FileKind::file, 5);
+  trace.on_path(slow, Op::mkdir, "/d", 0, 0, kLong);
+  at(third, 1);
+  trace.on_path(third, Op::mkdir, "/d/in", 0, 0, 8 * kMillisecond);
+  at(quick, 2);
+  trace.on_path(quick, Op::mkdir, "/d", -EEXIST);
+  trace.open(quick, "/d/in/f", O_CREAT | O_WRONLY, 0600, 3);
+  for (uint32_t thread : {slow, quick, third}) at(thread, 20);
+  trace.on_path(slow, Op::unlink, "/gone", 0, 0, kLong);
+  trace.on_path(quick, Op::stat, "/gone", -ENOENT);
+  trace.on_path(third, Op::mkdir, "/gone");
+  for (uint32_t thread : {slow, quick, third}) at(thread, 40);
+  Event move = Synthetic::make(slow, Op::rename, 0);
+  move.path = trace.path("/old");
+  move.path2 = trace.path("/e");
+  trace.call(move, 0, kLong);
+  trace.on_path(quick, Op::stat, "/e/f");
+  trace.on_path(third, Op::stat, "/old/f", -ENOENT);
+  trace.finish();
+  for (int i = 0; i < 5; ++i) {
+    options_.into = dir_.at("into" + std::to_string(i));
+    good();
+    EXPECT_TRUE(there("into" + std::to_string(i) + "/d/in/f"));
+  }
+}
+
+// Who made a file longer, or shorter, may return later than another who met its new end.
+TEST_F(Replayed, OfCallsThatOverlapTheOneWhoseSizeTheOtherMetIsFirst) {
+  Synthetic trace(options_.log);
+  uint32_t slow = trace.process(), quick = trace.process(slow);
+  trace::FileState state;
+  state.path = trace.path("/f");
+  state.kind = FileKind::file;
+  state.known = trace::Known::before;
+  state.mode = 0600;
+  state.object = {1, 1, 0};
+  trace.file(state);
+  auto call = [&](uint32_t thread, Op op, uint64_t offset, uint64_t length, int64_t result, uint64_t duration = 1000) {
+    Event event = Synthetic::make(thread, op, result);
+    event.object = state.object;
+    event.fd = {3, 1};
+    event.offset = offset;
+    event.length = length;
+    if (op == Op::lseek) event.flags = SEEK_END;
+    trace.call(event, 0, duration);
+  };
+  for (uint32_t thread : {slow, quick}) {
+    Event open = Synthetic::make(thread, Op::open, 3);
+    open.path = state.path;
+    open.object = state.object;
+    open.flags = O_RDWR;
+    open.fd2 = {3, 1};
+    trace.call(open);
+  }
+  for (uint64_t i = 0; i < 500; ++i) call(slow, Op::pwrite, 0, 1, 1, 1000);
+  trace.set_now(quick, trace.now(slow) + kMillisecond);
+  call(slow, Op::pwrite, 0, 100, 100, 10 * kMillisecond);
+  call(quick, Op::pread, 50, 50, 50);
+  call(quick, Op::lseek, 0, 0, 100);
+  for (uint64_t i = 0; i < 500; ++i) call(slow, Op::pwrite, 0, 1, 1, 1000);
+  trace.set_now(quick, trace.now(slow) + kMillisecond);
+  call(slow, Op::truncate, 0, 10, 0, 10 * kMillisecond);
+  call(quick, Op::lseek, 0, 0, 10);
+  call(quick, Op::pread, 0, 50, 10);
+  trace.finish();
+  good();
+}
+
+// A signal cut the recorded listing short, so that it came in more calls.
+TEST_F(Replayed, AListingMayComeInFewerCallsButNotBeShorter) {
+  for (const auto& [second, different] : {std::pair{48, 0u}, {4096, 1u}}) {
+    options_.log = dir_.at("log" + std::to_string(second));
+    options_.into = dir_.at("into" + std::to_string(second));
+    Synthetic trace(options_.log);
+    uint32_t thread = trace.process();
+    trace.file("/d", FileKind::directory);
+    trace.file("/d/f", FileKind::file, 5);
+    trace::Descriptor fd = trace.open(thread, "/d", O_RDONLY | O_DIRECTORY, 0, 3);
+    for (int64_t bytes : {24, second, 0}) trace.on_fd(thread, Op::getdents, fd, 0, 32768, bytes);
+    trace.finish();
+    Result<Fidelity> made = run();
+    ASSERT_TRUE(made) << made.error().text();
+    EXPECT_EQ(made->different, different) << text_of(*made);
+  }
 }
 
 TEST_F(Replayed, EachLoopBeginsAnew) {

@@ -18,7 +18,7 @@ import textwrap
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "support"))
 import programs  # noqa: E402
-from programs import SKIP, Missing, need, tree, tree_differences, write  # noqa: E402
+from programs import SKIP, Missing, Runner, need, tree, tree_differences, write  # noqa: E402
 
 NAMES = """
 mkdir -p a/b/c; echo one > a/b/c/f; mv a/b a/d; cat a/d/c/f > g; ln g h; ln -s a/d/c l; echo two >> l/f
@@ -45,7 +45,7 @@ def rocksdb(inputs, work):
 
 
 SCENARIOS = {f.__name__: f for f in (programs.untar, programs.make, programs.git, programs.sqlite, programs.pipeline, programs.imports, programs.node,
-                                     programs.go, names, fio, rocksdb)}
+                                     programs.go, programs.postgres, names, fio, rocksdb)}
 
 
 def calls(reel, log):
@@ -65,14 +65,14 @@ def fail(text):
     return 1
 
 
-def strace(reel, command, work, log):
+def strace(runner, command, work, log):
     """Recorded by strace, imported: the command's exit code, or the import's"""
     need("strace")
     text = log + ".strace"
-    ended = subprocess.run(["strace", "-f", "-ttt", "-T", "-y", "-o", text, *command], cwd=work).returncode
+    ended = subprocess.run(runner.alone(["strace", "-f", "-ttt", "-T", "-y", "-o", text, *command]), cwd=work).returncode
     if ended != 0:
         return ended
-    imported = subprocess.run([reel, "import", "--format", "strace", text, "-o", log], capture_output=True, text=True)
+    imported = subprocess.run(runner.alone([runner.reel, "import", "--format", "strace", text, "-o", log]), capture_output=True, text=True)
     print(imported.stderr, end="")
     return imported.returncode
 
@@ -83,21 +83,25 @@ def run(args):
     os.mkdir(inputs)
     os.mkdir(work)
     try:
-        command = SCENARIOS[args.scenario](inputs, work)
+        scenario = SCENARIOS[args.scenario]
+        command = scenario(inputs, work)
+        runner = Runner(scenario, top, args.reel)
         if args.via == "strace":
-            ended = strace(args.reel, command, work, log)
+            ended = strace(runner, command, work, log)
         else:
-            ended = subprocess.run([args.reel, "record", "-q", "--via", args.via, "-o", log, "--", *command], cwd=work).returncode
+            ended = subprocess.run(runner.recorded(args.via, log, command), cwd=work).returncode
         if ended != 0:
             return fail(f"the command, recorded, ended with {ended}")
-        replayed = subprocess.run([args.reel, "replay", log, "--into", into, "--prepare", "--mode", args.mode, "--retrace", retrace,
-                                   "--json", "--stall", "20", "--differences", "20"], capture_output=True, text=True)
+        if runner.user:
+            runner.give(log)
+        replayed = subprocess.run(runner.alone([runner.reel, "replay", log, "--into", into, "--prepare", "--mode", args.mode, "--retrace", retrace,
+                                                "--json", "--stall", "20", "--differences", "20"]), capture_output=True, text=True)
         if replayed.returncode not in (0, 41):
             return fail(f"replay ended with {replayed.returncode}: {replayed.stderr}")
         report = json.loads(replayed.stdout)
         wrong = [f"{d['call']} (thread {d['thread']}, record {d['record']}): {d['recorded']} was, {d['replayed']} is" for d in report["differences"]]
         wrong += tree_differences(tree(work), tree(into + work), "in the original", "in the replay")
-        if calls(args.reel, log) != calls(args.reel, retrace):
+        if calls(runner.reel, log) != calls(runner.reel, retrace):
             wrong.append("the retrace has other calls or results: " + report["retrace"])
         for line in wrong[:20]:
             print(" ", line)
@@ -122,5 +126,4 @@ if __name__ == "__main__":
     parser.add_argument("--mode", default="afap")
     parser.add_argument("--keep", action="store_true")
     options = parser.parse_args()
-    options.reel = os.path.abspath(options.reel)
     sys.exit(run(options))

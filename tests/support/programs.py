@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real programs to be recorded, and the trees that they leave. A program is a function of `inputs`, a directory where it
 prepares what it needs, and `work`, where the command that it returns will be run; all of them end with 0."""
+import glob
 import hashlib
 import os
 import shutil
@@ -25,6 +26,44 @@ def write(path, text):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w") as f:
         f.write(text)
+
+
+USER = 65534
+
+
+class Runner:
+    """How a program is run, alone and by reel: as root only if we are root and it does not mind (`as_root`)"""
+
+    def __init__(self, program, top, reel):
+        self.reel, self.user = os.path.abspath(reel), []
+        if os.geteuid() != 0 or getattr(program, "as_root", True):
+            return
+        need("setpriv")
+        self.user = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
+        os.chmod(top, 0o755)
+        for name in ("", *os.listdir(top)):
+            os.chown(f"{top}/{name}", USER, USER)
+        if subprocess.run([*self.user, "test", "-x", self.reel]).returncode != 0:  # it was built where only root can look
+            os.mkdir(f"{top}/bin")
+            for path in (self.reel, *glob.glob(os.path.dirname(self.reel) + "/*.so")):
+                shutil.copy(path, f"{top}/bin")
+            self.reel = f"{top}/bin/{os.path.basename(self.reel)}"
+
+    def alone(self, command):
+        return [*self.user, *command]
+
+    def recorded(self, via, log, command):
+        """The BPF recorder must be root and makes its program the user's; the others are the user's, as their program"""
+        if via == "bpf" and os.geteuid() != 0:
+            raise Missing("root, for the BPF recorder")
+        record = [self.reel, "record", "-q", "--via", via, "-o", log, "--"]
+        return [*record, *self.user, *command] if via == "bpf" else [*self.user, *record, *command]
+
+    def give(self, top):
+        """What root made to the user"""
+        for directory, names, files in os.walk(top):
+            for path in (directory, *(os.path.join(directory, name) for name in files)):
+                os.chown(path, USER, USER)
 
 
 def small_tree(top, count):
@@ -142,6 +181,33 @@ def go(inputs, work):
     if built.returncode != 0:
         raise Missing("go does not build here: " + built.stderr[:200])
     return [f"{inputs}/program"]
+
+
+# Two clients at a time: which of them has a row first is chance, which transactions there are is not.
+POSTGRES = """
+set -e
+export PATH={bin}:/usr/bin:/bin HOME=$PWD
+initdb -D data -U bench -A trust > /dev/null
+postgres -D data -c listen_addresses= -c unix_socket_directories=$PWD -c autovacuum=off -c log_min_messages=panic 2> log &
+trap 'kill -QUIT $!' EXIT
+until pg_isready -q -h $PWD -U bench; do sleep 0.05; done
+pgbench -h $PWD -U bench -i -q -s 1 postgres 2> /dev/null
+pgbench -h $PWD -U bench -n -c 2 -j 2 -t 50 --random-seed=1 postgres 2> /dev/null | grep processed
+pg_ctl -D data -s -w -m fast stop
+trap - EXIT
+wait
+"""
+
+
+def postgres(inputs, work):
+    programs = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb")) or [shutil.which("initdb")]
+    if not programs[-1]:
+        raise Missing("initdb (postgresql) is not installed")
+    write(f"{inputs}/run.sh", POSTGRES.format(bin=os.path.dirname(os.path.realpath(programs[-1]))))
+    return ["sh", f"{inputs}/run.sh"]
+
+
+postgres.as_root = False  # it refuses
 
 
 def tree(top, contents=False):

@@ -269,6 +269,23 @@ TEST_P(Conformance, VectorsHaveTheLengthOfAllTheirParts) {
   EXPECT_EQ(all_lines(run_), (Lines{"open f", "pwritev f 9+220=220", "writev f 0+83=83", "close f=0"}));
 }
 
+TEST_P(Conformance, SocketsThatGetANameAreFiles) {
+  record("sockets");
+  EXPECT_EQ(all_lines(run_), (Lines{"bind s=0", "bind s=-98", "bind " + std::string(108, 'n') + "=0", "bind na=0",
+                                    "chmod s=0", "unlink s=0"}));
+  const Event* bind = find(Op::bind);
+  ASSERT_TRUE(bind);
+  EXPECT_EQ(bind->fd.number, kAtCwd);
+  EXPECT_EQ(bind->relative, 1u);
+  EXPECT_EQ(bind->mode, 0777u);
+  const Event* socket = find(Op::socket);
+  ASSERT_TRUE(socket);
+  EXPECT_EQ(bind->fd2, socket->fd2);
+  for (const FileState& state : run_.trace.files) {
+    EXPECT_TRUE(run_.trace.string(state.path) != run_.work() + "/s" || state.kind == FileKind::absent);
+  }
+}
+
 TEST_P(Conformance, RequestsOfAioAreCalls) {
   record("aio");
   if (run_.exit_code == 77) GTEST_SKIP() << "no aio here";

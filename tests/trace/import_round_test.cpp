@@ -49,7 +49,7 @@ TEST_P(Round, StraceAndReelSawTheSame) {
 
 INSTANTIATE_TEST_SUITE_P(Programs, Round,
                          ::testing::Values("basic", "dups", "threads", "forks", "vforks", "stdio", "atexit", "maps",
-                                           "killed", "quits", "closed"));
+                                           "killed", "quits", "closed", "sockets"));
 
 }  // namespace
 }  // namespace reel::trace

@@ -6,17 +6,21 @@
 #include <sys/syscall.h>
 #include <linux/aio_abi.h>
 #include <linux/io_uring.h>
+#include <netinet/in.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -366,6 +370,34 @@ static int gaps(void) {
   return 0;
 }
 
+static void name_socket(const char* name, size_t size) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  memcpy(address.sun_path, name, size);
+  int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  drop(bind(fd, (struct sockaddr*)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size)));
+  close(fd);
+}
+
+// Names of sockets: in the directory, there already, without a NUL; and those that are no files.
+static int sockets(void) {
+  name_socket("s", sizeof "s");
+  name_socket("s", sizeof "s");
+  char all[sizeof ((struct sockaddr_un*)0)->sun_path];
+  memset(all, 'n', sizeof all);
+  name_socket(all, sizeof all);
+  name_socket("name", 2);
+  name_socket("\0abstract", sizeof "\0abstract");
+  name_socket("", 0);
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+  drop(bind(fd, (struct sockaddr*)&address, sizeof address));
+  close(fd);
+  drop(bind(fd, (struct sockaddr*)&address, sizeof address));
+  chmod("s", 0700);
+  unlink("s");
+  return 0;
+}
+
 int main(int argc, char** argv) {
   static const struct {
     const char* name;
@@ -376,7 +408,8 @@ int main(int argc, char** argv) {
              {"killed", killed},     {"quits", quits},   {"rights", drops_rights},
              {"closed", closes_all}, {"signals", signals}, {"many", many},   {"uring", uring},
              {"gaps", gaps},         {"locks", locks},   {"vectors", vectors},
-             {"aio", aio},           {"searches", searches}, {"races", races}};
+             {"aio", aio},           {"searches", searches}, {"races", races},
+             {"sockets", sockets}};
   self = argv[0];
   for (size_t i = 0; argc > 1 && i < sizeof all / sizeof all[0]; ++i)
     if (strcmp(argv[1], all[i].name) == 0) return all[i].run();

@@ -15,7 +15,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, os.pardir, "support"))
 import programs  # noqa: E402
-from programs import SKIP, Missing, need, tree, tree_differences, write  # noqa: E402
+from programs import SKIP, Missing, Runner, need, tree, tree_differences, write  # noqa: E402
 
 
 def compiled(inputs, *flags, source="odd.c"):
@@ -60,7 +60,7 @@ def setuid(inputs, work):
 SCENARIOS = {
     "untar": Scenario(programs.untar), "make": Scenario(programs.make), "git": Scenario(programs.git, contents=False),
     "sqlite": Scenario(programs.sqlite, contents=False), "pipeline": Scenario(programs.pipeline), "imports": Scenario(programs.imports, contents=False),
-    "node": Scenario(programs.node), "go": Scenario(programs.go),
+    "postgres": Scenario(programs.postgres, contents=False), "node": Scenario(programs.node), "go": Scenario(programs.go),
     "fio_psync": Scenario(fio("psync"), contents=False), "fio_libaio": Scenario(fio("libaio"), contents=False), "fio_mmap": Scenario(fio("mmap"), contents=False),
     "static": Scenario(odd("threads", "-static")), "setuid": Scenario(setuid),
 }
@@ -94,25 +94,24 @@ def main():
     parser.add_argument("--via", required=True)
     parser.add_argument("--keep", action="store_true")
     options = parser.parse_args()
-    reel = os.path.abspath(options.reel)
     scenario = SCENARIOS[options.scenario]
     top = tempfile.mkdtemp(prefix="reel-transparent-")
     os.chmod(top, 0o755)
     inputs, work, log = (os.path.join(top, n) for n in ("inputs", "work", "log"))
     os.mkdir(inputs)
     try:
-        if options.via == "bpf" and os.geteuid() != 0:
-            raise Missing("root, for the BPF recorder")
         command = scenario.make(inputs, work)
+        runner = Runner(scenario.make, top, options.reel)
+        recording = runner.recorded(options.via, log, command)
         os.umask(0o022)
-        alone = run(command, work, scenario.contents)
+        alone = run(runner.alone(command), work, scenario.contents)
         if alone["exit code"] == SKIP:
             raise Missing("a kernel that has what the program needs")
         if alone["exit code"] == -9:  # what a shell calls it, and reel
             alone["exit code"] = 137
-        recorded = run([reel, "record", "-q", "--via", options.via, "-o", log, "--", *command], work, scenario.contents)
+        recorded = run(recording, work, scenario.contents)
         wrong = list(differences(alone, recorded))
-        report = subprocess.run([reel, "report", log], capture_output=True, text=True)
+        report = subprocess.run([runner.reel, "report", log], capture_output=True, text=True)
         if report.returncode != 0:
             wrong.append(f"reel report of the trace ended with {report.returncode}: {report.stderr}")
         for line in wrong[:20]:

@@ -298,6 +298,13 @@ void Names::listed(NodeId id, Need me) {
   nodes_[id].listing.list(me, needs_.because(Why::name));
 }
 
+NodeId Names::hole_above(NodeId id) const {
+  NodeId hole = 0;
+  for (; id != 0 && !nodes_[id].top; id = nodes_[id].parent)
+    if (nodes_[id].known && nodes_[id].kind == FileKind::absent) hole = id;
+  return hole;
+}
+
 void Names::is_link(NodeId id, uint64_t bytes) {
   Node& node = nodes_[id];
   if (node.initial == 0 || node.kind == FileKind::symlink) return;

@@ -116,11 +116,12 @@ void Planner::begin_threads() {
 
 void Planner::push(uint32_t thread) {
   ThreadState& state = threads_[thread];
-  if (state.next >= state.events.size()) return;
+  state.queued = state.next < state.events.size();
+  if (!state.queued) return;
   uint32_t index = state.events[state.next];
   const Event& event = trace_.events[index];
   bool arrives = is_apart(index) && !state.arrived;
-  queue_.push({arrives ? event.enter_ns : effect_ns(event), thread});
+  queue_.push({arrives ? event.enter_ns : effect_ns(event), thread, state.taken});
 }
 
 void Planner::run() {
@@ -132,9 +133,16 @@ void Planner::run() {
     push(thread);
   }
   while (!queue_.empty()) {
-    uint32_t thread = queue_.top().second;
+    Key key = queue_.top();
     queue_.pop();
+    uint32_t thread = std::get<1>(key);
+    if (std::get<2>(key) != threads_[thread].taken) continue;  // another's result showed that it was earlier
+    if (uint32_t first = overtaken(thread)) {
+      queue_.push(key);
+      thread = first;
+    }
     ThreadState& state = threads_[thread];
+    ++state.taken;
     uint32_t index = state.events[state.next];
     state.arrived = is_apart(index) && !state.arrived;
     take(thread, index, state.arrived || trace_.events[index].op == Op::mpi_arrive);

@@ -8,8 +8,10 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <queue>
 #include <string>
+#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
@@ -90,6 +92,8 @@ class Planner {
     std::vector<uint32_t> polls;                 // places of the steps that poll for a call to come
     bool arrived = false;                        // the first of its next call's two steps is there
     uint64_t calls = 0;                          // trace::is_call
+    bool queued = false;                         // its next call is in the queue
+    uint64_t taken = 0;                          // times that the queue has given it out
   };
   // The step under way.
   struct At {
@@ -142,6 +146,22 @@ class Planner {
   void write_flow(At& at, const Description& to, int64_t result);
   void plan_socket_data(At& at);
   void find_feeders();
+
+  // planner_overlaps.cpp
+  struct Claim {
+    NodeId node;
+    bool present;
+  };
+  std::vector<Claim> claims_of(const Event& event);
+  bool makes_true(const Event& event, const Claim& claim);
+  struct Sizes {
+    uint64_t least = 0, most = ~0ull;
+  };
+  static Sizes sizes_seen(const Event& event);
+  static std::optional<uint64_t> size_after(const Event& event, uint64_t size);
+  uint32_t overtaken(uint32_t thread);
+  uint32_t overtaken_in_size(uint32_t thread, const Event& event);
+  uint32_t find_late(uint32_t thread, const Event& event, const std::function<bool(const Event&)>& wanted);
 
   // planner_names.cpp
   NodeId look(At& at, trace::StringId path, bool follow);
@@ -209,10 +229,15 @@ class Planner {
   std::map<CallId, std::vector<CallId>> found_;
   std::map<CallId, Need> sources_;
   uint64_t late_found_ = 0;
-  uint64_t late_arrivals_ = 0;                // the other end had not begun by then, by the trace's clocks
-  using Key = std::pair<uint64_t, uint32_t>;  // when its next call took effect, thread
+  uint64_t late_arrivals_ = 0;                           // the other end had not begun by then, by the trace's clocks
+  using Key = std::tuple<uint64_t, uint32_t, uint64_t>;  // when its next call took effect, thread, its `taken`
   std::priority_queue<Key, std::vector<Key>, std::greater<>> queue_;
 };
+
+// A call by name: whether a symlink at its end is followed; whether its names, or what lies above them, may not have
+// been there.
+bool follows(const trace::Event& event);
+bool missing(const trace::Event& event);
 
 // The number of effects of a step is counted by `add`.
 void add_effect(Plan& plan, Step& step, Effect effect);

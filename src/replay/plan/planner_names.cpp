@@ -24,9 +24,11 @@ bool is_common_device(const std::string& path) {
   return false;
 }
 
-// Whether its names, or what lies above them, may not have been there.
+}  // namespace
+
 bool missing(const Event& event) {
-  return event.failed() && event.result != -EEXIST && event.result != -ENOTEMPTY && event.result != -EISDIR;
+  return event.failed() && event.result != -EEXIST && event.result != -ENOTEMPTY && event.result != -EISDIR &&
+         event.result != -EADDRINUSE;
 }
 
 bool follows(const Event& event) {
@@ -39,8 +41,6 @@ bool follows(const Event& event) {
       return (event.flags & kNoFollow) == 0;
   }
 }
-
-}  // namespace
 
 // The name, with all that decides where it leads used. 0: it leads nowhere (then the step is
 // skipped).
@@ -150,11 +150,16 @@ void Planner::plan_open(At& at) {
 
 void Planner::plan_make(At& at) {
   const Event& event = at.event;
+  bool no_socket = event.result == -EINVAL || event.result == -EBADF || event.result == -ENOTSOCK;
+  if (event.op == Op::bind && no_socket) {  // it has a name already, or is none: of the path this says nothing
+    at.step.skip = Skip::socket;
+    return;
+  }
   NodeId node = look(at, event.path, false);
   if (node == 0) return;
   at.step.mode = static_cast<uint32_t>(event.mode) & (event.op == Op::mknod ? ~0u : 07777u) & ~at.process.umask;
   if (event.failed()) {
-    if (event.result == -EEXIST) names_.exists(node, false);
+    if (event.result == -EEXIST || event.result == -EADDRINUSE) names_.exists(node, false);
     place(at, node, false);
     names_.use(node, at.me);
     return;
@@ -163,6 +168,7 @@ void Planner::plan_make(At& at) {
   if (event.op == Op::mkdir) kind = FileKind::directory;
   if (event.op == Op::symlink) kind = FileKind::symlink;
   if (event.op == Op::mknod && S_ISFIFO(event.mode)) kind = FileKind::fifo;
+  if (event.op == Op::bind) kind = FileKind::socket;
   names_.changed(node, at.me, kind, event.op == Op::symlink ? trace_.string(event.path2) : std::string());
   place(at, node, false);
 }

@@ -9,7 +9,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
-#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -124,9 +123,11 @@ int64_t Caller::by_name(const Step& step, const Event& event) {
   switch (event.op) {
     case Op::mkdir:
       return checked(::mkdirat(dir, at.name, step.mode));
-    case Op::mknod: {
-      auto device = makedev(static_cast<unsigned>(event.arg >> 32), static_cast<unsigned>(event.arg));
-      return checked(::mknodat(dir, at.name, step.mode, device));
+    case Op::mknod:
+      return checked(::mknodat(dir, at.name, step.mode, static_cast<dev_t>(event.arg)));
+    case Op::bind: {  // a socket of ours would listen to nobody
+      int64_t result = checked(::mknodat(dir, at.name, S_IFSOCK | step.mode, 0));
+      return result == -EEXIST ? -EADDRINUSE : result;
     }
     case Op::symlink:
       return checked(::symlinkat(trace_.string(event.path2).c_str(), dir, at.name));

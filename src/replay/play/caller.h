@@ -58,6 +58,7 @@ class Caller {
   int64_t by_name(const Step& step, const Event& event);
   int64_t by_descriptor(const Step& step, const Event& event);
   int64_t attribute_of(const Step& step, const Event& event, int fd);
+  int64_t list(const Step& step, const Event& event, int fd);
   int64_t move_data(const Step& step, const Event& event, int fd);
   int64_t open(const Step& step, const Event& event);
   int64_t attribute(const Step& step, const Event& event);
@@ -77,6 +78,7 @@ class Caller {
   Mappings& mappings_;
   char* buffer_ = nullptr;
   uint64_t buffer_size_ = 0;
+  std::map<SlotId, int64_t> listed_ahead_;  // bytes of a directory more than the recorded calls gave so far
 };
 
 // Whether what a replayed call returned is what the recorded one did, as far as it can be told:

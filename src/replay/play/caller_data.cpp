@@ -280,6 +280,21 @@ int64_t Caller::by_descriptor(const Step& step, const Event& event) {
   }
 }
 
+// The kernel stops before the buffer is full when a signal is pending, so a listing may have come in more calls than it
+// comes in here. What an earlier call gave beyond the recorded is what the recorded call got.
+int64_t Caller::list(const Step& step, const Event& event, int fd) {
+  uint64_t size = event.length != 0 ? event.length : 32768;
+  int64_t got = checked(::syscall(SYS_getdents64, fd, buffer(size), size));
+  if (got < 0 || event.failed()) return got;
+  int64_t& ahead = listed_ahead_[step.slot];
+  if (got == 0 && ahead >= event.result)
+    got = event.result;
+  else
+    ahead += got;
+  ahead -= event.result;
+  return got;
+}
+
 // Questions about a descriptor's file, and its attributes; the rest moves data.
 int64_t Caller::attribute_of(const Step& step, const Event& event, int fd) {
   switch (event.op) {
@@ -292,8 +307,7 @@ int64_t Caller::attribute_of(const Step& step, const Event& event, int fd) {
       return checked(::fstatfs(fd, &s));
     }
     case Op::getdents:
-      return checked(::syscall(SYS_getdents64, fd, buffer(std::max<uint64_t>(event.length, 32768)),
-                               event.length != 0 ? event.length : 32768));
+      return list(step, event, fd);
     case Op::getxattr:
       return checked(::fgetxattr(fd, trace_.string(event.path2).c_str(), buffer(event.length), event.length));
     case Op::listxattr:

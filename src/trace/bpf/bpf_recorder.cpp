@@ -120,6 +120,7 @@ Status BpfRecorder::load() {
     reel_bpf_shape shape{1,
                          index_of(from.path),
                          index_of(from.path2),
+                         from.path_at,
                          index_of(from.blob),
                          from.blob_size,
                          from.blob_after,

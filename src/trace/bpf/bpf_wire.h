@@ -14,6 +14,7 @@
 struct reel_bpf_shape {
   unsigned char wanted;
   unsigned char path, path2;
+  unsigned char path_at;  // as CallShape::path_at
   unsigned char blob, blob_size, blob_after;
   unsigned char blob2;
   unsigned char vector;

@@ -360,7 +360,7 @@ int BPF_PROG(on_exit, struct pt_regs* regs, long result) {
     u64 from = argument(event->args, shape->blob);
     if (from && bpf_probe_read_user(event->blob, size, (const void*)from) == 0) event->has |= REEL_BPF_HAS_BLOB;
   }
-  if (shape->path != 255) put_path(room, (const char*)argument(event->args, shape->path));
+  if (shape->path != 255) put_path(room, (const char*)argument(event->args, shape->path) + shape->path_at);
   if (shape->path2 != 255) put_path2(room, (const char*)argument(event->args, shape->path2));
   if (shape->aio) put_aio(room, shape->aio, event->args, result);
   if (shape->opens && result >= 0) put_object_of_fd(event, result);

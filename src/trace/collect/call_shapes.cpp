@@ -12,7 +12,7 @@ namespace reel::trace {
 namespace {
 
 constexpr uint8_t kTwoTimes = 32, kTwoInts = 8, kFlockSize = 32, kOffset = 8, kCloneRange = 32, kHow = 24,
-                  kUtimbuf = 16;
+                  kUtimbuf = 16, kFamily = 2;
 
 // In the order of their numbers.
 constexpr CallShape kShapes[] = {
@@ -45,6 +45,13 @@ constexpr CallShape kShapes[] = {
     {.number = SYS_accept, .op = Op::accept},
     {.number = SYS_sendto, .op = Op::send},
     {.number = SYS_recvfrom, .op = Op::recv},
+    {.number = SYS_bind,
+     .op = Op::bind,
+     .dirfd = kCwdArg,
+     .path = 1,
+     .path_at = kFamily,
+     .blob = 1,
+     .blob_size = kFamily},
     {.number = SYS_socketpair, .op = Op::socketpair, .blob = 3, .blob_size = kTwoInts, .blob_after = true},
     {.number = SYS_clone, .op = Op::fork},
     {.number = SYS_fork, .op = Op::fork},

@@ -33,6 +33,7 @@ class Conversion {
   void ioctl_call();
   // syscalls_names.cpp
   void names();
+  bool socket_name();  // false: it is no file's
   void attributes();
   void xattrs();
   template <class Of>

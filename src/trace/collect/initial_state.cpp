@@ -44,6 +44,7 @@ bool is_virtual(const std::string& path) {
 
 bool makes_name(const Raw& raw, const Event& event) {
   switch (event.op) {
+    case Op::bind:
     case Op::mkdir:
     case Op::mknod:
     case Op::symlink:
@@ -58,6 +59,7 @@ bool makes_name(const Raw& raw, const Event& event) {
 
 bool follows_links(const Event& event) {
   switch (event.op) {
+    case Op::bind:
     case Op::unlink:
     case Op::rmdir:
     case Op::rename:

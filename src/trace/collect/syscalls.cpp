@@ -22,7 +22,7 @@ bool Conversion::run() {
   descriptors();
   names();
   processes();
-  return data();
+  return (shape.op != Op::bind || socket_name()) && data();
 }
 
 bool to_raw(const FetchedCall& call, Raw& raw) {

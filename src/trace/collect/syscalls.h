@@ -21,6 +21,7 @@ struct CallShape {
   uint16_t number;
   Op op;
   int8_t dirfd = kNoArg, path = kNoArg, dirfd2 = kNoArg, path2 = kNoArg;
+  uint8_t path_at = 0;   // bytes from where the argument points to the path
   int8_t blob = kNoArg;  // a structure: `blob_size` bytes of it
   uint8_t blob_size = 0;
   bool blob_after = false;    // it holds the answer: fetched when the call has returned

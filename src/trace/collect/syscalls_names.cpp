@@ -2,6 +2,7 @@
 //
 // System calls on names, and on what a file has beside its contents.
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -24,6 +25,16 @@ uint64_t of_timeval(const uint8_t* bytes) {
 }
 
 }  // namespace
+
+bool Conversion::socket_name() {
+  constexpr uint64_t kBefore = sizeof(sa_family_t);
+  uint64_t size = a_[2];
+  if (!call_.has_blob || load_le<uint16_t>(call_.blob) != AF_UNIX || size <= kBefore) return false;
+  raw_.path = raw_.path.substr(0, size - kBefore);  // it need not end with a NUL
+  e_.fd2 = int_of(a_[0]);
+  e_.mode = 0777;
+  return !raw_.path.empty();
+}
 
 template <class Of>
 void Conversion::times(uint64_t pointer, Of of) {

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
@@ -102,6 +103,8 @@ class Fetching {
         return clone_flags();
       case 'i':
         return ioctl_structure(value);
+      case 's':
+        return socket_address(value);
       case 'b':
         return structure(i, value);
       default:
@@ -143,6 +146,15 @@ class Fetching {
       return field.value.is_number();
     }
     return false;
+  }
+
+  // Only a UNIX socket's name is wanted; one that is abstract is told as @"...".
+  bool socket_address(const StraceValue& value) {
+    const StraceValue* name = value.field("sun_path");
+    if (!name || name->kind != Kind::text) return true;
+    to_.path = name->text;
+    store_le(to_.blob, uint16_t{AF_UNIX});
+    return to_.has_blob = true;
   }
 
   bool ioctl_structure(const StraceValue& value) {

@@ -147,6 +147,9 @@ void StraceObjects::pass_names(StraceStep& step, const Raw& raw) {
     case Op::mkdir:
       make(full_, S_IFDIR | 0755);
       return;
+    case Op::bind:
+      make(full_, S_IFSOCK | raw.event.mode);
+      return;
     case Op::mknod:
     case Op::symlink:
       make(full_, raw.op() == Op::symlink ? S_IFLNK | 0777 : raw.event.mode);

@@ -20,7 +20,7 @@ constexpr StraceSignature kSignatures[] = {
     {"select", SYS_select, ""}, {"msync", SYS_msync, "nnn"}, {"dup", SYS_dup, "n"}, {"dup2", SYS_dup2, "nn"},
     {"nanosleep", SYS_nanosleep, ""}, {"sendfile", SYS_sendfile, "nnon"}, {"socket", SYS_socket, "nn"},
     {"connect", SYS_connect, "n"}, {"accept", SYS_accept, "n"}, {"sendto", SYS_sendto, "n-n"},
-    {"recvfrom", SYS_recvfrom, "n-n"}, {"socketpair", SYS_socketpair, "nn-b"}, {"clone", SYS_clone, "c"},
+    {"bind", SYS_bind, "nsn"}, {"recvfrom", SYS_recvfrom, "n-n"}, {"socketpair", SYS_socketpair, "nn-b"}, {"clone", SYS_clone, "c"},
     {"fork", SYS_fork, ""}, {"vfork", SYS_vfork, ""}, {"execve", SYS_execve, "pa"}, {"exit", SYS_exit, "n"},
     {"wait4", SYS_wait4, "-bn"}, {"fcntl", SYS_fcntl, "nnB"}, {"flock", SYS_flock, "nn"}, {"fsync", SYS_fsync, "n"},
     {"fdatasync", SYS_fdatasync, "n"}, {"truncate", SYS_truncate, "pn"}, {"ftruncate", SYS_ftruncate, "nn"},

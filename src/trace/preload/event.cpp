@@ -76,6 +76,7 @@ bool is_of_messages(uint16_t op, int fd) {
     case Op::socket:
     case Op::socketpair:
     case Op::accept:
+    case Op::bind:
     case Op::other_fd:
     case Op::poll:
     case Op::wait:

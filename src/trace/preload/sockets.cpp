@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Connections, by a name that is the same at both ends (docs/trace-format.md, "Connections").
+// Connections, by a name that is the same at both ends (docs/trace-format.md, "Connections"), and names of sockets that
+// are files.
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -93,6 +95,27 @@ int accepted(Call& call, int made) {
 
 }  // namespace
 
+// The address is looked at once the kernel has read it, so that a bad pointer stays the kernel's to refuse.
+REEL_EXPORT int bind(int fd, const struct sockaddr* address, socklen_t size) noexcept {
+  REEL_REAL(int (*)(int, const struct sockaddr*, socklen_t), bind);
+  constexpr size_t kName = offsetof(struct sockaddr_un, sun_path);
+  Call call(Op::bind);
+  int result = real(fd, address, size);
+  uint64_t exit = now();
+  int error = result < 0 ? errno : 0;
+  bool was_read = error != EFAULT && error != EBADF && error != ENOTSOCK && size <= sizeof(struct sockaddr_un);
+  if (call.on() && was_read && size > kName && address->sa_family == AF_UNIX) {
+    char name[sizeof(struct sockaddr_un)] = {};
+    memcpy(name, reinterpret_cast<const char*>(address) + kName, size - kName);
+    call.path(name);
+    call.fd = AT_FDCWD;
+    call.fd2 = fd;
+    call.mode = 0777;
+    if (name[0] != '\0') call.finish(result < 0 ? -static_cast<long>(error) : result, exit);
+  }
+  if (result < 0) errno = error;
+  return result;
+}
 REEL_EXPORT int accept(int fd, struct sockaddr* address, socklen_t* size) {
   REEL_REAL(int (*)(int, struct sockaddr*, socklen_t*), accept);
   Call call(Op::accept);

@@ -107,7 +107,7 @@ wire::Object object_of(const struct statx& x) {
 
 void fetch_before(int32_t tid, FetchedCall& call) {
   const CallShape& shape = *call.shape;
-  if (shape.path >= 0) call.path = read_text(tid, call.arguments[shape.path], wire::kMaxPath);
+  if (shape.path >= 0) call.path = read_text(tid, call.arguments[shape.path] + shape.path_at, wire::kMaxPath);
   if (shape.path2 >= 0) call.path2 = read_text(tid, call.arguments[shape.path2], wire::kMaxPath);
   if (shape.blob >= 0 && !shape.blob_after) fetch_blob(tid, call);
   if (shape.blob2 >= 0)

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "replay/plan/passing.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+
+namespace reel::replay {
+namespace {
+
+// One processor less than all is enough for who wants to go on.
+double share_taken(double computing, double processors) {
+  return std::clamp(computing - (processors - 1), 0.0, 1.0);
+}
+
+// While all processors compute, who does so for a part of the time would have for the rest of it, too.
+uint64_t contended_in_gap(const Contention& contention, const Step& step, uint32_t thread, uint64_t enter_ns) {
+  if (step.cpu_ns >= step.gap_ns) return 0;  // or not measured
+  double off = 1 - static_cast<double>(step.cpu_ns) / static_cast<double>(step.gap_ns);
+  uint64_t full = contention.within(thread, enter_ns - std::min(enter_ns, step.gap_ns), enter_ns);
+  return static_cast<uint64_t>(static_cast<double>(full) * off);
+}
+
+}  // namespace
+
+Contention::Contention(const trace::Trace& trace) : machine_of_(trace.threads.size() + 1) {
+  auto fact = [&](const std::string& key) {
+    auto found = trace.facts.find(key);
+    return found == trace.facts.end() ? std::string() : found->second;
+  };
+  machines_.emplace_back();  // 0: not known
+  uint64_t parts = std::strtoull(fact("merged").c_str(), nullptr, 10);
+  for (uint64_t part = 0; part < std::min<uint64_t>(parts, trace.threads.size()); ++part) {
+    std::string prefix = "part." + std::to_string(part) + ".";
+    uint32_t first = 0, last = 0;
+    if (std::sscanf(fact(prefix + "threads").c_str(), "%u %u", &first, &last) != 2) continue;
+    std::string machine = fact(prefix + "machine");
+    add(machine.empty() ? prefix : machine, fact(prefix + "cpus"), first, last);
+  }
+  if (parts == 0) add("", fact("cpus"), 1, static_cast<uint32_t>(trace.threads.size()));
+  for (const trace::Event& event : trace.events) {
+    if (event.op != trace::Op::compute || event.duration_ns == 0 || event.thread >= machine_of_.size()) continue;
+    double computing = std::min(1.0, static_cast<double>(event.arg) / static_cast<double>(event.duration_ns));
+    Machine& machine = machines_[machine_of_[event.thread]];
+    machine.changes.push_back({event.enter_ns, computing, 0});
+    machine.changes.push_back({event.exit_ns(), -computing, 0});
+  }
+  for (Machine& machine : machines_) {
+    std::sort(machine.changes.begin(), machine.changes.end(),
+              [](const Change& a, const Change& b) { return a.at < b.at; });
+    double computing = 0, full = 0;
+    uint64_t last = 0;
+    for (Change& change : machine.changes) {
+      full += static_cast<double>(change.at - last) * share_taken(computing, machine.processors);
+      computing += change.computing;
+      last = change.at;
+      change.computing = computing;
+      change.full_ns = full;
+    }
+  }
+}
+
+void Contention::add(const std::string& machine, const std::string& processors, uint32_t first, uint32_t last) {
+  uint64_t count = std::strtoull(processors.c_str(), nullptr, 10);
+  if (count == 0) return;
+  auto [number, is_new] = numbers_.try_emplace(machine, static_cast<uint32_t>(machines_.size()));
+  if (is_new) machines_.push_back({static_cast<double>(count), {}});
+  for (uint64_t thread = first; thread <= last && thread < machine_of_.size(); ++thread)
+    machine_of_[thread] = number->second;
+}
+
+double Contention::full_until(const Machine& machine, uint64_t time) {
+  auto next = std::upper_bound(machine.changes.begin(), machine.changes.end(), time,
+                               [](uint64_t wanted, const Change& change) { return wanted < change.at; });
+  if (next == machine.changes.begin()) return 0;
+  const Change& before = *std::prev(next);
+  return before.full_ns + static_cast<double>(time - before.at) * share_taken(before.computing, machine.processors);
+}
+
+uint64_t Contention::within(uint32_t thread, uint64_t begin, uint64_t end) const {
+  uint32_t number = machine_of_[thread];
+  if (number == 0 || end <= begin) return 0;
+  double full = full_until(machines_[number], end) - full_until(machines_[number], begin);
+  return std::min(end - begin, static_cast<uint64_t>(full));
+}
+
+void find_passing(const trace::Trace& trace, Plan& plan) {
+  Contention contention(trace);
+  for (uint32_t thread = 1; thread <= plan.threads.size(); ++thread) {
+    for (Step& step : plan.threads[thread - 1]) {
+      const trace::Event& event = trace.events[step.event];
+      step.contended_ns = contended_in_gap(contention, step, thread, event.enter_ns);
+      if (step.skip == Skip::none || step.arrival) continue;
+      uint64_t from = event.enter_ns, exit = event.exit_ns();
+      if (step.waits) {
+        for (uint32_t i = 0; i < step.need_count; ++i)
+          from = std::max(from, plan.recorded_ns(trace, plan.needs[step.needs + i]));
+        if (step.fed_by.count != 0) from = std::max(from, plan.recorded_ns(trace, step.fed_by));
+        if (step.awaits != 0) from = std::max(from, plan.groups[step.awaits - 1].last_ns);
+      }
+      if (exit <= from) continue;
+      step.passing_ns = exit - from - (step.waits ? contention.within(thread, from, exit) : 0);
+    }
+  }
+}
+
+}  // namespace reel::replay

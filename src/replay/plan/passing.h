@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How long it takes somebody who waited to go on once what he waited for has happened, and how long somebody who
+// computed had no processor. MPI's ranks wait by polling: on a machine with fewer processors than ranks, who may go on
+// has to wait until one that computes leaves it a processor. That is the machine's doing: it happens again in a replay
+// where it must, and is no property of the program.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "replay/plan/plan.h"
+
+namespace reel::replay {
+
+// When a machine's processors were all computing, as far as a trace shows.
+class Contention {
+ public:
+  explicit Contention(const trace::Trace& trace);
+  // Of the time from `begin` to `end`, how long all processors of this thread's machine were taken. 0 where the trace
+  // does not say how many processors there were.
+  uint64_t within(uint32_t thread, uint64_t begin, uint64_t end) const;
+
+ private:
+  // One machine: from time to time, how many processors compute; and how long all of them had until then.
+  struct Change {
+    uint64_t at;
+    double computing;
+    double full_ns;
+  };
+  struct Machine {
+    double processors = 0;
+    std::vector<Change> changes;
+  };
+
+  void add(const std::string& machine, const std::string& processors, uint32_t first, uint32_t last);
+  static double full_until(const Machine& machine, uint64_t time);
+
+  std::vector<uint32_t> machine_of_;  // by thread number; into machines_
+  std::map<std::string, uint32_t> numbers_;
+  std::vector<Machine> machines_;
+};
+
+// Sets passing_ns of the steps that are not made, and contended_ns of all.
+void find_passing(const trace::Trace& trace, Plan& plan);
+
+}  // namespace reel::replay

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Calls that overlapped in time count in the order of their ends, which need not be the one in which they took effect:
+// who made a directory may lose the processor before its call returns, and another finds it meanwhile. Where a result
+// about a name, or a file's size, can only come from the other order, that one is taken.
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include <algorithm>
+
+#include "replay/plan/planner.h"
+#include "trace/ops.h"
+
+namespace reel::replay {
+namespace {
+
+using trace::Event;
+using trace::Family;
+using trace::Op;
+
+bool creates(const Event& event) {
+  return event.op == Op::open && (event.flags & O_CREAT) != 0 && (event.flags & O_TMPFILE) != O_TMPFILE;
+}
+
+bool says_taken(const Event& event) {
+  return event.result == -EEXIST || event.result == -EADDRINUSE;
+}
+
+}  // namespace
+
+// What the call's result says of names, when it has any.
+std::vector<Planner::Claim> Planner::claims_of(const Event& event) {
+  bool good = !event.failed(), nothing = event.result == -ENOENT, taken = says_taken(event);
+  if (event.path == 0 || (!good && !nothing && !taken)) return {};
+  NodeId node = names_.resolve(trace_.string(event.path), follows(event), nullptr, missing(event));
+  NodeId above = names_.parent(node);
+  switch (trace::family_of(event.op)) {
+    case Family::open:
+    case Family::make: {
+      bool makes = trace::family_of(event.op) == Family::make || creates(event);
+      if (!makes || taken) return {{node, !nothing}};
+      bool was_absent = good && (event.op != Op::open || (event.flags & O_EXCL) != 0 || event.arg2 == 1);
+      if (was_absent) return {{above, true}, {node, false}};
+      return {{above, good}};
+    }
+    case Family::remove:
+    case Family::question:
+    case Family::truncate:
+      if (taken) return {};
+      return {{node, good}};
+    case Family::move: {
+      NodeId to = names_.resolve(trace_.string(event.path2), false, nullptr, missing(event));
+      if (nothing) return {};  // which of the two it was is not known
+      if (taken) return {{node, true}, {to, true}};
+      if (event.op == Op::link) return {{node, true}, {names_.parent(to), true}, {to, false}};
+      return {{node, true}, {names_.parent(to), true}};
+    }
+    default:
+      return {};
+  }
+}
+
+// The call puts something at a name, or takes it from there.
+bool Planner::makes_true(const Event& event, const Claim& claim) {
+  if (event.failed() || event.path == 0) return false;
+  Family family = trace::family_of(event.op);
+  if (claim.present) {
+    if (family != Family::make && family != Family::move && !creates(event)) return false;
+    trace::StringId made = family == Family::move ? event.path2 : event.path;
+    return names_.resolve(trace_.string(made), event.op == Op::open && follows(event)) == claim.node;
+  }
+  if (family != Family::remove && event.op != Op::rename) return false;
+  NodeId gone = names_.resolve(trace_.string(event.path), false);
+  for (NodeId node = claim.node; node != 0; node = names_.parent(node))
+    if (node == gone) return true;
+  return false;
+}
+
+// What the call makes of its file's size; nullopt: nothing that is known.
+std::optional<uint64_t> Planner::size_after(const Event& event, uint64_t size) {
+  if (event.failed()) return std::nullopt;
+  if (event.op == Op::truncate) return event.length;
+  if (event.op == Op::open) return (event.flags & O_TRUNC) != 0 ? std::optional<uint64_t>(0) : std::nullopt;
+  if (event.op == Op::fallocate && event.mode == 0) return std::max(size, event.offset + event.length);
+  if (trace::type_of(event.op) != RecordType::write || (event.flags & trace::kOffsetUnknown) != 0) return std::nullopt;
+  return std::max(size, event.offset + static_cast<uint64_t>(event.result));
+}
+
+// The sizes that the call's result allows for its file.
+Planner::Sizes Planner::sizes_seen(const Event& event) {
+  Sizes any;
+  if (event.failed()) return any;
+  auto result = static_cast<uint64_t>(event.result);
+  if (event.op == Op::lseek && event.flags == SEEK_END) return {result - event.arg, result - event.arg};
+  if (trace::type_of(event.op) != RecordType::read || (event.flags & trace::kOffsetUnknown) != 0) return any;
+  if (result == 0) return {0, event.length == 0 ? any.most : event.offset};
+  return {event.offset + result, result < event.length ? event.offset + result : any.most};
+}
+
+// The thread whose call, begun and not yet taken, has to be there before the next one of `thread` can have had its
+// result; 0: none.
+uint32_t Planner::overtaken(uint32_t thread) {
+  const ThreadState& state = threads_[thread];
+  const Event& event = trace_.events[state.events[state.next]];
+  if (queue_.empty()) return 0;
+  if (event.path == 0) return overtaken_in_size(thread, event);
+  for (Claim claim : claims_of(event)) {
+    if (claim.node == 0 || names_.is_virtual(claim.node)) continue;
+    NodeId hole = names_.hole_above(claim.node);
+    bool is_there = names_.known(claim.node) && hole == 0;
+    if (claim.present ? hole == 0 : !is_there) continue;
+    if (claim.present) claim.node = hole;
+    uint32_t late = find_late(thread, event, [&](const Event& its) { return makes_true(its, claim); });
+    if (late != 0) return late;
+  }
+  return 0;
+}
+
+uint32_t Planner::overtaken_in_size(uint32_t thread, const Event& event) {
+  const uint64_t* size = event.object.is_zero() ? nullptr : size_of(event.object);
+  if (!size) return 0;
+  Sizes seen = sizes_seen(event);
+  if (*size >= seen.least && *size <= seen.most) return 0;
+  bool longer = *size < seen.least;
+  return find_late(thread, event, [&](const Event& its) {
+    std::optional<uint64_t> after = its.object == event.object ? size_after(its, *size) : std::nullopt;
+    return after && (longer ? *after > *size : *after < *size);
+  });
+}
+
+uint32_t Planner::find_late(uint32_t thread, const Event& event, const std::function<bool(const Event&)>& wanted) {
+  for (uint32_t other = 1; other < threads_.size(); ++other) {
+    const ThreadState& late = threads_[other];
+    if (other == thread || !late.queued) continue;
+    uint32_t index = late.events[late.next];
+    const Event& its = trace_.events[index];
+    if (its.enter_ns < event.exit_ns() && !is_apart(index) && wanted(its)) return other;
+  }
+  return 0;
+}
+
+}  // namespace reel::replay
