@@ -29,8 +29,8 @@ std::string_view extension_of(std::string_view name) {
 
 bool keeps_fact(const std::string& key) {
   for (const char* kept :
-       {"format", "recorder", "imported", "blind", "umask", "start", "end", "exit", "cost_ns", "kernel", "sample",
-        "counters", "policy", "anonymized", "merged", "threads", "shift", "found"})
+       {"format", "recorder", "imported", "blind", "umask", "start", "end", "exit", "cost_ns", "kernel", "cpus",
+        "sample", "counters", "policy", "anonymized", "merged", "threads", "shift", "found"})
     if (key == kept) return true;
   return key.starts_with("clock.") || key.starts_with("found.") || key.starts_with("cost_ns.") ||
          key.starts_with("mpi.clock.");

@@ -7,6 +7,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
@@ -68,6 +69,9 @@ Status write_start(Writer& writer, const RecordOptions& options, const std::stri
   TRY(writer.fact("umask", octal));
   TRY(writer.fact("host", names.nodename));
   TRY(writer.fact("kernel", std::string(names.sysname) + " " + names.release));
+  cpu_set_t processors;
+  if (::sched_getaffinity(0, sizeof processors, &processors) == 0)
+    TRY(writer.fact("cpus", std::to_string(CPU_COUNT(&processors))));
   TRY(writer.fact("start", std::to_string(clocks.realtime)));
   if (options.anonymize) TRY(mark_anonymous(writer, options.anonymize->policy));
   if (options.filter.active()) TRY(writer.fact("filter", options.filter.text()));

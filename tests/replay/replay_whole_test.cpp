@@ -283,6 +283,55 @@ TEST_F(Replayed, AListingMayComeInFewerCallsButNotBeShorter) {
   }
 }
 
+// Who still found a name may return later than the one that removed it.
+TEST_F(Replayed, WhoStillFoundANameIsBeforeItsRemoval) {
+  Synthetic trace(options_.log);
+  uint32_t holder = trace.process(), second = trace.process(holder), third = trace.process(holder);
+  auto at = [&](uint32_t thread, uint64_t ms) { trace.set_now(thread, Synthetic::kStart + ms * kMillisecond); };
+  trace.file("/lock", FileKind::file, 5);
+  trace.file("/dir", FileKind::directory);
+  trace.file("/dir/f", FileKind::file, 5);
+  trace.on_path(holder, Op::unlink, "/lock", 0, 0, 2 * kMillisecond);
+  at(second, 1);
+  Event taken = Synthetic::make(second, Op::open, -EEXIST);
+  taken.path = trace.path("/lock");
+  taken.flags = O_CREAT | O_EXCL | O_WRONLY;
+  trace.call(taken, 0, 5 * kMillisecond);
+  Event move = Synthetic::make(holder, Op::rename, 0);
+  move.path = trace.path("/dir");
+  move.path2 = trace.path("/moved");
+  at(holder, 20);
+  trace.call(move, 0, 2 * kMillisecond);
+  at(third, 21);
+  trace.on_path(third, Op::stat, "/dir/f", 0, 0, 5 * kMillisecond);
+  trace.finish();
+  for (int i = 0; i < 5; ++i) {
+    options_.into = dir_.at("into" + std::to_string(i));
+    good();
+  }
+}
+
+// Nothing says what was at the name before: who found it taken may return before the one that had just made it.
+TEST_F(Replayed, WhoFindsANameTakenIsBehindItsMaker) {
+  Synthetic trace(options_.log);
+  uint32_t maker = trace.process(), finder = trace.process(maker);
+  Event open = Synthetic::make(finder, Op::open, -EEXIST);
+  open.path = trace.path("/lock");
+  open.flags = O_CREAT | O_EXCL | O_WRONLY;
+  trace.set_now(finder, Synthetic::kStart + kMillisecond);
+  trace.call(open, 0, 3 * kMillisecond);
+  trace.set_now(maker, Synthetic::kStart);
+  open.thread = maker;
+  open.result = 3;
+  open.fd2 = {3, 1};
+  trace.call(open, 0, 5 * kMillisecond);
+  trace.finish();
+  for (int i = 0; i < 5; ++i) {
+    options_.into = dir_.at("into" + std::to_string(i));
+    good();
+  }
+}
+
 TEST_F(Replayed, EachLoopBeginsAnew) {
   Synthetic trace(options_.log);
   uint32_t thread = trace.process();

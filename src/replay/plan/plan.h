@@ -73,11 +73,13 @@ struct Step {
   uint64_t gap_ns = 0;                  // between what it waited for and its entry
   uint64_t before_ns = 0;               // with a base: CPU time of the gap before it waited
   uint64_t cpu_ns = 0;                  // how much of the gap was CPU time; ~0: it was not measured
-  uint32_t until = 0;                   // a poll: not made when all that this step of its thread needs is over
-  uint64_t tick_ns = 0;                 // the step that polls led to: the time from one to the next
-  Need fed_by;  // whose bytes, or end, a read of a stream waited for; the stream sees to it in a replay
-  Need base;    // the gap begins at the end of this step (of another thread); none: of the thread's
-                // last one
+  uint64_t contended_ns = 0;            // how much of it the thread could have run, and all processors had others
+  uint64_t passing_ns = 0;  // of a step that is not made: how long it takes once what it waited for has happened
+  uint32_t until = 0;       // a poll: not made when all that this step of its thread needs is over
+  uint64_t tick_ns = 0;     // the step that polls led to: the time from one to the next
+  Need fed_by;              // whose bytes, or end, a read of a stream waited for; the stream sees to it in a replay
+  Need base;                // the gap begins at the end of this step (of another thread); none: of the thread's
+                            // last one
 };
 
 // A barrier, or another meeting: who awaits it goes on when so many have arrived.

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "replay/plan/passing.h"
 #include "trace/ops.h"
 #include "trace/throttle/calls.h"
 
@@ -395,6 +396,7 @@ Result<Plan> make_plan(const trace::Trace& trace, const PlanOptions& options) {
   }
   Plan plan;
   Planner(trace, options, plan).run();
+  find_passing(trace, plan);
   return plan;
 }
 

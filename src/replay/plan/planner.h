@@ -154,12 +154,15 @@ class Planner {
   };
   std::vector<Claim> claims_of(const Event& event);
   bool makes_true(const Event& event, const Claim& claim);
+  bool found_nothing(const Event& event, NodeId node);
   struct Sizes {
     uint64_t least = 0, most = ~0ull;
   };
   static Sizes sizes_seen(const Event& event);
   static std::optional<uint64_t> size_after(const Event& event, uint64_t size);
   uint32_t overtaken(uint32_t thread);
+  uint32_t still_finds(uint32_t thread, const Event& event);
+  bool somebody_makes(uint32_t thread, const Event& event, const Claim& claim);
   uint32_t overtaken_in_size(uint32_t thread, const Event& event);
   uint32_t find_late(uint32_t thread, const Event& event, const std::function<bool(const Event&)>& wanted);
 

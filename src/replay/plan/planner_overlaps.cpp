@@ -23,6 +23,19 @@ bool creates(const Event& event) {
   return event.op == Op::open && (event.flags & O_CREAT) != 0 && (event.flags & O_TMPFILE) != O_TMPFILE;
 }
 
+// Whether a symlink at the name itself is followed.
+bool follows_last(const Event& event) {
+  switch (trace::family_of(event.op)) {
+    case Family::make:
+    case Family::remove:
+      return false;
+    case Family::move:
+      return event.op == Op::link && (event.flags & AT_SYMLINK_FOLLOW) != 0;
+    default:
+      return follows(event);
+  }
+}
+
 bool says_taken(const Event& event) {
   return event.result == -EEXIST || event.result == -EADDRINUSE;
 }
@@ -33,7 +46,7 @@ bool says_taken(const Event& event) {
 std::vector<Planner::Claim> Planner::claims_of(const Event& event) {
   bool good = !event.failed(), nothing = event.result == -ENOENT, taken = says_taken(event);
   if (event.path == 0 || (!good && !nothing && !taken)) return {};
-  NodeId node = names_.resolve(trace_.string(event.path), follows(event), nullptr, missing(event));
+  NodeId node = names_.resolve(trace_.string(event.path), follows_last(event), nullptr, missing(event));
   NodeId above = names_.parent(node);
   switch (trace::family_of(event.op)) {
     case Family::open:
@@ -77,6 +90,11 @@ bool Planner::makes_true(const Event& event, const Claim& claim) {
   return false;
 }
 
+bool Planner::found_nothing(const Event& event, NodeId node) {
+  std::vector<Claim> claims = claims_of(event);
+  return std::any_of(claims.begin(), claims.end(), [&](const Claim& one) { return one.node == node && !one.present; });
+}
+
 // What the call makes of its file's size; nullopt: nothing that is known.
 std::optional<uint64_t> Planner::size_after(const Event& event, uint64_t size) {
   if (event.failed()) return std::nullopt;
@@ -105,16 +123,57 @@ uint32_t Planner::overtaken(uint32_t thread) {
   const Event& event = trace_.events[state.events[state.next]];
   if (queue_.empty()) return 0;
   if (event.path == 0) return overtaken_in_size(thread, event);
+  if (uint32_t finder = still_finds(thread, event)) return finder;
   for (Claim claim : claims_of(event)) {
     if (claim.node == 0 || names_.is_virtual(claim.node)) continue;
     NodeId hole = names_.hole_above(claim.node);
     bool is_there = names_.known(claim.node) && hole == 0;
-    if (claim.present ? hole == 0 : !is_there) continue;
-    if (claim.present) claim.node = hole;
-    uint32_t late = find_late(thread, event, [&](const Event& its) { return makes_true(its, claim); });
+    // What is taken, and not known to be there before, may be what another is just making.
+    bool may_be_new = claim.present && hole == 0 && !is_there && says_taken(event);
+    if (claim.present ? hole == 0 && !may_be_new : !is_there) continue;
+    if (hole != 0) claim.node = hole;
+    uint32_t late = find_late(thread, event, [&](const Event& its) {
+      return makes_true(its, claim) && (!may_be_new || found_nothing(its, claim.node));
+    });
     if (late != 0) return late;
   }
   return 0;
+}
+
+// The thread whose call, begun before the end of this one, found a name that this one takes away; 0: none.
+uint32_t Planner::still_finds(uint32_t thread, const Event& event) {
+  Family family = trace::family_of(event.op);
+  if (event.failed() || (family != Family::remove && event.op != Op::rename)) return 0;
+  for (uint32_t other = 1; other < threads_.size(); ++other) {
+    const ThreadState& finder = threads_[other];
+    if (other == thread || !finder.queued) continue;
+    uint32_t index = finder.events[finder.next];
+    const Event& its = trace_.events[index];
+    if (its.enter_ns >= event.exit_ns() || is_apart(index)) continue;
+    // What has an effect of its own keeps its place.
+    if (!its.failed() && trace::family_of(its.op) != Family::question) continue;
+    for (const Claim& claim : claims_of(its)) {
+      if (!claim.present || claim.node == 0 || names_.is_virtual(claim.node) || names_.hole_above(claim.node) != 0)
+        continue;
+      if (!makes_true(event, {claim.node, false})) continue;
+      if (!somebody_makes(other, its, claim)) return other;
+    }
+  }
+  return 0;
+}
+
+// Whether the call may have found what another put there before its end.
+bool Planner::somebody_makes(uint32_t thread, const Event& event, const Claim& claim) {
+  for (uint32_t other = 1; other < threads_.size(); ++other) {
+    const ThreadState& maker = threads_[other];
+    if (other == thread) continue;
+    for (size_t i = maker.next; i < maker.events.size(); ++i) {
+      const Event& its = trace_.events[maker.events[i]];
+      if (its.enter_ns >= event.exit_ns()) break;
+      if (makes_true(its, claim)) return true;
+    }
+  }
+  return false;
 }
 
 uint32_t Planner::overtaken_in_size(uint32_t thread, const Event& event) {

@@ -3,6 +3,8 @@
 // Waiting and computing.
 #include "replay/play/pacing.h"
 
+#include <sched.h>
+
 namespace reel::replay {
 namespace {
 
@@ -16,7 +18,10 @@ void wait_until(uint64_t ns, const std::atomic<bool>& stop) {
   for (;;) {
     uint64_t now = now_ns();
     if (now >= ns || stop.load(std::memory_order_relaxed)) return;
-    if (ns - now <= kLate) continue;
+    if (ns - now <= kLate) {
+      ::sched_yield();  // not at the expense of those who have something to do
+      continue;
+    }
     uint64_t until = ns - now > kNap ? now + kNap : ns - kLate;
     timespec at{static_cast<time_t>(until / 1'000'000'000), static_cast<long>(until % 1'000'000'000)};
     ::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, nullptr);

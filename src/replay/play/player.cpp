@@ -198,7 +198,7 @@ class Player {
       return;
     }
     uint64_t base = step.base.count != 0 ? std::max(last + scaled(step.before_ns), done_ns(step.base)) : last;
-    uint64_t gap = scaled(step.gap_ns), due = base + gap;
+    uint64_t gap = scaled(step.gap_ns - step.contended_ns), due = base + gap;
     due = due > last + late ? due - late : last;
     uint64_t now = now_ns();
     if (step.cpu_ns == ~0ull) {  // not measured: taken for computing, but not for longer than it was
@@ -224,25 +224,13 @@ class Player {
   // The time of a call that is not made.
   void spend(const Step& step, const Event& event, uint64_t enter_ns) {
     if (step.starts != 0 && event.op != Op::fork) return;  // vfork: its end is caused again
-    uint64_t from = event.enter_ns, begin = enter_ns;
+    uint64_t begin = enter_ns;
     if (step.waits) {
-      for (uint32_t i = 0; i < step.need_count; ++i) {
-        const Need& need = plan_.needs[step.needs + i];
-        from = std::max(from, plan_.recorded_ns(trace_, need));
-        begin = std::max(begin, done_ns(need));
-      }
-      if (step.fed_by.count != 0) {
-        from = std::max(from, plan_.recorded_ns(trace_, step.fed_by));
-        begin = std::max(begin, done_ns(step.fed_by));
-      }
-      if (step.awaits != 0) {
-        from = std::max(from, plan_.groups[step.awaits - 1].last_ns);
-        begin = std::max(begin, board_.meeting(step.awaits).last_ns.load());
-      }
+      for (uint32_t i = 0; i < step.need_count; ++i) begin = std::max(begin, done_ns(plan_.needs[step.needs + i]));
+      if (step.fed_by.count != 0) begin = std::max(begin, done_ns(step.fed_by));
+      if (step.awaits != 0) begin = std::max(begin, board_.meeting(step.awaits).last_ns.load());
     }
-    uint64_t exit = event.exit_ns();
-    if (exit <= from) return;
-    uint64_t until = begin + scaled(exit - from), now = now_ns();
+    uint64_t until = begin + scaled(step.passing_ns), now = now_ns();
     if (until <= now) return;
     if (event.op == Op::exec || event.op == Op::fork)
       spin_until(until, stop_);

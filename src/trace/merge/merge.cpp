@@ -99,7 +99,7 @@ class Merging {
       found = facts.find("end");
       ended = ended && found != facts.end();
       if (found != facts.end()) end = std::max(end, moved(number, std::stoull(found->second)));
-      for (const char* key : {"host", "kernel", "command", "cwd", "exit"})
+      for (const char* key : {"host", "kernel", "cpus", "command", "cwd", "exit"})
         if (found = facts.find(key); found != facts.end())
           TRY(writer_.fact("part." + std::to_string(number) + "." + key, found->second));
       for (const auto& [key, value] : facts)
