@@ -111,10 +111,12 @@ void ignore(const Result<T>&, const char* /*reason*/) {}
   } while (0)
 
 // TRY_ASSIGN(auto x, expr): the value, or return the error.
+// NOLINTBEGIN(bugprone-macro-parentheses): what is declared cannot stand in parentheses.
 #define TRY_ASSIGN(lhs, expr) TRY_ASSIGN_(REEL_CONCAT(try_value_, __LINE__), lhs, expr)
 #define TRY_ASSIGN_(tmp, lhs, expr)        \
   auto tmp = (expr);                       \
   if (!tmp) return std::move(tmp).error(); \
   lhs = *std::move(tmp)
+// NOLINTEND(bugprone-macro-parentheses)
 
 }  // namespace reel

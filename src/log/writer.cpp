@@ -28,7 +28,7 @@ constexpr size_t kWorthPacking = 256;   // bytes; smaller blocks gain nothing
 constexpr size_t kMostFrameBytes = 32;  // of a zstd frame beside its contents
 constexpr uint32_t kMaxBlockBytes = 4u << 20;
 
-class StreamWriter : public Writer {
+class StreamWriter final : public Writer {
  public:
   StreamWriter(Env& env, std::string dir, std::string stream, const WriterOptions& options)
       : env_(env),

@@ -285,7 +285,6 @@ Result<Extents::Extent> Extents::at(uint64_t offset) {
   auto from = static_cast<off_t>(offset);
   off_t data = ::lseek(fd_, from, SEEK_DATA);
   if (data < 0 && errno == ENXIO) {
-    data = from;
     known_data_ = false;
     known_to_ = kNoEnd;
   } else if (data < 0 && (errno == EINVAL || errno == EOPNOTSUPP)) {

@@ -53,11 +53,9 @@ bool has_flags(const Attributes& a) {
 }
 
 std::string mounting_of(int fd) {
-#ifndef STATX_MNT_ID_UNIQUE
-  constexpr unsigned STATX_MNT_ID_UNIQUE = 0x4000;
-#endif
+  constexpr unsigned kStatxMntIdUnique = 0x4000;  // STATX_MNT_ID_UNIQUE, of which older headers know nothing
   struct statx s;
-  if (::statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID | STATX_MNT_ID_UNIQUE, &s) != 0) return "";
+  if (::statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID | kStatxMntIdUnique, &s) != 0) return "";
   return std::to_string(s.stx_dev_major) + ":" + std::to_string(s.stx_dev_minor) + "/" + std::to_string(s.stx_mnt_id);
 }
 

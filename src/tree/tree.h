@@ -216,6 +216,7 @@ class TargetTree {
   virtual Status sync() = 0;
   // Starts what sync() will have to do, and does not wait for it. Promises nothing. `failed` is called, from
   // another thread, when something could not be written: sync() of this tree says so from then on.
+  // NOLINTNEXTLINE(performance-unnecessary-value-param): who overrides it keeps `failed`.
   virtual void begin_sync(std::function<void()> failed) { (void)failed; }
 };
 
