@@ -16,6 +16,8 @@ double share_taken(double computing, double processors) {
 // While all processors compute, who does so for a part of the time would have for the rest of it, too.
 uint64_t contended_in_gap(const Contention& contention, const Step& step, uint32_t thread, uint64_t enter_ns) {
   if (step.cpu_ns >= step.gap_ns) return 0;  // or not measured
+  // Others waited for the same, perhaps by spinning: that they used processors shows nothing.
+  if (step.base.count != 0) return 0;
   double off = 1 - static_cast<double>(step.cpu_ns) / static_cast<double>(step.gap_ns);
   uint64_t full = contention.within(thread, enter_ns - std::min(enter_ns, step.gap_ns), enter_ns);
   return static_cast<uint64_t>(static_cast<double>(full) * off);
