@@ -115,5 +115,39 @@ TEST(Passing, IsShortForWhoOnlyHadNoProcessor) {
   }
 }
 
+// One that comes last, at 100, and `others` that leave 10 ns later each; nobody is seen computing.
+Plan leaving(uint32_t others, const char* processors) {
+  trace::Trace trace;
+  trace.threads.resize(others + 1);
+  if (processors != nullptr) trace.facts["cpus"] = processors;
+  Plan plan;
+  plan.threads.resize(others + 1);
+  plan.groups.push_back({others + 1, 100});
+  for (uint32_t thread = 1; thread <= others + 1; ++thread) {
+    trace::Event wait;
+    wait.thread = thread;
+    wait.op = trace::Op::mpi_collective;
+    wait.enter_ns = thread == 1 ? 100 : 50;
+    wait.duration_ns = 100 + uint64_t{thread} * 10 - wait.enter_ns;
+    Step step;
+    step.event = thread - 1;
+    step.skip = Skip::message;
+    step.waits = true;
+    step.awaits = 1;
+    trace.events.push_back(wait);
+    plan.threads[thread - 1].push_back(step);
+  }
+  find_passing(trace, plan);
+  return plan;
+}
+
+TEST(Passing, IsTheFirstOnesWhereNotAllHaveAProcessor) {
+  for (const char* processors : {"2", "3", static_cast<const char*>(nullptr)}) {
+    Plan plan = leaving(2, processors);
+    bool crowded = processors != nullptr && processors[0] == '2';
+    for (uint64_t thread : {1, 2, 3}) EXPECT_EQ(plan.threads[thread - 1][0].passing_ns, crowded ? 10 : 10 * thread);
+  }
+}
+
 }  // namespace
 }  // namespace reel::replay

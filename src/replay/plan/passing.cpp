@@ -23,6 +23,30 @@ uint64_t contended_in_gap(const Contention& contention, const Step& step, uint32
   return static_cast<uint64_t>(static_cast<double>(full) * off);
 }
 
+// Who leaves a meeting of more than a machine has processors can do so only when those who left before it wait again:
+// in their calls, too, of which nobody knows how much of them was computing. Of those, the first to leave shows how
+// long it takes.
+void level_meetings(const Contention& contention, Plan& plan) {
+  struct Leaving {
+    uint32_t count = 0;
+    uint64_t shortest = ~0ull;
+  };
+  std::map<std::pair<uint32_t, uint32_t>, Leaving> leaving;  // by machine and meeting
+  auto of_each = [&](auto&& visit) {
+    for (uint32_t thread = 1; thread <= plan.threads.size(); ++thread)
+      for (Step& step : plan.threads[thread - 1])
+        if (step.awaits != 0 && contention.machine_of(thread) != 0)
+          visit(step, contention.machine_of(thread), leaving[{contention.machine_of(thread), step.awaits}]);
+  };
+  of_each([](Step& step, uint32_t, Leaving& them) {
+    ++them.count;
+    them.shortest = std::min(them.shortest, step.passing_ns);
+  });
+  of_each([&](Step& step, uint32_t machine, Leaving& them) {
+    if (them.count > contention.processors_of(machine)) step.passing_ns = them.shortest;
+  });
+}
+
 }  // namespace
 
 Contention::Contention(const trace::Trace& trace) : machine_of_(trace.threads.size() + 1) {
@@ -104,6 +128,7 @@ void find_passing(const trace::Trace& trace, Plan& plan) {
       step.passing_ns = exit - from - (step.waits ? contention.within(thread, from, exit) : 0);
     }
   }
+  level_meetings(contention, plan);
 }
 
 }  // namespace reel::replay

@@ -22,6 +22,9 @@ class Contention {
   // Of the time from `begin` to `end`, how long all processors of this thread's machine were taken. 0 where the trace
   // does not say how many processors there were.
   uint64_t within(uint32_t thread, uint64_t begin, uint64_t end) const;
+  // Of a machine that is known, each by a number of its own; 0: not known.
+  uint32_t machine_of(uint32_t thread) const { return machine_of_[thread]; }
+  double processors_of(uint32_t machine) const { return machines_[machine].processors; }
 
  private:
   // One machine: from time to time, how many processors compute; and how long all of them had until then.

@@ -5,12 +5,15 @@
 
 #include <limits.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cstdint>
+
+#include "replay/play/pacing.h"
 
 namespace reel::replay {
 
@@ -27,9 +30,12 @@ class Progress {
     if (waiting_.load() != 0) wake_all();
   }
   void wake_all() { ::syscall(SYS_futex, &count_, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0); }
-  // Until it is `wanted`, or `stop`.
-  void wait_for(uint32_t wanted, const std::atomic<bool>& stop) {
+  // Until it is `wanted`, or `stop`. To be woken takes a processor that had nothing to do tens of microseconds; `poll`:
+  // looks for some time before it sleeps, not at the expense of those who have something to do.
+  void wait_for(uint32_t wanted, bool poll, const std::atomic<bool>& stop) {
     for (int i = 0; i < kSpins; ++i)
+      if (count() >= wanted) return;
+    for (uint64_t until = poll ? now_ns() + kPoll : 0; now_ns() < until; ::sched_yield())
       if (count() >= wanted) return;
     waiting_.fetch_add(1);
     for (;;) {
@@ -42,7 +48,8 @@ class Progress {
   }
 
  private:
-  static constexpr int kSpins = 200;  // looks at the count before sleeping on it
+  static constexpr int kSpins = 200;          // looks at the count before anything else
+  static constexpr uint64_t kPoll = 300'000;  // ns
 
   std::atomic<uint32_t> count_{0}, waiting_{0};
 };
