@@ -9,8 +9,8 @@
 
 #include "../trace/synthetic.h"
 #include "message_program.h"
-#include "replay/plan/messages.h"
-#include "replay/plan/written.h"
+#include "replay/plan/order/written.h"
+#include "replay/plan/waits/messages.h"
 #include "replay/replay.h"
 #include "support/files.h"
 

@@ -3,7 +3,7 @@
 // Messages of MPI: made-up programs of ranks on a model of it. What is matched is what the model
 // knows to belong together; a plan's needs are all that truly waited, and none that follows from others.
 // REEL_MESSAGE_SEED repeats one.
-#include "replay/plan/messages.h"
+#include "replay/plan/waits/messages.h"
 
 #include <gtest/gtest.h>
 

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <map>
 
-#include "replay/plan/needs.h"
+#include "replay/plan/order/needs.h"
 
 namespace reel::replay {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The walk: threads and processes, gaps, needs.
-#include "replay/plan/planner.h"
+#include "replay/plan/steps/planner.h"
 
 #include <errno.h>
 #include <sys/file.h>

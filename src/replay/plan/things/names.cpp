@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Names: resolving, inferring, ordering.
-#include "replay/plan/names.h"
+#include "replay/plan/things/names.h"
 
 #include <utility>
 

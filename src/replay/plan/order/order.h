@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "replay/plan/needs.h"
+#include "replay/plan/order/needs.h"
 
 namespace reel::replay {
 

@@ -8,7 +8,7 @@
 
 #include <algorithm>
 
-#include "replay/plan/planner.h"
+#include "replay/plan/steps/planner.h"
 
 namespace reel::replay {
 namespace {

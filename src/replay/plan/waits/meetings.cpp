@@ -4,7 +4,7 @@
 // come whom it waits for (docs/replay.md, "Parallel programs").
 #include <algorithm>
 
-#include "replay/plan/planner.h"
+#include "replay/plan/steps/planner.h"
 #include "trace/ops.h"
 
 namespace reel::replay {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Steps that make, become and end processes and threads.
-#include "replay/plan/planner.h"
+#include "replay/plan/steps/planner.h"
 
 namespace reel::replay {
 

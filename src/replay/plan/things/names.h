@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "reel/trace.h"
-#include "replay/plan/order.h"
+#include "replay/plan/order/order.h"
 #include "replay/plan/plan.h"
 
 namespace reel::replay {

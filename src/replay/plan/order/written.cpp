@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The last writers of a file's bytes.
-#include "replay/plan/written.h"
+#include "replay/plan/order/written.h"
 
 #include <algorithm>
 #include <iterator>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Who used a thing.
-#include "replay/plan/order.h"
+#include "replay/plan/order/order.h"
 
 #include <algorithm>
 

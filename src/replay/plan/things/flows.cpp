@@ -4,7 +4,7 @@
 // bytes; connections are not, and who waited waits for the one who sent.
 #include <algorithm>
 
-#include "replay/plan/planner.h"
+#include "replay/plan/steps/planner.h"
 
 namespace reel::replay {
 

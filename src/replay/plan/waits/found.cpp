@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What throttling found (trace/throttle): a call waits for another thread's, and no call shows it.
-#include "replay/plan/planner.h"
+#include "replay/plan/steps/planner.h"
 #include "trace/throttle/series.h"
 
 namespace reel::replay {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Polling, found.
-#include "replay/plan/polls.h"
+#include "replay/plan/waits/polls.h"
 
 #include <errno.h>
 

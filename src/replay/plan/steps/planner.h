@@ -16,12 +16,12 @@
 #include <unordered_set>
 #include <vector>
 
-#include "replay/plan/messages.h"
-#include "replay/plan/names.h"
-#include "replay/plan/order.h"
+#include "replay/plan/order/order.h"
+#include "replay/plan/order/written.h"
 #include "replay/plan/plan.h"
-#include "replay/plan/polls.h"
-#include "replay/plan/written.h"
+#include "replay/plan/things/names.h"
+#include "replay/plan/waits/messages.h"
+#include "replay/plan/waits/polls.h"
 #include "trace/costs.h"
 
 namespace reel::replay {

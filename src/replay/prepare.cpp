@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The initial state of a replay.
-#include "replay/plan/prepare.h"
+#include "replay/prepare.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Needs, gathered.
-#include "replay/plan/needs.h"
+#include "replay/plan/order/needs.h"
 
 #include <algorithm>
 

@@ -9,7 +9,7 @@
 
 #include <algorithm>
 
-#include "replay/plan/planner.h"
+#include "replay/plan/steps/planner.h"
 #include "trace/ops.h"
 
 namespace reel::replay {

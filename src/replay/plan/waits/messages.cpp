@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Matching messages.
-#include "replay/plan/messages.h"
+#include "replay/plan/waits/messages.h"
 
 #include <algorithm>
 #include <map>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Records of a changelog as calls.
-#include "replay/plan/changelog.h"
+#include "replay/changelog.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
