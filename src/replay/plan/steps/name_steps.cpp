@@ -1,21 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Steps by name.
+// See name_steps.h.
+#include "replay/plan/steps/name_steps.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-
-#include <algorithm>
-
-#include "replay/plan/steps/planner.h"
 
 namespace reel::replay {
 namespace {
 
 using trace::Event;
 using trace::Op;
-
-constexpr uint64_t kNoFollow = AT_SYMLINK_NOFOLLOW;
 
 // Devices that are the same on every machine.
 bool is_common_device(const std::string& path) {
@@ -26,26 +22,8 @@ bool is_common_device(const std::string& path) {
 
 }  // namespace
 
-bool missing(const Event& event) {
-  return event.failed() && event.result != -EEXIST && event.result != -ENOTEMPTY && event.result != -EISDIR &&
-         event.result != -EADDRINUSE;
-}
-
-bool follows(const Event& event) {
-  switch (event.op) {
-    case Op::readlink:
-      return false;
-    case Op::open:
-      return (event.flags & O_NOFOLLOW) == 0 && (event.flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
-    default:
-      return (event.flags & kNoFollow) == 0;
-  }
-}
-
-// The name, with all that decides where it leads used. 0: it leads nowhere (then the step is
-// skipped).
-NodeId Planner::look(At& at, trace::StringId path, bool follow) {
-  const std::string& text = trace_.string(path);
+NodeId NameSteps::look(At& at, trace::StringId path, bool follow) {
+  const std::string& text = walk_.trace.string(path);
   // The recorder did not know the directory that the name was relative to.
   if (text.starts_with("/?fd")) {
     at.step.skip = Skip::nowhere;
@@ -62,7 +40,7 @@ NodeId Planner::look(At& at, trace::StringId path, bool follow) {
 }
 
 // Where the player finds it. False: it is not to be played.
-bool Planner::place(At& at, NodeId node, bool second) {
+bool NameSteps::place(At& at, NodeId node, bool second) {
   if (node == 0) return false;
   if (names_.is_virtual(node)) {
     at.step.skip = Skip::machine;
@@ -74,9 +52,9 @@ bool Planner::place(At& at, NodeId node, bool second) {
 }
 
 // A descriptor's name below /proc stands for what it leads to.
-bool Planner::by_proc(At& at, trace::StringId path) {
-  const std::string& text = trace_.string(path);
-  const std::string own = "/proc/" + std::to_string(trace_.threads[at.event.thread - 1].pid) + "/fd/";
+bool NameSteps::by_proc(At& at, trace::StringId path) {
+  const std::string& text = walk_.trace.string(path);
+  const std::string own = "/proc/" + std::to_string(walk_.trace.threads[at.event.thread - 1].pid) + "/fd/";
   for (const std::string& prefix : {std::string("/proc/self/fd/"), std::string("/dev/fd/"), own}) {
     if (!text.starts_with(prefix) || text.size() == prefix.size() ||
         text.find_first_not_of("0123456789", prefix.size()) != std::string::npos)
@@ -85,19 +63,17 @@ bool Planner::by_proc(At& at, trace::StringId path) {
     auto entry = at.process.table.find(number);
     if (entry == at.process.table.end()) return false;
     at.step.through_proc = true;
-    use_slot(at, {number, entry->second.generation}, at.step.slot);
+    descriptors_.use(at, {number, entry->second.generation}, at.step.slot);
     at.step.stream = false;
     return true;
   }
   return false;
 }
 
-void Planner::plan_open(At& at) {
+void NameSteps::open(At& at) {
   const Event& event = at.event;
-  const std::string& text = trace_.string(event.path);
+  const std::string& text = walk_.trace.string(event.path);
   at.step.mode = static_cast<uint32_t>(event.mode) & 07777 & ~at.process.umask;
-  bool temporary = (event.flags & O_TMPFILE) == O_TMPFILE;
-  bool directory = (event.flags & O_DIRECTORY) != 0;
   auto opened = std::make_shared<Description>();
   opened->object = event.object;
   opened->append = (event.flags & O_APPEND) != 0;
@@ -114,41 +90,41 @@ void Planner::plan_open(At& at) {
       place(at, node, false);
       names_.use(node, at.me);
     } else {
-      bool made = (event.flags & O_CREAT) != 0 && !temporary &&
-                  (event.arg2 == 1 || (event.flags & O_EXCL) != 0 ||
-                   (names_.known(node) && names_.kind(node) == FileKind::absent));
-      if (!made) names_.exists(node, directory);
-      opened->initial = names_.initial_of(node);
-      if (made)
-        names_.changed(node, at.me, FileKind::file);
-      else
-        names_.use(node, at.me);
-      place(at, node, false);
-      opened->node = node;
-      opened->directory = names_.kind(node) == FileKind::directory && !temporary;
-      if (names_.kind(node) == FileKind::fifo) {
-        Fifo& fifo = fifos_[node];
-        if (!fifo.stream) fifo = {std::make_shared<Stream>(), make_flow()};
-        opened->stream = fifo.stream;
-        if ((event.flags & O_ACCMODE) != O_RDONLY) opened->outgoing = fifo.flow;
-        if ((event.flags & O_ACCMODE) != O_WRONLY) opened->incoming = fifo.flow;
-      }
-      if (made && !event.object.is_zero()) sizes_[event.object] = 0;
-      bool shrinks = (event.flags & O_TRUNC) != 0 && !made && !opened->stream;
-      if (shrinks && !event.object.is_zero()) {
-        extents_[event.object].shrink(at.me, needs_.because(Why::size));
-        sizes_[event.object] = 0;
-        written_.insert(event.object);
-      }
-      if (!opened->stream) touch(at, event.object);
+      open_node(at, node, *opened);
     }
   }
   if (event.failed()) return;
   trace::Descriptor fd = event.fd2.number >= 0 ? event.fd2 : trace::Descriptor{static_cast<int32_t>(event.result), 0};
-  at.step.slot2 = give(at, fd, opened, (event.flags & O_CLOEXEC) != 0);
+  at.step.slot2 = descriptors_.give(at, fd, opened, (event.flags & O_CLOEXEC) != 0);
 }
 
-void Planner::plan_make(At& at) {
+// What is there is found, or made.
+void NameSteps::open_node(At& at, NodeId node, Description& opened) {
+  const Event& event = at.event;
+  bool temporary = (event.flags & O_TMPFILE) == O_TMPFILE;
+  bool made =
+      (event.flags & O_CREAT) != 0 && !temporary &&
+      (event.arg2 == 1 || (event.flags & O_EXCL) != 0 || (names_.known(node) && names_.kind(node) == FileKind::absent));
+  if (!made) names_.exists(node, (event.flags & O_DIRECTORY) != 0);
+  opened.initial = names_.initial_of(node);
+  if (made)
+    names_.changed(node, at.me, FileKind::file);
+  else
+    names_.use(node, at.me);
+  place(at, node, false);
+  opened.node = node;
+  opened.directory = names_.kind(node) == FileKind::directory && !temporary;
+  if (names_.kind(node) == FileKind::fifo) {
+    uint64_t access = event.flags & O_ACCMODE;
+    opened.ends = flows_.open_fifo(node, access != O_WRONLY, access != O_RDONLY);
+  }
+  if (made) files_.set_size(event.object, 0);
+  if (opened.ends.stream) return;
+  if ((event.flags & O_TRUNC) != 0 && !made) files_.truncate(at, event.object, 0);
+  files_.touch(at, event.object);
+}
+
+void NameSteps::make(At& at) {
   const Event& event = at.event;
   bool no_socket = event.result == -EINVAL || event.result == -EBADF || event.result == -ENOTSOCK;
   if (event.op == Op::bind && no_socket) {  // it has a name already, or is none: of the path this says nothing
@@ -169,11 +145,11 @@ void Planner::plan_make(At& at) {
   if (event.op == Op::symlink) kind = FileKind::symlink;
   if (event.op == Op::mknod && S_ISFIFO(event.mode)) kind = FileKind::fifo;
   if (event.op == Op::bind) kind = FileKind::socket;
-  names_.changed(node, at.me, kind, event.op == Op::symlink ? trace_.string(event.path2) : std::string());
+  names_.changed(node, at.me, kind, event.op == Op::symlink ? walk_.trace.string(event.path2) : std::string());
   place(at, node, false);
 }
 
-void Planner::plan_remove(At& at) {
+void NameSteps::remove(At& at) {
   const Event& event = at.event;
   NodeId node = look(at, event.path, false);
   if (node == 0) return;
@@ -190,14 +166,14 @@ void Planner::plan_remove(At& at) {
   names_.changed(node, at.me, FileKind::absent);
 }
 
-void Planner::plan_move(At& at) {
+void NameSteps::move(At& at) {
   const Event& event = at.event;
   bool moves = event.op == Op::rename;
   // A file without a name gets one: linkat by descriptor.
   bool by_descriptor = !moves && (event.path == 0 || by_proc(at, event.path));
   NodeId from = 0;
   if (by_descriptor) {
-    if (event.path == 0 && !use_slot(at, event.fd, at.step.slot)) return;
+    if (event.path == 0 && !descriptors_.use(at, event.fd, at.step.slot)) return;
     if (at.step.skip != Skip::none) return;
   } else {
     from = look(at, event.path, !moves && (event.flags & AT_SYMLINK_FOLLOW) != 0);
@@ -206,7 +182,8 @@ void Planner::plan_move(At& at) {
   if (to == 0 || (from == 0 && !by_descriptor)) return;
   if (!event.failed() && from != 0) names_.exists(from, false);
   if ((from != 0 && !place(at, from, false)) || !place(at, to, true)) return;
-  if (from != 0 && plan_.dirs[at.step.dir].root != plan_.dirs[at.step.dir2].root) at.step.skip = Skip::nowhere;
+  if (from != 0 && walk_.plan.dirs[at.step.dir].root != walk_.plan.dirs[at.step.dir2].root)
+    at.step.skip = Skip::nowhere;
   bool exchange = moves && (event.flags & RENAME_EXCHANGE) != 0;
   bool nothing = moves && from != 0 && names_.same_file(from, to);
   if (event.failed() || nothing) {
@@ -225,10 +202,10 @@ void Planner::plan_move(At& at) {
 }
 
 // What neither makes nor removes a name: stat, access, attributes, chdir.
-void Planner::plan_question(At& at) {
+void NameSteps::question(At& at) {
   const Event& event = at.event;
   if (event.path == 0) {
-    use_slot(at, event.fd, at.step.slot);
+    descriptors_.use(at, event.fd, at.step.slot);
     return;
   }
   if (event.op != Op::readlink && by_proc(at, event.path)) return;
@@ -243,10 +220,10 @@ void Planner::plan_question(At& at) {
   place(at, node, false);
 }
 
-void Planner::plan_truncate(At& at) {
+void NameSteps::truncate(At& at) {
   const Event& event = at.event;
   if (event.path == 0) {
-    use_slot(at, event.fd, at.step.slot);
+    descriptors_.use(at, event.fd, at.step.slot);
   } else if (!by_proc(at, event.path)) {
     NodeId node = look(at, event.path, true);
     if (node == 0) return;
@@ -254,11 +231,9 @@ void Planner::plan_truncate(At& at) {
     names_.use(node, at.me);
     place(at, node, false);
   }
-  if (event.failed() || event.object.is_zero()) return;
-  extents_[event.object].shrink(at.me, needs_.because(Why::size));
-  sizes_[event.object] = event.length;
-  written_.insert(event.object);
-  touch(at, event.object);
+  if (event.failed()) return;
+  files_.truncate(at, event.object, event.length);
+  files_.touch(at, event.object);
 }
 
 }  // namespace reel::replay

@@ -1,29 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Whose bytes a read of a pipe or a connection got. Pipes and pairs of sockets are made again, and their bytes wait for
-// bytes; connections are not, and who waited waits for the one who sent.
+// See flows.h.
+#include "replay/plan/things/flows.h"
+
 #include <algorithm>
 
-#include "replay/plan/steps/planner.h"
-
 namespace reel::replay {
+namespace {
 
-std::shared_ptr<Flow> Planner::make_flow() {
-  if (!options_.causal) return nullptr;
+constexpr uint64_t kPipeBytes = 65536;
+
+}  // namespace
+
+bool Stream::is_torn() const {
+  return read > written || written > read + kPipeBytes;
+}
+
+std::shared_ptr<Flow> Flows::make_flow() {
+  if (!walk_.options.causal) return nullptr;
   return flows_.emplace_back(std::make_shared<Flow>());
 }
 
-// The k-th connect of a name and the k-th accept of it are the two ends: a listener's queue keeps the order.
-void Planner::connect_ends(At& at, SlotId slot, bool accepts) {
-  if (!options_.causal || at.event.path2 == 0 || slot == 0) return;
-  uint32_t number = (accepts ? accepted_ : connected_)[at.event.path2]++;
-  Connection& connection = connections_[{at.event.path2, number}];
-  if (!connection.there) connection = {make_flow(), make_flow()};
-  description(slot)->outgoing = accepts ? connection.back : connection.there;
-  description(slot)->incoming = accepts ? connection.there : connection.back;
+std::pair<Ends, Ends> Flows::make_pair(bool both_ways) {
+  auto stream = std::make_shared<Stream>();
+  const std::shared_ptr<Flow> there = make_flow(), back = both_ways ? make_flow() : nullptr;
+  return {Ends{stream, there, back}, Ends{stream, back, there}};
 }
 
-void Planner::read_flow(At& at, const Description& from, int64_t result) {
+void Flows::connect(trace::StringId name, bool accepts, Ends& ends) {
+  if (!walk_.options.causal || name == 0) return;
+  uint32_t number = (accepts ? accepted_ : connected_)[name]++;
+  Connection& connection = connections_[{name, number}];
+  if (!connection.there) connection = {make_flow(), make_flow()};
+  ends.outgoing = accepts ? connection.back : connection.there;
+  ends.incoming = accepts ? connection.there : connection.back;
+}
+
+Ends Flows::open_fifo(NodeId node, bool reads, bool writes) {
+  Fifo& fifo = fifos_[node];
+  if (!fifo.stream) fifo = {std::make_shared<Stream>(), make_flow()};
+  return {fifo.stream, reads ? fifo.flow : nullptr, writes ? fifo.flow : nullptr};
+}
+
+void Flows::read(At& at, const Ends& from, int64_t result) {
+  if (from.stream && result > 0) from.stream->read += static_cast<uint64_t>(result);
   if (!from.incoming || result < 0) return;
   if (result == 0) {
     at.step.fed_by = from.incoming->closed;
@@ -33,46 +53,30 @@ void Planner::read_flow(At& at, const Description& from, int64_t result) {
   from.incoming->reads.push_back({from.incoming->read, at.me});
 }
 
-void Planner::write_flow(At& at, const Description& to, int64_t result) {
+void Flows::write(At& at, const Ends& to, int64_t result) {
+  if (to.stream && result > 0) to.stream->written += static_cast<uint64_t>(result);
   if (!to.outgoing || result <= 0) return;
   to.outgoing->written += static_cast<uint64_t>(result);
   to.outgoing->writes.push_back({to.outgoing->written, at.me});
 }
 
-// A step that is not made; in time it is a message.
-void Planner::plan_socket_data(At& at) {
-  if (at.step.skip != Skip::socket || at.step.slot == 0) return;
-  const Description& socket = *description(at.step.slot);
-  if (!socket.incoming) return;
-  at.step.skip = Skip::message;
-  switch (trace::type_of(at.event.op)) {
-    case RecordType::read:
-    case RecordType::recv:
-      return read_flow(at, socket, at.event.result);
-    case RecordType::write:
-    case RecordType::send:
-      return write_flow(at, socket, at.event.result);
-    default:
-      return;
-  }
-}
-
 // A write may return after its bytes were read, so this is known at the end only.
-void Planner::find_feeders() {
+void Flows::finish() {
+  std::vector<std::vector<Step>>& threads = walk_.plan.threads;
   for (const std::shared_ptr<Flow>& flow : flows_) {
     if (flow->read > flow->written) continue;  // somebody who was not recorded wrote, too
     for (const Flow::Piece& read : flow->reads) {
       auto write = std::partition_point(flow->writes.begin(), flow->writes.end(),
                                         [&](const Flow::Piece& piece) { return piece.end < read.end; });
       if (write->by.thread == read.by.thread) continue;
-      plan_.threads[read.by.thread - 1][read.by.count - 1].fed_by = {write->by.thread, write->by.count, Why::stream};
+      threads[read.by.thread - 1][read.by.count - 1].fed_by = {write->by.thread, write->by.count, Why::stream};
     }
   }
-  for (auto& steps : plan_.threads) {
+  for (auto& steps : threads) {
     for (Step& step : steps) {
       if (step.fed_by.count == 0 || step.skip != Skip::message) continue;
       step.waits = true;
-      plan_.threads[step.fed_by.thread - 1][step.fed_by.count - 1].releases = true;
+      threads[step.fed_by.thread - 1][step.fed_by.count - 1].releases = true;
     }
   }
 }

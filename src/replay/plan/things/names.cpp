@@ -3,6 +3,9 @@
 // Names: resolving, inferring, ordering.
 #include "replay/plan/things/names.h"
 
+#include <errno.h>
+#include <fcntl.h>
+
 #include <utility>
 
 namespace reel::replay {
@@ -19,6 +22,22 @@ std::string below(const std::string& directory, const std::string& name) {
 }
 
 }  // namespace
+
+bool missing(const trace::Event& event) {
+  return event.failed() && event.result != -EEXIST && event.result != -ENOTEMPTY && event.result != -EISDIR &&
+         event.result != -EADDRINUSE;
+}
+
+bool follows(const trace::Event& event) {
+  switch (event.op) {
+    case trace::Op::readlink:
+      return false;
+    case trace::Op::open:
+      return (event.flags & O_NOFOLLOW) == 0 && (event.flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
+    default:
+      return (event.flags & AT_SYMLINK_NOFOLLOW) == 0;
+  }
+}
 
 Names::Names(Plan& plan, Needs& needs) : plan_(plan), needs_(needs), nodes_(2) {
   plan_.dirs.emplace_back();  // 0: none

@@ -119,4 +119,9 @@ class Names {
   uint32_t epoch_ = 1;    // rises when the paths of directories change
 };
 
+// A call by name: whether a symlink at its end is followed; whether its names, or what lies above them, may not have
+// been there.
+bool follows(const trace::Event& event);
+bool missing(const trace::Event& event);
+
 }  // namespace reel::replay

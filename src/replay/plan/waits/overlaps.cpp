@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Calls that overlapped in time count in the order of their ends, which need not be the one in which they took effect:
-// who made a directory may lose the processor before its call returns, and another finds it meanwhile. Where a result
-// about a name, or a file's size, can only come from the other order, that one is taken.
+// See overlaps.h.
+#include "replay/plan/waits/overlaps.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 
 #include <algorithm>
 
-#include "replay/plan/steps/planner.h"
 #include "trace/ops.h"
 
 namespace reel::replay {
@@ -43,7 +42,7 @@ bool says_taken(const Event& event) {
 }  // namespace
 
 // What the call's result says of names, when it has any.
-std::vector<Planner::Claim> Planner::claims_of(const Event& event) {
+std::vector<Overlaps::Claim> Overlaps::claims_of(const Event& event) {
   bool good = !event.failed(), nothing = event.result == -ENOENT, taken = says_taken(event);
   if (event.path == 0 || (!good && !nothing && !taken)) return {};
   NodeId node = names_.resolve(trace_.string(event.path), follows_last(event), nullptr, missing(event));
@@ -75,7 +74,7 @@ std::vector<Planner::Claim> Planner::claims_of(const Event& event) {
 }
 
 // The call puts something at a name, or takes it from there.
-bool Planner::makes_true(const Event& event, const Claim& claim) {
+bool Overlaps::makes_true(const Event& event, const Claim& claim) {
   if (event.failed() || event.path == 0) return false;
   Family family = trace::family_of(event.op);
   if (claim.present) {
@@ -90,13 +89,13 @@ bool Planner::makes_true(const Event& event, const Claim& claim) {
   return false;
 }
 
-bool Planner::found_nothing(const Event& event, NodeId node) {
+bool Overlaps::found_nothing(const Event& event, NodeId node) {
   std::vector<Claim> claims = claims_of(event);
   return std::any_of(claims.begin(), claims.end(), [&](const Claim& one) { return one.node == node && !one.present; });
 }
 
 // What the call makes of its file's size; nullopt: nothing that is known.
-std::optional<uint64_t> Planner::size_after(const Event& event, uint64_t size) {
+std::optional<uint64_t> Overlaps::size_after(const Event& event, uint64_t size) {
   if (event.failed()) return std::nullopt;
   if (event.op == Op::truncate) return event.length;
   if (event.op == Op::open) return (event.flags & O_TRUNC) != 0 ? std::optional<uint64_t>(0) : std::nullopt;
@@ -106,7 +105,7 @@ std::optional<uint64_t> Planner::size_after(const Event& event, uint64_t size) {
 }
 
 // The sizes that the call's result allows for its file.
-Planner::Sizes Planner::sizes_seen(const Event& event) {
+Overlaps::Sizes Overlaps::sizes_seen(const Event& event) {
   Sizes any;
   if (event.failed()) return any;
   auto result = static_cast<uint64_t>(event.result);
@@ -116,12 +115,10 @@ Planner::Sizes Planner::sizes_seen(const Event& event) {
   return {event.offset + result, result < event.length ? event.offset + result : any.most};
 }
 
-// The thread whose call, begun and not yet taken, has to be there before the next one of `thread` can have had its
-// result; 0: none.
-uint32_t Planner::overtaken(uint32_t thread) {
-  const ThreadState& state = threads_[thread];
+uint32_t Overlaps::overtaken(uint32_t thread) {
+  const Thread& state = threads_[thread];
   const Event& event = trace_.events[state.events[state.next]];
-  if (queue_.empty()) return 0;
+  if (threads_.is_alone()) return 0;
   if (event.path == 0) return overtaken_in_size(thread, event);
   if (uint32_t finder = still_finds(thread, event)) return finder;
   for (Claim claim : claims_of(event)) {
@@ -141,15 +138,15 @@ uint32_t Planner::overtaken(uint32_t thread) {
 }
 
 // The thread whose call, begun before the end of this one, found a name that this one takes away; 0: none.
-uint32_t Planner::still_finds(uint32_t thread, const Event& event) {
+uint32_t Overlaps::still_finds(uint32_t thread, const Event& event) {
   Family family = trace::family_of(event.op);
   if (event.failed() || (family != Family::remove && event.op != Op::rename)) return 0;
   for (uint32_t other = 1; other < threads_.size(); ++other) {
-    const ThreadState& finder = threads_[other];
+    const Thread& finder = threads_[other];
     if (other == thread || !finder.queued) continue;
     uint32_t index = finder.events[finder.next];
     const Event& its = trace_.events[index];
-    if (its.enter_ns >= event.exit_ns() || is_apart(index)) continue;
+    if (its.enter_ns >= event.exit_ns() || meetings_.is_apart(index)) continue;
     // What has an effect of its own keeps its place.
     if (!its.failed() && trace::family_of(its.op) != Family::question) continue;
     for (const Claim& claim : claims_of(its)) {
@@ -163,9 +160,9 @@ uint32_t Planner::still_finds(uint32_t thread, const Event& event) {
 }
 
 // Whether the call may have found what another put there before its end.
-bool Planner::somebody_makes(uint32_t thread, const Event& event, const Claim& claim) {
+bool Overlaps::somebody_makes(uint32_t thread, const Event& event, const Claim& claim) {
   for (uint32_t other = 1; other < threads_.size(); ++other) {
-    const ThreadState& maker = threads_[other];
+    const Thread& maker = threads_[other];
     if (other == thread) continue;
     for (size_t i = maker.next; i < maker.events.size(); ++i) {
       const Event& its = trace_.events[maker.events[i]];
@@ -176,8 +173,8 @@ bool Planner::somebody_makes(uint32_t thread, const Event& event, const Claim& c
   return false;
 }
 
-uint32_t Planner::overtaken_in_size(uint32_t thread, const Event& event) {
-  const uint64_t* size = event.object.is_zero() ? nullptr : size_of(event.object);
+uint32_t Overlaps::overtaken_in_size(uint32_t thread, const Event& event) {
+  const uint64_t* size = event.object.is_zero() ? nullptr : files_.size_of(event.object);
   if (!size) return 0;
   Sizes seen = sizes_seen(event);
   if (*size >= seen.least && *size <= seen.most) return 0;
@@ -188,13 +185,13 @@ uint32_t Planner::overtaken_in_size(uint32_t thread, const Event& event) {
   });
 }
 
-uint32_t Planner::find_late(uint32_t thread, const Event& event, const std::function<bool(const Event&)>& wanted) {
+uint32_t Overlaps::find_late(uint32_t thread, const Event& event, const std::function<bool(const Event&)>& wanted) {
   for (uint32_t other = 1; other < threads_.size(); ++other) {
-    const ThreadState& late = threads_[other];
+    const Thread& late = threads_[other];
     if (other == thread || !late.queued) continue;
     uint32_t index = late.events[late.next];
     const Event& its = trace_.events[index];
-    if (its.enter_ns < event.exit_ns() && !is_apart(index) && wanted(its)) return other;
+    if (its.enter_ns < event.exit_ns() && !meetings_.is_apart(index) && wanted(its)) return other;
   }
   return 0;
 }

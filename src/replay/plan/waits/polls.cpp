@@ -5,7 +5,7 @@
 
 #include <errno.h>
 
-#include <vector>
+#include <algorithm>
 
 namespace reel::replay {
 namespace {
@@ -43,6 +43,28 @@ std::unordered_map<uint32_t, uint32_t> find_polls(const trace::Trace& trace) {
     }
   }
   return found;
+}
+
+Polls::Polls(Walk& walk) : walk_(walk), under_way_(walk.trace.threads.size() + 1) {
+  if (walk.options.causal) calls_ = find_polls(walk.trace);
+}
+
+void Polls::add(const At& at) {
+  under_way_[at.event.thread].push_back(at.me.count - 1);
+}
+
+void Polls::end(At& at) {
+  std::vector<uint32_t>& polls = under_way_[at.event.thread];
+  if (polls.empty()) return;
+  std::vector<Step>& steps = walk_.plan.threads[at.event.thread - 1];
+  uint64_t looks = 0;
+  for (uint32_t poll : polls) {
+    steps[poll].until = at.me.count;
+    if (walk_.trace.events[steps[poll].event].op == at.event.op) ++looks;
+  }
+  uint64_t since = walk_.trace.events[steps[polls.front()].event].enter_ns;
+  at.step.tick_ns = (at.event.enter_ns - since) / std::max<uint64_t>(looks, 1);
+  polls.clear();
 }
 
 }  // namespace reel::replay
