@@ -10,9 +10,9 @@
 #include "../trace/synthetic.h"
 #include "message_program.h"
 #include "replay/plan/order/written.h"
-#include "replay/plan/waits/messages.h"
 #include "replay/replay.h"
 #include "support/files.h"
+#include "trace/messages.h"
 
 namespace reel::replay {
 namespace {
@@ -53,7 +53,7 @@ TEST(Causal, NoMessageComesBeforeItIsSent) {
         (step.arrival ? begun : over)[step.event] = played->threads[i][k].exit_ns;
       }
     }
-    Messages messages = match_messages(program.trace);
+    trace::Messages messages = trace::match_messages(program.trace);
     auto comes_after = [&](uint32_t received, uint32_t sent) { EXPECT_GE(over[received], begun[sent]); };
     for (const auto& [post, peer] : messages.peer) {
       if (program.trace.events[post].op == Op::mpi_recv) comes_after(post, peer);
@@ -63,7 +63,7 @@ TEST(Causal, NoMessageComesBeforeItIsSent) {
         if (program.trace.events[post].op == Op::mpi_irecv) comes_after(wait, messages.peer.at(post));
       }
     }
-    for (const Messages::Group& group : messages.groups) {
+    for (const trace::Messages::Group& group : messages.groups) {
       if (group.kind != trace::Collective::barrier && group.kind != trace::Collective::allreduce) continue;
       for (uint32_t left : group.members)
         for (uint32_t come : group.members) comes_after(left, come);

@@ -19,8 +19,8 @@ constexpr uint64_t kAtOnce = 50'000;
 
 Meetings::Meetings(Walk& walk) : walk_(walk) {
   if (!walk.options.causal) return;
-  messages_ = match_messages(walk.trace);
-  for (const Messages::Group& group : messages_.groups) {
+  messages_ = trace::match_messages(walk.trace);
+  for (const trace::Messages::Group& group : messages_.groups) {
     Group made;
     made.arrivals = static_cast<uint32_t>(group.members.size());
     for (uint32_t member : group.members) made.last_ns = std::max(made.last_ns, walk_.trace.events[member].enter_ns);
@@ -85,7 +85,7 @@ void Meetings::await_receiver(At& at, uint32_t sent, bool always) {
 }
 
 void Meetings::await_group(At& at, uint32_t number) {
-  const Messages::Group& group = messages_.groups[number];
+  const trace::Messages::Group& group = messages_.groups[number];
   auto rank = messages_.ranks.find(walk_.trace.threads[at.event.thread - 1].process);
   uint32_t mine = rank == messages_.ranks.end() ? ~0u : rank->second;
   auto rank_of = [&](uint32_t member) {

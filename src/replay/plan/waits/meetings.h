@@ -8,7 +8,7 @@
 #include <unordered_map>
 
 #include "replay/plan/things/walk.h"
-#include "replay/plan/waits/messages.h"
+#include "trace/messages.h"
 
 namespace reel::replay {
 
@@ -34,7 +34,7 @@ class Meetings {
   void await_done(At& at);
 
   Walk& walk_;
-  Messages messages_;
+  trace::Messages messages_;
   std::unordered_map<uint32_t, Need> arrivals_;  // event of a message -> the step that its arrival is
   uint64_t late_ = 0;                            // the other end had not begun by then, by the trace's clocks
 };

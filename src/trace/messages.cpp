@@ -1,33 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Matching messages.
-#include "replay/plan/waits/messages.h"
+#include "trace/messages.h"
 
 #include <algorithm>
-#include <map>
-#include <tuple>
+#include <utility>
 
 #include "trace/ops.h"
 
-namespace reel::replay {
+namespace reel::trace {
 namespace {
-
-using trace::Event;
-using trace::Op;
 
 constexpr uint32_t kAny = ~0u;
 constexpr uint64_t kWorld = 1;
 
-// Messages of one channel are received in the order in which they were sent.
-using Channel = std::tuple<uint64_t, uint32_t, uint32_t, uint32_t>;  // communicator, from, to, tag
-
-struct Ends {
-  std::vector<uint32_t> sent, received;
-};
-
 class Matching {
  public:
-  explicit Matching(const trace::Trace& trace) : trace_(trace) {}
+  explicit Matching(const Trace& trace) : trace_(trace) {}
 
   Messages run() {
     std::vector<uint32_t> order = calls();
@@ -36,7 +25,7 @@ class Matching {
     for (uint32_t i : order) take(i);
     for (const Receive& receive : receives_) {
       if (receive.from != kAny)
-        channels_[{receive.communicator, receive.from, receive.to, receive.tag}].received.push_back(receive.event);
+        out_.channels[{receive.communicator, receive.from, receive.to, receive.tag}].received.push_back(receive.event);
     }
     pair_up();
     count_groups();
@@ -57,19 +46,13 @@ class Matching {
     std::unordered_map<uint64_t, uint32_t> arrived;      // communicator -> the mpi_arrive under way
   };
 
-  // All of MPI, each process's in the order of entry: what two threads do at once is in no order to MPI, either.
+  // All of MPI, each process's in the order of entry: what two threads do at once is in no order to MPI, either. What
+  // was done is known when the wait is over, and stands behind it.
   std::vector<uint32_t> calls() const {
-    std::vector<uint32_t> order;
-    for (uint32_t i = 0; i < trace_.events.size(); ++i) {
+    std::vector<uint32_t> order = trace_.by_entry();
+    std::erase_if(order, [&](uint32_t i) {
       const Event& event = trace_.events[i];
-      if (event.thread != 0 && event.thread <= trace_.threads.size() &&
-          trace::family_of(event.op) == trace::Family::message)
-        order.push_back(i);
-    }
-    std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
-      const Event &left = trace_.events[a], &right = trace_.events[b];
-      // What was done is known when the wait is over, and stands behind it.
-      return left.enter_ns < right.enter_ns;
+      return event.thread == 0 || event.thread > trace_.threads.size() || family_of(event.op) != Family::message;
     });
     return order;
   }
@@ -94,10 +77,11 @@ class Matching {
         process.requests[event.arg2] = index;
         [[fallthrough]];
       case Op::mpi_send:
-        channels_[{event.arg, rank_of(event), peer, tag}].sent.push_back(index);
+        out_.channels[{event.arg, rank_of(event), peer, tag}].sent.push_back(index);
         return;
       case Op::mpi_recv:
         receives_.push_back({event.arg, peer, rank_of(event), tag, index});
+        out_.came[index] = index;
         return;
       case Op::mpi_irecv:
         process.requests[event.arg2] = index;
@@ -108,7 +92,7 @@ class Matching {
         last_wait_[event.thread] = index;
         return;
       case Op::mpi_done:
-        return done(process, event);
+        return done(process, index, event);
       case Op::mpi_probe:
         probes_.push_back(index);
         return;
@@ -120,7 +104,7 @@ class Matching {
     }
   }
 
-  void done(Process& process, const Event& event) {
+  void done(Process& process, uint32_t index, const Event& event) {
     auto posted = process.requests.find(event.arg2);
     auto wait = last_wait_.find(event.thread);
     if (posted == process.requests.end() || wait == last_wait_.end()) return;
@@ -131,6 +115,7 @@ class Matching {
     if (receive == process.receives.end()) return;
     receives_[receive->second].from = static_cast<uint32_t>(event.flags);
     receives_[receive->second].tag = static_cast<uint32_t>(event.mode);
+    out_.came[begun] = index;
     process.receives.erase(receive);
   }
 
@@ -148,7 +133,7 @@ class Matching {
     auto [at, is_new] = numbers_.try_emplace({communicator, number}, static_cast<uint32_t>(out_.groups.size()));
     if (is_new) out_.groups.emplace_back();
     Messages::Group& group = out_.groups[at->second];
-    group.kind = event.op == Op::mpi_init ? trace::Collective::init : static_cast<trace::Collective>(event.mode);
+    group.kind = event.op == Op::mpi_init ? Collective::init : static_cast<Collective>(event.mode);
     group.size = static_cast<uint32_t>(event.offset);
     if (event.op != Op::mpi_init) group.root = static_cast<uint32_t>(event.flags);
     group.members.push_back(index);
@@ -156,7 +141,7 @@ class Matching {
   }
 
   void pair_up() {
-    for (const auto& [channel, ends] : channels_) {
+    for (const auto& [channel, ends] : out_.channels) {
       size_t pairs = std::min(ends.sent.size(), ends.received.size());
       for (size_t i = 0; i < pairs; ++i) {
         out_.peer[ends.sent[i]] = ends.received[i];
@@ -178,9 +163,9 @@ class Matching {
   void find_probed() {
     for (uint32_t probe : probes_) {
       const Event& event = trace_.events[probe];
-      auto ends = channels_.find(
+      auto ends = out_.channels.find(
           {event.arg, static_cast<uint32_t>(event.flags), rank_of(event), static_cast<uint32_t>(event.mode)});
-      if (ends == channels_.end()) continue;
+      if (ends == out_.channels.end()) continue;
       const std::vector<uint32_t>& received = ends->second.received;
       auto next = std::partition_point(received.begin(), received.end(),
                                        [&](uint32_t i) { return trace_.events[i].enter_ns < event.enter_ns; });
@@ -190,20 +175,19 @@ class Matching {
     }
   }
 
-  const trace::Trace& trace_;
+  const Trace& trace_;
   Messages out_;
   std::unordered_map<uint32_t, Process> processes_;
   std::unordered_map<uint32_t, uint32_t> last_wait_;  // by thread
   std::vector<Receive> receives_;
   std::vector<uint32_t> probes_;
-  std::map<Channel, Ends> channels_;
   std::map<std::pair<uint64_t, uint32_t>, uint32_t> numbers_;
 };
 
 }  // namespace
 
-Messages match_messages(const trace::Trace& trace) {
+Messages match_messages(const Trace& trace) {
   return Matching(trace).run();
 }
 
-}  // namespace reel::replay
+}  // namespace reel::trace
