@@ -7,8 +7,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "replay/plan/changelog.h"
-#include "replay/plan/prepare.h"
+#include "replay/changelog.h"
+#include "replay/prepare.h"
 #include "replay/retrace.h"
 
 namespace reel::replay {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "replay/plan/plan.h"
+#include "report/graph.h"
 
 namespace reel::report {
 
@@ -52,10 +53,8 @@ std::string text_of(const trace::Trace& trace, const Waits& waits);
 std::string json_of(const trace::Trace& trace, const Waits& waits);
 
 // Its parts.
-std::vector<Segment> critical_path(const trace::Trace& trace, const replay::Plan& plan);
+std::vector<Segment> critical_path(const Graph& graph);
 // The time that the plan takes when calls on files are so many times as fast, and computing and messages as they were.
-uint64_t simulated_ns(const trace::Trace& trace, const replay::Plan& plan, double faster);
-// Whether the step's time is the storage's.
-bool is_storage(const trace::Trace& trace, const replay::Step& step);
+uint64_t simulated_ns(const Graph& graph, double faster);
 
 }  // namespace reel::report

@@ -15,14 +15,14 @@ using trace::Event;
 
 class Simulation {
  public:
-  Simulation(const trace::Trace& trace, const Plan& plan, double faster)
-      : trace_(trace),
-        plan_(plan),
+  Simulation(const Graph& graph, double faster)
+      : graph_(graph),
+        plan_(graph.plan()),
         faster_(faster),
-        threads_(plan.threads.size() + 1),
-        groups_(plan.groups.size() + 1) {
-    for (uint32_t i = 0; i < plan.threads.size(); ++i) threads_[i + 1].done.reserve(plan.threads[i].size());
-    for (uint32_t first : plan.first) begin(first, 0);
+        threads_(plan_.threads.size() + 1),
+        groups_(plan_.groups.size() + 1) {
+    for (uint32_t i = 0; i < plan_.threads.size(); ++i) threads_[i + 1].done.reserve(plan_.threads[i].size());
+    for (uint32_t first : plan_.first) begin(first, 0);
   }
 
   uint64_t run() {
@@ -64,25 +64,21 @@ class Simulation {
     Thread& thread = threads_[number];
     if (thread.done.size() == plan_.threads[number - 1].size()) return false;
     const Step& step = plan_.threads[number - 1][thread.done.size()];
-    uint64_t recorded = 0, there = 0;  // when the last of what it needs was over, then and now
-    for (uint32_t i = 0; i < step.need_count; ++i) {
-      const Need& need = plan_.needs[step.needs + i];
-      if (!is_done(need)) return false;
-      recorded = std::max(recorded, plan_.recorded_ns(trace_, need));
-      there = std::max(there, done_at(need));
-    }
-    if (step.fed_by.count != 0) {
-      if (!is_done(step.fed_by)) return false;
-      recorded = std::max(recorded, plan_.recorded_ns(trace_, step.fed_by));
-      there = std::max(there, done_at(step.fed_by));
-    }
+    bool all_done = true;
+    uint64_t there = 0;  // when the last of what it waits for is over
+    graph_.each_need(step, [&](const Need& need, replay::Why) {
+      if (is_done(need))
+        there = std::max(there, done_at(need));
+      else
+        all_done = false;
+    });
+    if (!all_done) return false;
     if (step.awaits != 0) {
       const Meeting& meeting = groups_[step.awaits];
       if (meeting.arrived < plan_.groups[step.awaits - 1].arrivals) return false;
-      recorded = std::max(recorded, plan_.groups[step.awaits - 1].last_ns);
       there = std::max(there, meeting.last);
     }
-    play(thread, step, recorded, there);
+    play(thread, step, graph_.awaited_ns(step), there);
     return true;
   }
 
@@ -103,8 +99,8 @@ class Simulation {
   }
 
   uint64_t begin_of(const Thread& thread, const Step& step, uint64_t recorded, uint64_t there) const {
-    const Event& event = trace_.events[step.event];
-    if (step.waits || step.fed_by.count != 0) return thread.now + step.gap_ns;
+    const Event& event = graph_.event(step);
+    if (Graph::waits_within(step)) return thread.now + step.gap_ns;
     if (step.tick_ns != 0 && recorded != 0 && recorded < event.enter_ns)
       return std::max(thread.now, there) + std::min(step.tick_ns, event.enter_ns - recorded);
     uint64_t since = step.base.count != 0 ? std::max(thread.now + step.before_ns, done_at(step.base)) : thread.now;
@@ -112,17 +108,17 @@ class Simulation {
   }
 
   uint64_t end_of(const Step& step, uint64_t start, uint64_t recorded, uint64_t there) const {
-    const Event& event = trace_.events[step.event];
-    if (step.waits || step.fed_by.count != 0) {
+    const Event& event = graph_.event(step);
+    if (Graph::waits_within(step)) {
       uint64_t from = std::max(event.enter_ns, recorded);
       return std::max(start, there) + (event.exit_ns() > from ? event.exit_ns() - from : 0);
     }
     if (step.starts != 0 && event.op != trace::Op::fork) return start;  // vfork ends when its child lets it
-    if (!is_storage(trace_, step)) return start + event.duration_ns;
+    if (!graph_.is_storage(step)) return start + event.duration_ns;
     return start + static_cast<uint64_t>(static_cast<double>(event.duration_ns) / faster_);
   }
 
-  const trace::Trace& trace_;
+  const Graph& graph_;
   const Plan& plan_;
   double faster_;
   std::vector<Thread> threads_;  // by number
@@ -132,8 +128,8 @@ class Simulation {
 
 }  // namespace
 
-uint64_t simulated_ns(const trace::Trace& trace, const Plan& plan, double faster) {
-  return Simulation(trace, plan, faster).run();
+uint64_t simulated_ns(const Graph& graph, double faster) {
+  return Simulation(graph, faster).run();
 }
 
 }  // namespace reel::report

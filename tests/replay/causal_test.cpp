@@ -3,16 +3,13 @@
 // Causal replays: what truly waited waits again, and for no longer than it has to. REEL_MESSAGE_SEED
 // repeats one.
 #include <fcntl.h>
-#include <gtest/gtest.h>
 
 #include <cstdlib>
 
-#include "../trace/synthetic.h"
+#include "made_by_hand.h"
 #include "message_program.h"
-#include "replay/plan/messages.h"
-#include "replay/plan/written.h"
-#include "replay/replay.h"
-#include "support/files.h"
+#include "replay/plan/order/written.h"
+#include "trace/messages.h"
 
 namespace reel::replay {
 namespace {
@@ -20,8 +17,6 @@ namespace {
 using trace::Event;
 using trace::Op;
 using trace::Synthetic;
-
-constexpr uint64_t kMillisecond = 1'000'000;
 
 // Every message is received after it was sent, every barrier left after all have come, however the threads run.
 TEST(Causal, NoMessageComesBeforeItIsSent) {
@@ -53,7 +48,7 @@ TEST(Causal, NoMessageComesBeforeItIsSent) {
         (step.arrival ? begun : over)[step.event] = played->threads[i][k].exit_ns;
       }
     }
-    Messages messages = match_messages(program.trace);
+    trace::Messages messages = trace::match_messages(program.trace);
     auto comes_after = [&](uint32_t received, uint32_t sent) { EXPECT_GE(over[received], begun[sent]); };
     for (const auto& [post, peer] : messages.peer) {
       if (program.trace.events[post].op == Op::mpi_recv) comes_after(post, peer);
@@ -63,7 +58,7 @@ TEST(Causal, NoMessageComesBeforeItIsSent) {
         if (program.trace.events[post].op == Op::mpi_irecv) comes_after(wait, messages.peer.at(post));
       }
     }
-    for (const Messages::Group& group : messages.groups) {
+    for (const trace::Messages::Group& group : messages.groups) {
       if (group.kind != trace::Collective::barrier && group.kind != trace::Collective::allreduce) continue;
       for (uint32_t left : group.members)
         for (uint32_t come : group.members) comes_after(left, come);
@@ -71,13 +66,9 @@ TEST(Causal, NoMessageComesBeforeItIsSent) {
   }
 }
 
-class Polling : public ::testing::Test {
+class Polling : public MadeByHand {
  protected:
-  Polling() {
-    options_.log = dir_.at("log");
-    options_.into = dir_.at("into");
-    options_.mode = Mode::causal;
-  }
+  Polling() { options_.mode = Mode::causal; }
   // One writes for so long and then makes /flag; the other looks for it every 20 ms.
   void record(uint64_t writes_ns, int looks) {
     Synthetic trace(options_.log);
@@ -101,37 +92,26 @@ class Polling : public ::testing::Test {
     trace.on_path(poller, Op::stat, "/flag", 0);
     trace.finish();
   }
-
-  test::TempDir dir_;
-  Options options_;
-  std::atomic<bool> stop_{false};
 };
 
 TEST_F(Polling, NobodyWaitsForAPoll) {
   record(90 * kMillisecond, 5);
-  Result<trace::Trace> trace = trace::load(Env::posix(), options_.log);
-  ASSERT_TRUE(trace);
-  PlanOptions plan_options;
-  plan_options.causal = true;
-  Result<Plan> plan = make_plan(*trace, plan_options);
-  ASSERT_TRUE(plan);
-  for (const Step& step : plan->threads[0]) EXPECT_EQ(step.need_count, 0u);
-  const Step& found = plan->threads[1].back();
+  Plan made = plan(true);
+  for (const Step& step : made.threads[0]) EXPECT_EQ(step.need_count, 0u);
+  const Step& found = made.threads[1].back();
   ASSERT_EQ(found.need_count, 1u);
-  EXPECT_EQ(plan->needs[found.needs].thread, 1u);
-  EXPECT_EQ(plan->needs[found.needs].count, 3u);
-  EXPECT_EQ(plan->needs[found.needs].why, Why::name);
+  EXPECT_EQ(made.needs[found.needs].thread, 1u);
+  EXPECT_EQ(made.needs[found.needs].count, 3u);
+  EXPECT_EQ(made.needs[found.needs].why, Why::name);
   EXPECT_NEAR(static_cast<double>(found.tick_ns), 20e6, 1e5);
 }
 
 // The write that took 400 ms takes none now, so the polls that were are not needed.
 TEST_F(Polling, EndsWhenWhatItWaitsForIsThere) {
   record(400 * kMillisecond, 20);
-  Result<Fidelity> made = replay(Env::posix(), options_, *one_process(), stop_, [](uint64_t, const Fidelity&) {});
-  ASSERT_TRUE(made);
-  EXPECT_EQ(made->different, 0u);
-  EXPECT_GE(made->early, 20u);
-  EXPECT_LT(made->replay_ns, 200 * kMillisecond);
+  Fidelity made = good();
+  EXPECT_GE(made.early, 20u);
+  EXPECT_LT(made.replay_ns, 200 * kMillisecond);
 }
 
 // Against the plainest way to know who wrote a byte last.

@@ -3,7 +3,7 @@
 // Messages of MPI: made-up programs of ranks on a model of it. What is matched is what the model
 // knows to belong together; a plan's needs are all that truly waited, and none that follows from others.
 // REEL_MESSAGE_SEED repeats one.
-#include "replay/plan/messages.h"
+#include "trace/messages.h"
 
 #include <gtest/gtest.h>
 
@@ -17,6 +17,8 @@ namespace {
 
 using Place = MessageProgram::Place;
 using trace::Event;
+using trace::match_messages;
+using trace::Messages;
 using trace::Op;
 
 class MessagesOf : public testing::TestWithParam<uint32_t> {
@@ -51,6 +53,10 @@ TEST_P(MessagesOf, are_matched_as_they_were_sent) {
       ASSERT_EQ(messages.peer.count(index(send)), 1u);
       EXPECT_EQ(messages.peer[index(send)], index(receive));
       EXPECT_EQ(messages.peer[index(receive)], index(send));
+      const Event& posted = program.trace.events[index(receive)];
+      const Event& came = program.trace.events[messages.came.at(index(receive))];
+      EXPECT_EQ(came.op, posted.op == Op::mpi_recv ? Op::mpi_recv : Op::mpi_done);
+      EXPECT_GE(came.exit_ns(), program.trace.events[index(send)].enter_ns);
     }
     EXPECT_EQ(messages.groups.size(), program.meetings.size());
     for (const std::vector<Place>& meeting : program.meetings) {

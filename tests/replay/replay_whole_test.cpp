@@ -2,7 +2,6 @@
 //
 // Replays of small traces made by hand: where things land, what is told, how it stops.
 #include <fcntl.h>
-#include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -10,12 +9,9 @@
 #include <fstream>
 #include <thread>
 
-#include "../trace/synthetic.h"
-#include "replay/plan/plan.h"
+#include "made_by_hand.h"
 #include "replay/play/pacing.h"
-#include "replay/replay.h"
 #include "replay/retrace.h"
-#include "support/files.h"
 
 namespace reel::replay {
 namespace {
@@ -24,30 +20,7 @@ using trace::Event;
 using trace::Op;
 using trace::Synthetic;
 
-constexpr uint64_t kMillisecond = 1'000'000;
-
-class Replayed : public ::testing::Test {
- protected:
-  Replayed() {
-    options_.log = dir_.at("log");
-    options_.into = dir_.at("into");
-  }
-  Result<Fidelity> run() {
-    return replay(Env::posix(), options_, *one_process(), stop_, [this](uint64_t, const Fidelity&) { ++loops_; });
-  }
-  Fidelity good() {
-    Result<Fidelity> made = run();
-    if (!made) throw std::runtime_error(made.error().text());
-    EXPECT_EQ(made->different, 0u) << text_of(*made);
-    return *std::move(made);
-  }
-  bool there(const std::string& path) { return ::access(dir_.at(path).c_str(), F_OK) == 0; }
-
-  test::TempDir dir_;
-  Options options_;
-  std::atomic<bool> stop_{false};
-  int loops_ = 0;
-};
+class Replayed : public MadeByHand {};
 
 void write_file(Synthetic& trace, uint32_t thread, const std::string& path, uint64_t bytes, uint64_t gap = 1000) {
   trace.file(path, FileKind::absent);
@@ -389,12 +362,9 @@ TEST_F(Replayed, WhatRecordingCostIsNotComputing) {
   trace.on_path(thread, Op::stat, "/d", -ENOENT, 1000);
   trace.on_path(thread, Op::stat, "/d", -ENOENT, 100);
   trace.finish();
-  Result<trace::Trace> loaded = trace::load(Env::posix(), options_.log);
-  ASSERT_TRUE(loaded);
-  Result<Plan> plan = make_plan(*loaded, {});
-  ASSERT_TRUE(plan);
-  EXPECT_EQ(plan->threads[0][1].gap_ns, 700u);
-  EXPECT_EQ(plan->threads[0][2].gap_ns, 0u);
+  Plan made = plan(false);
+  EXPECT_EQ(made.threads[0][1].gap_ns, 700u);
+  EXPECT_EQ(made.threads[0][2].gap_ns, 0u);
 }
 
 TEST_F(Replayed, OneThreadWaitsForWhatAnotherMade) {
@@ -474,12 +444,9 @@ TEST_F(Replayed, WhatTheRecorderCostIsTakenOutOfGaps) {
     trace.on_path(thread, Op::mkdir, "/d", 0, 11 * kMillisecond);
   }
   trace.finish();
-  Result<trace::Trace> loaded = trace::load(Env::posix(), options_.log);
-  ASSERT_TRUE(loaded);
-  Result<Plan> plan = make_plan(*loaded, {});
-  ASSERT_TRUE(plan);
-  ASSERT_EQ(plan->threads[0].size(), 21u);
-  for (size_t i = 1; i < 21; ++i) EXPECT_EQ(plan->threads[0][i].gap_ns, kMillisecond) << i;
+  Plan made = plan(false);
+  ASSERT_EQ(made.threads[0].size(), 21u);
+  for (size_t i = 1; i < 21; ++i) EXPECT_EQ(made.threads[0][i].gap_ns, kMillisecond) << i;
 }
 
 // The other end of the fifo was never opened by anybody who was recorded.
@@ -505,15 +472,13 @@ TEST_F(Replayed, TheRetraceIsTheSameTraceWithOtherTimes) {
   trace.finish();
   options_.retrace = dir_.at("retrace");
   good();
-  Result<trace::Trace> left = trace::load(Env::posix(), options_.log),
-                       right = trace::load(Env::posix(), options_.retrace);
-  ASSERT_TRUE(left && right);
-  EXPECT_EQ(left->events.size(), right->events.size());
-  RetraceDifferences differences = compare_traces(*left, *right);
+  trace::Trace left = load(), right = take(trace::load(Env::posix(), options_.retrace));
+  EXPECT_EQ(left.events.size(), right.events.size());
+  RetraceDifferences differences = compare_traces(left, right);
   EXPECT_EQ(differences.calls, 4u);
   EXPECT_EQ(differences.different + differences.missing, 0u) << differences.first;
-  right->events[3].result = 0;
-  EXPECT_EQ(compare_traces(*left, *right).different, 1u);
+  right.events[3].result = 0;
+  EXPECT_EQ(compare_traces(left, right).different, 1u);
   // And it can be replayed itself.
   options_.log = dir_.at("retrace");
   options_.into = dir_.at("again");

@@ -5,20 +5,18 @@
 #include "report/waits.h"
 
 #include <fcntl.h>
-#include <gtest/gtest.h>
 
-#include "../trace/synthetic.h"
+#include "made_by_hand.h"
 #include "message_program.h"
-#include "support/files.h"
 
 namespace reel::report {
 namespace {
 
+using replay::kMillisecond;
+using replay::MadeByHand;
 using trace::Event;
 using trace::Op;
 using trace::Synthetic;
-
-constexpr uint64_t kMillisecond = 1'000'000;
 
 TEST(Waits, ThePathIsAllOfTheTimeAndThoughtRepeatsIt) {
   for (uint64_t seed = 1; seed <= 200; ++seed) {
@@ -38,16 +36,6 @@ TEST(Waits, ThePathIsAllOfTheTimeAndThoughtRepeatsIt) {
   }
 }
 
-class MadeByHand : public ::testing::Test {
- protected:
-  trace::Trace load() {
-    Result<trace::Trace> trace = trace::load(Env::posix(), dir_.at("log"));
-    if (!trace) throw std::runtime_error(trace.error().text());
-    return *std::move(trace);
-  }
-  test::TempDir dir_;
-};
-
 void meet(Synthetic& trace, uint32_t thread, uint64_t duration) {
   Event event = Synthetic::make(thread, Op::mpi_collective, 0);
   event.arg = 1;
@@ -58,7 +46,7 @@ void meet(Synthetic& trace, uint32_t thread, uint64_t duration) {
 
 // One writes 100 ms, the other computes 60; then they meet. Storage ten times as fast makes it 60.
 TEST_F(MadeByHand, FasterStorageHelpsAsFarAsItIsWaitedFor) {
-  Synthetic trace(dir_.at("log"));
+  Synthetic trace(options_.log);
   uint32_t writes = trace.process(), computes = trace.process();
   for (uint32_t rank = 0; rank < 2; ++rank) {
     Event init = Synthetic::make(rank == 0 ? writes : computes, Op::mpi_init, 0);
@@ -89,7 +77,7 @@ TEST_F(MadeByHand, FasterStorageHelpsAsFarAsItIsWaitedFor) {
 
 // A pipe's reader waits for its writer, and at the end for the last who could still write.
 TEST_F(MadeByHand, AReaderOfAPipeWaitsForItsWriter) {
-  Synthetic trace(dir_.at("log"));
+  Synthetic trace(options_.log);
   uint32_t parent = trace.process();
   Event pipe = Synthetic::make(parent, Op::pipe, 0);
   pipe.fd = {3, 1};

@@ -12,7 +12,7 @@
 
 #include "reel/result.h"
 #include "reel/trace.h"
-#include "replay/plan/order.h"
+#include "replay/plan/order/order.h"
 
 namespace reel::replay {
 

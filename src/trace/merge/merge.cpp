@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "trace/merge/part.h"
+#include "trace/messages.h"
 
 namespace reel::trace {
 namespace {
@@ -66,17 +67,24 @@ class Merging {
 
   // Messages between machines: within one, the clock is one.
   std::vector<Crossing> crossings() const {
-    std::vector<Crossing> found;
-    std::map<Channel, std::pair<uint32_t, std::vector<uint64_t>>> sends;
+    std::vector<Messages> messages;
+    for (const Part& part : parts_) messages.push_back(match_messages(part.trace));
+    std::map<Channel, uint32_t> senders;
     for (uint32_t part = 0; part < parts_.size(); ++part)
-      for (auto& [channel, times] : sends_of(parts_[part])) sends[channel] = {part, std::move(times)};
-    for (uint32_t part = 0; part < parts_.size(); ++part) {
-      for (const auto& [channel, times] : receives_of(parts_[part])) {
-        auto sent = sends.find(channel);
-        if (sent == sends.end() || parts_[sent->second.first].machine == parts_[part].machine) continue;
-        const auto& [from, begun] = sent->second;
-        for (size_t i = 0; i < std::min(begun.size(), times.size()); ++i)
-          found.push_back({from, part, by_reference(from, begun[i]), by_reference(part, times[i])});
+      for (const auto& [channel, ends] : messages[part].channels)
+        if (!ends.sent.empty()) senders[channel] = part;
+    std::vector<Crossing> found;
+    for (uint32_t to = 0; to < parts_.size(); ++to) {
+      for (const auto& [channel, ends] : messages[to].channels) {
+        auto sender = senders.find(channel);
+        if (sender == senders.end() || parts_[sender->second].machine == parts_[to].machine) continue;
+        uint32_t from = sender->second;
+        const std::vector<uint32_t>& sent = messages[from].channels.at(channel).sent;
+        for (size_t i = 0; i < std::min(sent.size(), ends.received.size()); ++i) {
+          const Event& begun = parts_[from].trace.events[sent[i]];
+          const Event& come = parts_[to].trace.events[messages[to].came.at(ends.received[i])];
+          found.push_back({from, to, by_reference(from, begun.enter_ns), by_reference(to, come.exit_ns())});
+        }
       }
     }
     return found;

@@ -40,43 +40,4 @@ Part part_of(const std::string& log, Trace trace) {
   return part;
 }
 
-std::map<Channel, std::vector<uint64_t>> sends_of(const Part& part) {
-  std::map<Channel, std::vector<uint64_t>> sends;
-  auto own = static_cast<uint64_t>(part.rank);
-  for (uint32_t at : part.trace.by_entry()) {
-    const Event& event = part.trace.events[at];
-    if (event.op == Op::mpi_send || event.op == Op::mpi_isend)
-      sends[{event.arg, own, event.flags, event.mode}].push_back(event.enter_ns);
-  }
-  return sends;
-}
-
-// In the order in which they were posted, which is that of the messages.
-std::map<Channel, std::vector<uint64_t>> receives_of(const Part& part) {
-  struct Posted {
-    Channel channel;
-    uint64_t exit = 0;  // 0: nothing came
-  };
-  std::vector<Posted> posted;
-  std::map<uint64_t, size_t> by_request;
-  auto own = static_cast<uint64_t>(part.rank);
-  for (uint32_t at : part.trace.by_entry()) {
-    const Event& event = part.trace.events[at];
-    if (event.op == Op::mpi_recv) {
-      posted.push_back({{event.arg, event.flags, own, event.mode}, event.exit_ns()});
-    } else if (event.op == Op::mpi_irecv) {
-      by_request[event.arg2] = posted.size();
-      posted.push_back({{event.arg, 0, own, 0}, 0});
-    } else if (auto found = by_request.find(event.arg2); event.op == Op::mpi_done && found != by_request.end()) {
-      Posted& receive = posted[found->second];
-      by_request.erase(found);
-      if (event.result >= 0) receive = {{std::get<0>(receive.channel), event.flags, own, event.mode}, event.exit_ns()};
-    }
-  }
-  std::map<Channel, std::vector<uint64_t>> receives;
-  for (const Posted& receive : posted)
-    if (receive.exit != 0) receives[receive.channel].push_back(receive.exit);
-  return receives;
-}
-
 }  // namespace reel::trace

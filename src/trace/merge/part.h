@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One of the traces that are merged: its rank, its machine, its clock, its messages.
+// One of the traces that are merged: its rank, its machine, its clock.
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include "reel/trace.h"
@@ -25,12 +23,5 @@ struct Part {
 
 // What a trace tells about these.
 Part part_of(const std::string& log, Trace trace);
-
-// {communicator, from, to, tag}
-using Channel = std::tuple<uint64_t, uint64_t, uint64_t, uint64_t>;
-// Of each channel, in its order: when the sending began, by the time of the part.
-std::map<Channel, std::vector<uint64_t>> sends_of(const Part& part);
-// When the receiving was over.
-std::map<Channel, std::vector<uint64_t>> receives_of(const Part& part);
 
 }  // namespace reel::trace

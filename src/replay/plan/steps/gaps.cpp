@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See gaps.h.
+#include "replay/plan/steps/gaps.h"
+
+#include <algorithm>
+
+namespace reel::replay {
+namespace {
+
+// Off the CPU for less than this counts as noise.
+constexpr uint64_t kNoise = 50'000;
+
+}  // namespace
+
+Gaps::Gaps(Walk& walk) : walk_(walk), costs_(walk.trace.facts), gaps_(walk.trace.threads.size() + 1) {}
+
+void Gaps::begin(uint32_t thread, uint64_t ns) {
+  gaps_[thread].last_exit = ns;
+}
+
+void Gaps::compute(const trace::Event& event) {
+  Gap& gap = gaps_[event.thread];
+  gap.wall += event.duration_ns;
+  gap.cpu += std::min(event.arg, event.duration_ns);
+}
+
+void Gaps::end(At& at, const std::vector<Need>& pending) {
+  Gap& state = gaps_[at.event.thread];
+  uint64_t enter = at.event.enter_ns, from = state.last_exit;
+  uint64_t gap = enter > from ? enter - from : 0;
+  uint64_t off = std::min(gap, state.wall - state.cpu);
+  // Part of the gap was the recorder's doing, off the CPU or on it.
+  uint64_t cost = costs_.between(state.last_op, at.event.op);
+  off -= std::min(off, cost);
+  // Off the CPU until another thread was so far: it waited for that.
+  const std::vector<Need>& waited = pending.empty() ? walk_.needs.found() : pending;
+  if (!at.step.waits && (!pending.empty() || off > kNoise || at.found)) {
+    for (const Need& need : waited) {
+      uint64_t exit = walk_.plan.recorded_ns(walk_.trace, need);
+      if (exit <= from || exit > enter) continue;
+      from = exit;
+      at.step.base = need;
+    }
+    gap = enter > from ? enter - from : 0;
+    uint64_t cpu = state.cpu - std::min(state.cpu, cost);
+    // Who waits for what no call shows may spin: that is no work to be done again.
+    if (at.step.base.count != 0 && !at.found) at.step.before_ns = cpu - std::min(cpu, gap);
+  }
+  gap -= std::min(gap, cost);
+  at.step.gap_ns = gap;
+  at.step.cpu_ns = state.wall == 0 ? ~0ull : at.step.base.count != 0 ? gap : gap - std::min(gap, off);
+  // It spun before, and computed behind: at the same share of the CPU.
+  if (at.found && at.step.base.count != 0 && state.wall != 0)
+    at.step.cpu_ns = static_cast<uint64_t>(static_cast<double>(gap) * static_cast<double>(state.cpu) /
+                                           static_cast<double>(state.wall));
+  state.wall = state.cpu = 0;
+  state.last_exit = std::max(state.last_exit, at.step.arrival ? enter : at.event.exit_ns());
+  state.last_op = at.event.op;
+}
+
+}  // namespace reel::replay

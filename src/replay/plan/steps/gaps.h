@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The time before each step: since when its thread had nothing to wait for, and how much of it was computing.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "replay/plan/things/walk.h"
+#include "trace/costs.h"
+
+namespace reel::replay {
+
+class Gaps {
+ public:
+  explicit Gaps(Walk& walk);
+
+  // The thread begins then.
+  void begin(uint32_t thread, uint64_t ns);
+  // Part of the gap under way (Op::compute).
+  void compute(const trace::Event& event);
+  // The gap ends with the step, whose needs have been found. `pending`: those of them that are the thread's, not the
+  // call's.
+  void end(At& at, const std::vector<Need>& pending);
+
+ private:
+  struct Gap {
+    uint64_t last_exit = 0;
+    trace::Op last_op = trace::Op::none;
+    uint64_t wall = 0, cpu = 0;  // of the computing so far
+  };
+
+  Walk& walk_;
+  trace::Costs costs_;     // of the recorder
+  std::vector<Gap> gaps_;  // by thread
+};
+
+}  // namespace reel::replay
