@@ -114,7 +114,10 @@ class Maker {
 
   void event(const Event& event) {
     programs_.pass(event);
-    if (event.op == Op::compute) return;
+    if (event.op == Op::compute) {
+      between(event);
+      return;
+    }
     Count one;
     one.calls = 1;
     one.failed = event.failed() ? 1 : 0;
@@ -135,6 +138,19 @@ class Maker {
     double at = static_cast<double>(event.enter_ns - begin_) / static_cast<double>(report_.elapsed_ns) * kSlices;
     Slice& slice = report_.slices[std::min(kSlices - 1, static_cast<size_t>(at))];
     (writes(event.op) ? slice.bytes_written : slice.bytes_read) += one.bytes;
+  }
+
+  void between(const Event& gap) {
+    Between& sum = report_.between;
+    uint64_t cpu = std::min(gap.arg, gap.duration_ns), off = gap.duration_ns - cpu;
+    sum.computing_ns += cpu;
+    if (gap.mode != 1) {
+      sum.off_ns += off;
+      return;
+    }
+    uint64_t queued = std::min(gap.arg2, off);
+    sum.queued_ns += queued;
+    sum.blocked_ns += off - queued;
   }
 
   // The other side of a copy: a write, that took no time of its own.

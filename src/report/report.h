@@ -37,6 +37,14 @@ struct ProcessUse {
   uint64_t threads = 0, calls = 0, failed = 0, bytes_read = 0, bytes_written = 0, time_ns = 0;
 };
 
+// The time of threads between their calls. Gaps of less than 20 us, which are computing, are not in it.
+struct Between {
+  uint64_t computing_ns = 0;
+  uint64_t queued_ns = 0;   // ready to run, and all processors had others
+  uint64_t blocked_ns = 0;  // waiting for what no call shows: a lock, a page from the disk
+  uint64_t off_ns = 0;      // off the processors, and the trace does not say why
+};
+
 struct Slice {
   uint64_t bytes_read = 0, bytes_written = 0;
 };
@@ -47,6 +55,7 @@ struct Report {
   // The recorder's own doing between the calls of the trace, as it measured it (facts cost_ns...): of all threads, and
   // of the thread that had most of it. What it cost within a call, and counted calls, are not in it. 0: not measured.
   uint64_t cost_ns = 0, cost_of_one_ns = 0;
+  Between between;
   uint64_t threads = 0, calls = 0;
   uint64_t counted = 0;  // of the calls: those that the trace only counted
   std::map<std::string, Totals> operations, programs;

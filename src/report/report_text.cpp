@@ -21,6 +21,14 @@ uint64_t quantile(const std::vector<uint64_t>& sorted, double part) {
   return sorted[std::min(sorted.size() - 1, static_cast<size_t>(part * static_cast<double>(sorted.size())))];
 }
 
+void append_between(const Between& between, std::string& out) {
+  if (between.computing_ns == 0) return;
+  append_format(out, "between calls: computing %.3f ms, ready without a processor %.3f, blocked %.3f",
+                milliseconds(between.computing_ns), milliseconds(between.queued_ns), milliseconds(between.blocked_ns));
+  if (between.off_ns != 0) append_format(out, ", one of these two %.3f", milliseconds(between.off_ns));
+  out += "\n";
+}
+
 void append_totals(const char* title, const std::map<std::string, Totals>& all, bool latencies, std::string& out) {
   append_format(out, "\n%-20s %10s %8s %14s %12s", title, "calls", "failed", "bytes", "ms");
   out += latencies ? "     p50 us     p99 us\n" : "\n";
@@ -154,6 +162,7 @@ std::string text_of(const Report& report) {
         "the recorder itself: about %.3f ms between the calls, at most %.3f ms of one thread (%.1f%% of the time)\n",
         milliseconds(report.cost_ns), milliseconds(report.cost_of_one_ns),
         static_cast<double>(report.cost_of_one_ns) * 100 / static_cast<double>(report.elapsed_ns));
+  append_between(report.between, out);
   append_scale(report, out);
   for (const std::string& reason : report.incomplete) out += "incomplete: " + reason + "\n";
   for (const std::string& warning : report.warnings) out += "warning: " + warning + "\n";
@@ -174,6 +183,10 @@ std::string json_of(const Report& report) {
                 "\"recorder_ns\":%llu,\"recorder_of_one_thread_ns\":%llu",
                 wide(report.calls), wide(report.counted), wide(report.threads), wide(report.elapsed_ns),
                 wide(report.small_calls), wide(report.cost_ns), wide(report.cost_of_one_ns));
+  append_format(out,
+                ",\"between_calls\":{\"computing_ns\":%llu,\"queued_ns\":%llu,\"blocked_ns\":%llu,\"off_ns\":%llu}",
+                wide(report.between.computing_ns), wide(report.between.queued_ns), wide(report.between.blocked_ns),
+                wide(report.between.off_ns));
   auto sample = report.facts.find("sample");
   if (sample != report.facts.end()) append_format(out, ",\"sample\":%s", sample->second.c_str());
   append_json_totals("operations", report.operations, out);

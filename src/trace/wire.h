@@ -36,6 +36,7 @@ inline constexpr const char* kControlName = "control";
 inline constexpr uint32_t kFirstRingBytes = 32u << 10;  // of a thread; the next ones are larger
 inline constexpr uint32_t kRingBytes = 256u << 10;
 
+inline constexpr uint64_t kNotKnown = ~0ull;
 inline constexpr uint64_t kGap_ns = 20'000;  // of shorter gaps between calls the CPU time is not told
 
 // Before the command begins: calls that measure what recording one costs (trace/collect/calibration.h). An lseek of
@@ -137,7 +138,8 @@ enum Part : uint16_t {
   kFd2 = 1 << 4,       // i32 and 4 bytes of nothing; not there: -1
   kFlags = 1 << 5,     // u32 flags, u32 mode; not there: 0
   kArgs = 1 << 6,      // u64 arg, u64 arg2
-  kCpu = 1 << 7,       // u64: CPU nanoseconds of the gap before this call
+  kCpu = 1 << 7,       // u64, u64 nanoseconds of the gap before this call: of CPU time, and of being ready to run
+                       // without a processor (kNotKnown: it was not told)
   kObject = 1 << 8,    // Object: of fd or path
   kBefore = 1 << 9,    // Object: what was at path before the call
   kPath = 1 << 10,     // Text: as the program gave it

@@ -250,6 +250,19 @@ TEST_P(Conformance, GapsHaveTheirCpuTime) {
   EXPECT_GE(before[3].arg, 19 * kMs);
   EXPECT_LE(before[3].arg, 32 * kMs);
   EXPECT_GE(before[3].duration_ns, 40 * kMs);
+  // Two threads that computed on one processor: each was ready while the other did. A sleep is not that.
+  ASSERT_TRUE(before.count(5));
+  EXPECT_EQ(before[5].mode, 1u);
+  EXPECT_GE(before[5].arg2, 15 * kMs);
+  // (ptrace: the gap is as its tracer sees it, who may have to wait for a processor, too.)
+  if (std::string(GetParam().via) != "ptrace") {
+    EXPECT_GE(before[5].arg2 + before[5].arg + 5 * kMs, before[5].duration_ns);
+  }
+  EXPECT_LE(before[2].arg + before[2].arg2 + 35 * kMs, before[2].duration_ns);
+  // A long call behind a sleep is none of it.
+  ASSERT_TRUE(before.count(6));
+  EXPECT_LE(before[6].arg, 4 * kMs);
+  EXPECT_EQ(before[2].mode, std::string(GetParam().via) == "preload" ? 0u : 1u);
 }
 
 TEST_P(Conformance, TwoKindsOfLocks) {

@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stddef.h>
@@ -364,6 +365,18 @@ static int gaps(void) {
   burn(20);
   rest(20);
   drop(pwrite(fd, "x", 1, 3));
+  cpu_set_t one;  // both on one processor
+  CPU_ZERO(&one);
+  CPU_SET(sched_getcpu(), &one);
+  sched_setaffinity(0, sizeof one, &one);
+  pthread_setaffinity_np(other, sizeof one, &one);
+  rest(1);
+  drop(pwrite(fd, "x", 1, 4));
+  burn(40);
+  drop(pwrite(fd, "x", 1, 5));
+  rest(40);
+  size_t much = 64u << 20;
+  drop(pwrite(fd, calloc(1, much), much, 6));
   stop = 1;
   pthread_join(other, NULL);
   close(fd);

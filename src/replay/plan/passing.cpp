@@ -18,6 +18,7 @@ uint64_t contended_in_gap(const Contention& contention, const Step& step, uint32
   if (step.cpu_ns >= step.gap_ns) return 0;  // or not measured
   // Others waited for the same, perhaps by spinning: that they used processors shows nothing.
   if (step.base.count != 0) return 0;
+  if (step.queued_ns != ~0ull) return std::min(step.queued_ns, step.gap_ns - step.cpu_ns);
   double off = 1 - static_cast<double>(step.cpu_ns) / static_cast<double>(step.gap_ns);
   uint64_t full = contention.within(thread, enter_ns - std::min(enter_ns, step.gap_ns), enter_ns);
   return static_cast<uint64_t>(static_cast<double>(full) * off);

@@ -73,6 +73,7 @@ struct Step {
   uint64_t gap_ns = 0;                  // between what it waited for and its entry
   uint64_t before_ns = 0;               // with a base: CPU time of the gap before it waited
   uint64_t cpu_ns = 0;                  // how much of the gap was CPU time; ~0: it was not measured
+  uint64_t queued_ns = ~0ull;           // of the gap: ready to run, without a processor; ~0: not known
   uint64_t contended_ns = 0;            // how much of it the thread could have run, and all processors had others
   uint64_t passing_ns = 0;  // of a step that is not made: how long it takes once what it waited for has happened
   uint32_t until = 0;       // a poll: not made when all that this step of its thread needs is over

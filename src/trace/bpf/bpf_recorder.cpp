@@ -79,7 +79,7 @@ class BpfRecorder {
 
   // A thread at the end of its last call.
   struct Left {
-    uint64_t exit_ns = 0, off_ns = 0;
+    uint64_t exit_ns = 0, off_ns = 0, queued_ns = 0;
   };
 
   Assembler& assembler_;
@@ -219,7 +219,8 @@ void BpfRecorder::measure_gap(const reel_bpf_event& event, Raw& raw) {
   uint64_t gap = event.enter_ns > left.exit_ns ? event.enter_ns - left.exit_ns : 0;
   if (left.exit_ns != 0 && gap >= wire::kGap_ns)
     raw.cpu_ns = gap - std::min<uint64_t>(gap, event.off_enter - left.off_ns);
-  left = {event.exit_ns, event.off_exit};
+  if (raw.cpu_ns && event.queued_enter != wire::kNotKnown) raw.queued_ns = event.queued_enter - left.queued_ns;
+  left = {event.exit_ns, event.off_exit, event.queued_exit};
 }
 
 wire::Object object_of(const reel_bpf_event& event) {

@@ -34,6 +34,7 @@ enum reel_bpf_kind {
 struct reel_bpf_event {
   unsigned long long enter_ns, exit_ns;
   unsigned long long off_enter, off_exit;  // nanoseconds that the thread was on no processor in its life, then and then
+  unsigned long long queued_enter, queued_exit;  // of those: that it was ready to run, as the kernel counts them
   long long result;
   unsigned long long args[6];
   unsigned int kind, number;

@@ -52,11 +52,15 @@ struct signal_struct {
 struct mm_struct {
   unsigned long arg_start, arg_end;
 };
+struct sched_info {
+  unsigned long long run_delay;
+};
 struct task_struct {
   int pid, tgid, exit_code;
   struct files_struct* files;
   struct signal_struct* signal;
   struct mm_struct* mm;
+  struct sched_info sched_info;
   char comm[16];
 };
 struct linux_binprm {
@@ -108,7 +112,7 @@ struct {
 } shapes SEC(".maps");
 
 struct entered {
-  u64 enter_ns, off_ns;
+  u64 enter_ns, off_ns, queued_ns;
   u64 args[6];
   u64 blob2;
   u32 number, has;
@@ -180,6 +184,12 @@ static __always_inline u64 off_total(u32 tid) {
   return off ? off->total : 0;
 }
 
+static __always_inline u64 queued_total(void) {
+  struct task_struct* task = bpf_get_current_task_btf();
+  if (!bpf_core_field_exists(task->sched_info.run_delay)) return ~0ull;
+  return task->sched_info.run_delay;
+}
+
 static __always_inline struct room* new_event(u32 kind) {
   u32 zero = 0;
   struct room* room = bpf_map_lookup_elem(&rooms, &zero);
@@ -197,6 +207,7 @@ static __always_inline struct room* new_event(u32 kind) {
   event->path_size = event->path2_size = event->has = 0;
   event->vector_bytes = 0;
   event->off_enter = event->off_exit = 0;
+  event->queued_enter = event->queued_exit = 0;
   event->exit_ns = bpf_ktime_get_ns();
   event->enter_ns = event->exit_ns;
   bpf_get_current_comm(event->comm, sizeof event->comm);
@@ -326,6 +337,7 @@ int BPF_PROG(on_enter, struct pt_regs* regs, long number) {
   if (shape->vector != 255)
     start->vector_bytes = vector_bytes(argument(start->args, shape->vector), argument(start->args, shape->vector + 1));
   start->off_ns = off_total(tid);
+  start->queued_ns = queued_total();
   start->enter_ns = bpf_ktime_get_ns();
   if (bpf_map_update_elem(&calls, &tid, start, BPF_ANY) != 0) count_lost();
   return 0;
@@ -349,6 +361,8 @@ int BPF_PROG(on_exit, struct pt_regs* regs, long result) {
   event->exit_ns = now;
   event->off_enter = start->off_ns;
   event->off_exit = off_total(tid);
+  event->queued_enter = start->queued_ns;
+  event->queued_exit = queued_total();
   event->result = result;
   __builtin_memcpy(event->args, start->args, sizeof event->args);
   __builtin_memcpy(event->blob, start->blob, sizeof event->blob);

@@ -200,6 +200,10 @@ Status Assembler::compute(ThreadState& at, const Raw& raw) {
   event.enter_ns = in_real_time(at.last_exit);
   event.duration_ns = raw.event.enter_ns - at.last_exit;
   event.arg = *raw.cpu_ns;
+  if (raw.queued_ns != wire::kNotKnown) {
+    event.mode = 1;
+    event.arg2 = std::min(raw.queued_ns, event.duration_ns - std::min(event.duration_ns, event.arg));
+  }
   emit(event, "");
   return ok();
 }

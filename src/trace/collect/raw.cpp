@@ -84,8 +84,11 @@ std::optional<Raw> parse_raw(std::string_view bytes) {
   parts.take(wire::kArgs, args);
   raw.arg = args.first;
   raw.arg2 = args.second;
-  uint64_t cpu = 0;
-  if (parts.take(wire::kCpu, cpu)) raw.cpu_ns = cpu;
+  Pair64 gap{0, 0};
+  if (parts.take(wire::kCpu, gap)) {
+    raw.cpu_ns = gap.first;
+    raw.queued_ns = gap.second;
+  }
   parts.object(wire::kObject, raw.object);
   parts.object(wire::kBefore, raw.before);
   parts.text(wire::kPath, raw.path);

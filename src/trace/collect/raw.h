@@ -25,7 +25,8 @@ struct Raw {
   std::string_view path, path2, data;
   uint64_t arg = 0, arg2 = 0;
   std::optional<wire::Object> object, before;
-  std::optional<uint64_t> cpu_ns;  // of the gap before
+  std::optional<uint64_t> cpu_ns;        // of the gap before
+  uint64_t queued_ns = wire::kNotKnown;  // of it, how long the thread was ready and had no processor
 
   Op op() const { return static_cast<Op>(event.op); }
 };

@@ -5,6 +5,7 @@
 #include <linux/stat.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,15 +22,27 @@ uint64_t thread_cpu() {
   return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(t.tv_nsec);
 }
 
+// How often the thread has given its processor up, to wait for something; who only gives way or is thrown out does not
+// count.
+long times_blocked() {
+  struct rusage usage;
+  return kernel(SYS_getrusage, RUSAGE_THREAD, reinterpret_cast<long>(&usage)) == 0 ? usage.ru_nvcsw : -1;
+}
+
 uint64_t in_ns(uint64_t ticks) {
   return static_cast<uint64_t>(static_cast<unsigned __int128>(ticks) * process().control->ns_per_tick_24 >> 24);
 }
+
+// Of shorter calls the question after them would cost too much, by what it is worth.
+constexpr uint64_t kLongGaps = 5;
 
 void note_exit(uint64_t enter, uint64_t exit) {
   thread.last_exit = exit;
   if (exit - enter < process().control->gap_ticks) return;
   thread.cpu = thread_cpu();
   thread.cpu_at = exit;
+  thread.blocked_stale = exit - enter < kLongGaps * process().control->gap_ticks;
+  if (!thread.blocked_stale) thread.blocked = times_blocked();
 }
 
 // The descriptors that were seen to be opened; of those above it is not asked.
@@ -128,7 +141,7 @@ uint32_t text_room(uint32_t bytes) {
 
 // Without the texts.
 uint32_t size_of(uint16_t has) {
-  constexpr uint32_t kParts[] = {8, 8, 8, 8, 8, 8, 16, 8, sizeof(wire::Object), sizeof(wire::Object)};  // by bit
+  constexpr uint32_t kParts[] = {8, 8, 8, 8, 8, 8, 16, 16, sizeof(wire::Object), sizeof(wire::Object)};  // by bit
   uint32_t size = sizeof(wire::Event);
   for (uint32_t bit = 0; bit < sizeof kParts / sizeof kParts[0]; ++bit)
     if ((has >> bit & 1) != 0) size += kParts[bit];
@@ -155,6 +168,16 @@ bool is_short(uint64_t enter, uint64_t exit) {
   return thread.last_exit != 0 && enter - thread.last_exit < gap && exit - enter < gap;
 }
 
+// Who was off the processors for so long and never waited for anything was ready to run all the time.
+uint64_t measure_queued(uint64_t off) {
+  if (off < wire::kGap_ns) return wire::kNotKnown;
+  long before = thread.blocked;
+  bool stale = thread.blocked_stale;
+  thread.blocked = times_blocked();
+  thread.blocked_stale = false;
+  return !stale && before >= 0 && thread.blocked == before ? off : wire::kNotKnown;
+}
+
 }  // namespace
 
 // Measured only for gaps that are worth the question. What lies between two measurements otherwise are short calls and
@@ -167,7 +190,8 @@ Gap measure_gap(uint64_t enter) {
   uint64_t cpu = measured > at_exit ? measured - at_exit : 0;
   thread.cpu = measured;
   thread.cpu_at = enter;
-  return {true, cpu < gap ? cpu : gap};
+  if (cpu > gap) cpu = gap;
+  return {true, cpu, measure_queued(gap - cpu)};
 }
 
 bool recording() {
@@ -179,13 +203,18 @@ bool recording() {
     watch_thread_end();
     thread.cpu = thread_cpu();
     thread.cpu_at = now();
+    thread.blocked = times_blocked();
   }
   return true;
 }
 
-bool begin_call() {
+bool begin_call(uint64_t& enter, Gap& gap) {
   if (!recording()) return false;
   if (thread.ring && __atomic_load_n(&process().control->hold_tid, __ATOMIC_ACQUIRE) == thread.ring->tid) hold();
+  enter = now();
+  if (enter - thread.last_exit < process().control->gap_ticks) return true;
+  gap = measure_gap(enter);
+  enter = now();
   return true;
 }
 
@@ -196,7 +225,6 @@ void Call::finish(long result, uint64_t exit) {
   uint32_t path_size = bad_pointer ? 0 : text_size(path_);
   uint32_t path2_size = bad_pointer ? 0 : text_size(path2_);
   uint64_t duration = exit - enter_;
-  Gap gap = has_gap_ ? gap_ : measure_gap(enter_);
   uint16_t has = 0;
   auto add = [&has](bool present, wire::Part part) {
     if (present) has = static_cast<uint16_t>(has | part);
@@ -208,7 +236,7 @@ void Call::finish(long result, uint64_t exit) {
   add(fd2 != -1, wire::kFd2);
   add((flags | mode) != 0, wire::kFlags);
   add(has_args_, wire::kArgs);
-  add(gap.measured, wire::kCpu);
+  add(gap_.measured, wire::kCpu);
   add(object != nullptr, wire::kObject);
   add(before != nullptr, wire::kBefore);
   add(path_size > 0, wire::kPath);
@@ -230,7 +258,8 @@ void Call::finish(long result, uint64_t exit) {
     filling.put((has & wire::kFlags) != 0, uint64_t{mode} << 32 | flags);
     filling.put((has & wire::kArgs) != 0, arg_);
     filling.put((has & wire::kArgs) != 0, arg2_);
-    filling.put(gap.measured, gap.cpu);
+    filling.put(gap_.measured, gap_.cpu);
+    filling.put(gap_.measured, gap_.queued);
     if (object) filling.put(true, *object);
     if (before) filling.put(true, *before);
     filling.put_text(path_, path_size);
@@ -278,7 +307,7 @@ void Transfer::finish(Op op, int fd, uint64_t offset, uint64_t length, long resu
     thread.last_exit = exit;
     return;
   }
-  Call call(op, enter_);
+  Call call(op, enter_, gap_);
   call.fd = fd;
   call.offset = offset;
   call.length = length;
@@ -288,7 +317,8 @@ void Transfer::finish(Op op, int fd, uint64_t offset, uint64_t length, long resu
 void tell_unseen(int fd) {
   if (is_seen(fd)) return;
   int error = errno;
-  Call call(Op::none, now());
+  uint64_t enter = now();
+  Call call(Op::none, enter, measure_gap(enter));
   if (call.on()) {
     char link[32] = "/proc/self/fd/";
     char* at = link + 14;

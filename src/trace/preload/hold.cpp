@@ -21,7 +21,8 @@ void hold() {
   left.tv_nsec = static_cast<long>(control->hold_ns % 1'000'000'000u);
   __atomic_store_n(&control->hold_tid, 0, __ATOMIC_RELEASE);
   int error = errno;
-  Call call(Op::held, now());
+  uint64_t enter = now();
+  Call call(Op::held, enter, measure_gap(enter));
   while (kernel(SYS_nanosleep, reinterpret_cast<long>(&left), reinterpret_cast<long>(&left)) == -EINTR) {
   }
   call.done(0);

@@ -56,9 +56,9 @@ uint64_t begin_of(Span span, uint64_t exit) {
 }
 
 void put(const DoorEvent& event, uint64_t exit) {
-  Call call(static_cast<Op>(event.op), begin_of(event.span, exit));
+  bool begins = event.span == Span::whole || event.span == Span::entry;
+  Call call(static_cast<Op>(event.op), begin_of(event.span, exit), begins ? current.gap : Gap{});
   if (!call.on()) return;
-  if (event.span == Span::whole || event.span == Span::entry) call.gap_was(current.gap);
   if (event.span == Span::entry) exit = current.enter;
   current.gap = Gap{};  // is told once
   call.flags = event.flags;
@@ -77,9 +77,8 @@ REEL_EXPORT uint64_t reel_mpi_enter(int files) {
     ++thread.inside;
     return 0;
   }
-  bool on = begin_call();
-  current.enter = on ? now() : 0;
-  if (on) current.gap = measure_gap(current.enter);
+  current.gap = Gap{};
+  if (!begin_call(current.enter, current.gap)) current.enter = 0;
   thread.files_inside = files != 0;
   thread.inside = 1;
   return current.enter;

@@ -288,6 +288,7 @@ namespace {
 struct VforkState {
   ThreadSlot rings;
   uint64_t entered;
+  Gap gap;  // before it
   int32_t parent;
 };
 __thread VforkState vfork_state __attribute__((tls_model("initial-exec")));
@@ -295,8 +296,8 @@ __thread VforkState vfork_state __attribute__((tls_model("initial-exec")));
 
 // True: the vfork has to be a fork, as ThreadSanitizer makes it one; its memory cannot be shared.
 extern "C" __attribute__((visibility("hidden"), used)) bool reel_vfork_before() {
-  begin_call();  // from here on it is known which clock counts
-  vfork_state.entered = now();
+  vfork_state.gap = Gap{};
+  if (!begin_call(vfork_state.entered, vfork_state.gap)) vfork_state.entered = 0;
   vfork_state.parent = static_cast<int32_t>(kernel(SYS_gettid));
   return process().has_tsan;
 }
@@ -310,7 +311,8 @@ extern "C" __attribute__((visibility("hidden"), used)) void reel_vfork_child() {
 extern "C" __attribute__((visibility("hidden"), used)) void reel_vfork_parent(long result, void* stack) {
   if (result > 0) give_back_rings(vfork_state.rings);
   if (process().asan_after_vfork) process().asan_after_vfork(stack);
-  Call call(Op::vfork, vfork_state.entered);
+  if (vfork_state.entered == 0) return;
+  Call call(Op::vfork, vfork_state.entered, vfork_state.gap);
   call.done(result);
 }
 extern "C" __attribute__((visibility("hidden"), used)) int* reel_errno_place() {

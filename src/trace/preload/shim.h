@@ -31,28 +31,29 @@ inline uint64_t now() {
 
 // True when calls of this thread are to be recorded. Sets everything up at the first call.
 bool recording();
-// The same for a call that is about to be made, once for each: this is where a thread is held up.
-bool begin_call();
 
 // The libc function that ours stands before. `slot` remembers it.
 void* find_real(const char* name, void** slot);
 
-// CPU time of the gap before a call; `measured` false: it was not worth the question.
+// The time between two calls; `measured` false: it was not worth the question. Nanoseconds of CPU time, and of being
+// ready to run without a processor (wire::kNotKnown: that cannot be told).
 struct Gap {
   bool measured;
-  uint64_t cpu;
+  uint64_t cpu, queued;
 };
 // Of the gap that ends at `enter`, asked now; once for each gap.
 Gap measure_gap(uint64_t enter);
+// A call is about to be made, once for each: true when it is recorded. `enter`: when it begins, in ticks; `gap`: the
+// one before it. This is where a thread is held up.
+bool begin_call(uint64_t& enter, Gap& gap);
 
 // One call while it happens. Made before it, with the time of entry.
 class Call {
  public:
-  explicit Call(Op op) : op_(static_cast<uint16_t>(op)), on_(begin_call()) {
-    if (on_) enter_ = now();
-  }
-  // One that was made already; began at `entered` ticks.
-  Call(Op op, uint64_t entered) : op_(static_cast<uint16_t>(op)), on_(recording()), enter_(entered) {}
+  explicit Call(Op op) : op_(static_cast<uint16_t>(op)), on_(begin_call(enter_, gap_)) {}
+  // One that was made already; began at `entered` ticks, behind `gap`.
+  Call(Op op, uint64_t entered, Gap gap)
+      : op_(static_cast<uint16_t>(op)), enter_(entered), gap_(gap), on_(recording()) {}
   bool on() const { return on_; }
   uint64_t entered() const { return enter_; }
 
@@ -86,11 +87,6 @@ class Call {
     return value;
   }
   void set_op(uint16_t op) { op_ = op; }
-  // The gap before it was measured when it began: for calls that use the processor while they wait.
-  void gap_was(Gap gap) {
-    gap_ = gap;
-    has_gap_ = true;
-  }
   // What went before was our own doing.
   void begin_now() {
     uint64_t begun = now();
@@ -100,10 +96,10 @@ class Call {
 
  private:
   uint16_t op_;
-  bool on_;
-  bool has_args_ = false, has_gap_ = false;
-  Gap gap_ = {};
   uint64_t enter_ = 0, own_before_ = 0;
+  Gap gap_ = {};
+  bool on_;
+  bool has_args_ = false;
   const char* path_ = nullptr;
   const char* path2_ = nullptr;
   const char* data_ = nullptr;
@@ -114,9 +110,7 @@ class Call {
 // read, write and the like while they happen: what is called most often, so it has no more than it needs.
 class Transfer {
  public:
-  Transfer() : on_(begin_call()) {
-    if (on_) enter_ = now();
-  }
+  Transfer() : on_(begin_call(enter_, gap_)) {}
   // The call gave back `result`, with errno as it is now; errno is the same afterwards.
   ssize_t done(Op op, int fd, uint64_t offset, uint64_t length, ssize_t result) {
     if (on_) finish(op, fd, offset, length, result);
@@ -126,8 +120,9 @@ class Transfer {
  private:
   void finish(Op op, int fd, uint64_t offset, uint64_t length, long result);
 
-  bool on_;
   uint64_t enter_ = 0;
+  Gap gap_ = {};
+  bool on_;
 };
 
 // What is at a path or descriptor now; links 0 when nothing is. errno untouched.

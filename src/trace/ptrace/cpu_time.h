@@ -10,13 +10,17 @@ namespace reel::trace {
 
 class CpuTime {
  public:
+  struct Times {
+    uint64_t cpu_ns = 0, queued_ns = 0;  // running, and ready to run without a processor
+  };
+
   explicit CpuTime(int32_t tid);
   ~CpuTime();
   CpuTime(const CpuTime&) = delete;
   CpuTime& operator=(const CpuTime&) = delete;
 
-  // Nanoseconds up to its stop. nullopt: the kernel does not tell (it has no /proc/N/schedstat).
-  std::optional<uint64_t> now() const;
+  // Up to its stop. nullopt: the kernel does not tell (it has no /proc/N/schedstat).
+  std::optional<Times> now() const;
 
  private:
   int file_;

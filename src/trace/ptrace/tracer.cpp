@@ -113,10 +113,11 @@ void Tracer::identify(int32_t tid, Tracee& tracee) {
 // The CPU time of the gap before a call; unknown where the kernel does not tell it.
 void Tracer::measure_gap(int32_t tid, Tracee& tracee) {
   if (!tracee.cpu) tracee.cpu = std::make_unique<CpuTime>(tid);
-  tracee.gap_cpu_ns.reset();
+  tracee.gap.reset();
   uint64_t gap = tracee.call.enter_ns - tracee.left_ns;
-  if (tracee.left_ns == 0 || !tracee.left_cpu_ns || gap < wire::kGap_ns) return;
-  if (std::optional<uint64_t> now = tracee.cpu->now()) tracee.gap_cpu_ns = std::min(gap, *now - *tracee.left_cpu_ns);
+  if (tracee.left_ns == 0 || !tracee.left || gap < wire::kGap_ns) return;
+  if (std::optional<CpuTime::Times> now = tracee.cpu->now())
+    tracee.gap = {std::min(gap, now->cpu_ns - tracee.left->cpu_ns), now->queued_ns - tracee.left->queued_ns};
 }
 
 Status Tracer::entered(int32_t tid, Tracee& tracee, const CallInfo& info) {
@@ -155,7 +156,7 @@ Status Tracer::returned(int32_t tid, Tracee& tracee, const CallInfo& info, uint6
   fetch_after(tid, tracee.call);
   Status done = emit(tid, tracee);
   tracee.left_ns = now;
-  tracee.left_cpu_ns = tracee.cpu->now();
+  tracee.left = tracee.cpu->now();
   return done;
 }
 
@@ -178,7 +179,7 @@ Status Tracer::emit(int32_t tid, Tracee& tracee) {
   held.thread = tracee.thread;
   held.call = call;
   held.before = tracee.before;
-  held.cpu_ns = tracee.gap_cpu_ns;
+  held.gap = tracee.gap;
   Raw raw;
   if (!to_raw(held.call, raw)) return deliver();
   bool succeeded = call.result >= 0;
@@ -211,7 +212,10 @@ Status Tracer::deliver() {
     to_raw(held.call, raw);
     raw.before = held.before;
     raw.object = held.object;
-    raw.cpu_ns = held.cpu_ns;
+    if (held.gap) {
+      raw.cpu_ns = held.gap->cpu_ns;
+      raw.queued_ns = held.gap->queued_ns;
+    }
     if (held.thread->number == 0) {
       TRY_ASSIGN(held.thread->number, assembler_.thread(held.thread->origin));
     }

@@ -46,9 +46,9 @@ class Tracer {
     FetchedCall call;
     std::optional<wire::Object> before;
     std::unique_ptr<CpuTime> cpu;
-    uint64_t left_ns = 0;                 // when its last call returned
-    std::optional<uint64_t> left_cpu_ns;  // and the CPU time it had had then
-    std::optional<uint64_t> gap_cpu_ns;   // between that and the call it is in
+    uint64_t left_ns = 0;                // when its last call returned
+    std::optional<CpuTime::Times> left;  // and its times then
+    std::optional<CpuTime::Times> gap;   // those between that and the call it is in
   };
 
   // A call that has returned, or the end of a process, until its turn.
@@ -59,7 +59,7 @@ class Tracer {
     int signal = 0;
     FetchedCall call;
     std::optional<wire::Object> before, object;
-    std::optional<uint64_t> cpu_ns;
+    std::optional<CpuTime::Times> gap;
   };
 
   Status attach(int32_t pid);

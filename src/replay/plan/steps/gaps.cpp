@@ -23,6 +23,8 @@ void Gaps::compute(const trace::Event& event) {
   Gap& gap = gaps_[event.thread];
   gap.wall += event.duration_ns;
   gap.cpu += std::min(event.arg, event.duration_ns);
+  gap.queued += event.arg2;
+  gap.queued_known = gap.queued_known && event.mode == 1;
 }
 
 void Gaps::end(At& at, const std::vector<Need>& pending) {
@@ -33,9 +35,11 @@ void Gaps::end(At& at, const std::vector<Need>& pending) {
   // Part of the gap was the recorder's doing, off the CPU or on it.
   uint64_t cost = costs_.between(state.last_op, at.event.op);
   off -= std::min(off, cost);
+  if (state.wall != 0 && state.queued_known) at.step.queued_ns = std::min(state.queued, off);
+  uint64_t blocked = off - (at.step.queued_ns != ~0ull ? at.step.queued_ns : 0);
   // Off the CPU until another thread was so far: it waited for that.
   const std::vector<Need>& waited = pending.empty() ? walk_.needs.found() : pending;
-  if (!at.step.waits && (!pending.empty() || off > kNoise || at.found)) {
+  if (!at.step.waits && (!pending.empty() || blocked > kNoise || at.found)) {
     for (const Need& need : waited) {
       uint64_t exit = walk_.plan.recorded_ns(walk_.trace, need);
       if (exit <= from || exit > enter) continue;
@@ -54,7 +58,8 @@ void Gaps::end(At& at, const std::vector<Need>& pending) {
   if (at.found && at.step.base.count != 0 && state.wall != 0)
     at.step.cpu_ns = static_cast<uint64_t>(static_cast<double>(gap) * static_cast<double>(state.cpu) /
                                            static_cast<double>(state.wall));
-  state.wall = state.cpu = 0;
+  state.wall = state.cpu = state.queued = 0;
+  state.queued_known = true;
   state.last_exit = std::max(state.last_exit, at.step.arrival ? enter : at.event.exit_ns());
   state.last_op = at.event.op;
 }

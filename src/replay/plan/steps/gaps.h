@@ -28,6 +28,8 @@ class Gaps {
     uint64_t last_exit = 0;
     trace::Op last_op = trace::Op::none;
     uint64_t wall = 0, cpu = 0;  // of the computing so far
+    uint64_t queued = 0;         // and of waiting for a processor, as far as it is known
+    bool queued_known = true;
   };
 
   Walk& walk_;
