@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <memory>
 
-#include "cli/output.h"
+#include "cli/common/output.h"
 #include "replay/play/team.h"
 
 namespace reel::cli {
