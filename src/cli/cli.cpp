@@ -52,6 +52,10 @@ int report(const Error& error) {
   return exit_code_of(error.code());
 }
 
+int code_of(const Result<int>& result) {
+  return result ? *result : report(result.error());
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Reel: the replayable changelog for file systems", "reel");
   app.set_version_flag("--version", kVersionText);

@@ -19,6 +19,7 @@
 #include "cli/log/log_lustre.h"
 #include "cli/log/log_place.h"
 #include "cli/log/log_verbs.h"
+#include "cli/trace/export.h"
 #include "log/lustre_wire.h"
 #include "log/text.h"
 #include "log/text_in.h"
@@ -286,10 +287,6 @@ void define_export(CLI::App& app, int& exit_code) {
 }
 
 }  // namespace
-
-int code_of(const Result<int>& result) {
-  return result ? *result : report(result.error());
-}
 
 void define_log_verbs(CLI::App& app, int& exit_code) {
   define_log(app, exit_code);

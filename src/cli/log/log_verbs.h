@@ -7,13 +7,6 @@
 
 namespace reel::cli {
 
-// The exit code of a verb that gives one or fails; a failure is reported.
-int code_of(const Result<int>& result);
-
-// export's formats that only traces have.
-bool is_trace_format(const std::string& format);
-Result<int> export_trace(const std::string& log, const std::string& format, const std::string& key_file);
-
 void define_user_verbs(CLI::App& app, int& exit_code);  // register, deregister, clear, users
 
 }  // namespace reel::cli

@@ -8,7 +8,6 @@
 
 #include "cli/cli.h"
 #include "cli/common/key_option.h"
-#include "cli/log/log_verbs.h"
 #include "cli/trace/anonymize_options.h"
 
 namespace reel::cli {

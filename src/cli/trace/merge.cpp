@@ -8,7 +8,6 @@
 
 #include "base/env.h"
 #include "cli/cli.h"
-#include "cli/log/log_verbs.h"
 
 namespace reel::cli {
 namespace {

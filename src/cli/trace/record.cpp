@@ -13,7 +13,6 @@
 #include "base/env.h"
 #include "cli/cli.h"
 #include "cli/common/key_option.h"
-#include "cli/log/log_verbs.h"
 #include "cli/trace/anonymize_options.h"
 #include "trace/recording/recording.h"
 #include "trace/throttle/findings.h"

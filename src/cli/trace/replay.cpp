@@ -15,7 +15,6 @@
 #include "cli/cli.h"
 #include "cli/common/key_option.h"
 #include "cli/common/output.h"
-#include "cli/log/log_verbs.h"
 
 namespace reel::cli {
 namespace {

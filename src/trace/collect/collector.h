@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "trace/collect/assemble/assembler.h"
+#include "trace/collect/live_thread.h"
 #include "trace/collect/rings/ring_clock.h"
 #include "trace/collect/rings/ring_file.h"
-#include "trace/throttle/prober.h"
 
 namespace reel::trace {
 
