@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <memory>
 
-#include "cli/output.h"
+#include "cli/common/output.h"
 #include "replay/play/team.h"
 
 namespace reel::cli {
@@ -50,6 +50,10 @@ int report(const Error& error) {
   if (is_closed_output(error)) return kOk;
   std::fprintf(stderr, "reel: %s\n", error.text().c_str());
   return exit_code_of(error.code());
+}
+
+int code_of(const Result<int>& result) {
+  return result ? *result : report(result.error());
 }
 
 int run(int argc, char** argv) {

@@ -35,6 +35,8 @@ int run(int argc, char** argv);
 int exit_code_of(Code code);
 // Prints "reel: TEXT" to stderr and gives the exit code that fits the error.
 int report(const Error& error);
+// The exit code of a verb that gives one or fails; a failure is reported.
+int code_of(const Result<int>& result);
 
 void define_log_verbs(CLI::App& app, int& exit_code);  // log, register, deregister, clear, users, import, export
 void define_mirror(CLI::App& app, int& exit_code);

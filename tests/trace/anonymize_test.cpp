@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // An anonymous trace has the shape of the original and none of its names.
-#include "trace/anonymize.h"
+#include "trace/names/anonymize.h"
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What recorders hear in another order than it happened, put together rightly.
-#include "trace/collect/assembler.h"
+#include "trace/collect/assemble/assembler.h"
 
 #include <gtest/gtest.h>
 

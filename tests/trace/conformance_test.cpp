@@ -13,7 +13,7 @@
 #include "base/env.h"
 #include "recorded.h"
 #include "trace/costs.h"
-#include "trace/recording_files.h"
+#include "trace/recording/recording_files.h"
 #include "trace/wire.h"
 
 namespace reel::trace {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Ticks become times that never run backwards, and are right to what a look at two clocks can tell.
-#include "trace/collect/ring_clock.h"
+#include "trace/collect/rings/ring_clock.h"
 
 #include <gtest/gtest.h>
 #include <x86intrin.h>

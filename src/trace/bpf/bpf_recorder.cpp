@@ -20,8 +20,8 @@
 
 #include "trace/bpf/bpf_wire.h"
 #include "trace/collect/collector.h"
-#include "trace/collect/syscalls.h"
-#include "trace/command.h"
+#include "trace/collect/syscalls/syscalls.h"
+#include "trace/recording/command.h"
 
 // The compiled programs are part of this binary.
 __asm__(

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "trace/collect/assembler.h"
-#include "trace/command.h"
+#include "trace/collect/assemble/assembler.h"
+#include "trace/recording/command.h"
 
 namespace reel::trace {
 

@@ -11,10 +11,10 @@
 #include <unordered_set>
 #include <vector>
 
-#include "trace/collect/assembler.h"
-#include "trace/collect/ring_clock.h"
-#include "trace/collect/ring_file.h"
-#include "trace/throttle/prober.h"
+#include "trace/collect/assemble/assembler.h"
+#include "trace/collect/live_thread.h"
+#include "trace/collect/rings/ring_clock.h"
+#include "trace/collect/rings/ring_file.h"
 
 namespace reel::trace {
 

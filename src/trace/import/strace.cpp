@@ -8,10 +8,10 @@
 
 #include <algorithm>
 
-#include "trace/collect/assembler.h"
-#include "trace/command.h"
+#include "trace/collect/assemble/assembler.h"
 #include "trace/import/strace_calls.h"
 #include "trace/import/strace_steps.h"
+#include "trace/recording/command.h"
 
 namespace reel::trace {
 namespace {

@@ -6,7 +6,7 @@
 
 #include <string>
 
-#include "trace/collect/syscalls.h"
+#include "trace/collect/syscalls/syscalls.h"
 #include "trace/import/strace_lines.h"
 
 namespace reel::trace {

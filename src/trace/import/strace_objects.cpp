@@ -8,7 +8,7 @@
 
 #include <algorithm>
 
-#include "trace/collect/tables.h"
+#include "trace/collect/assemble/tables.h"
 #include "trace/import/strace_steps.h"
 
 namespace reel::trace {

@@ -11,8 +11,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "trace/collect/initial_state.h"
-#include "trace/collect/syscalls.h"
+#include "trace/collect/assemble/initial_state.h"
+#include "trace/collect/syscalls/syscalls.h"
 #include "trace/import/strace_lines.h"
 
 namespace reel::trace {

@@ -10,6 +10,7 @@
 
 #include "trace/merge/part.h"
 #include "trace/messages.h"
+#include "trace/throttle/series.h"
 
 namespace reel::trace {
 namespace {
@@ -39,6 +40,7 @@ class Merging {
     for (uint32_t part = 0; part < parts_.size(); ++part) TRY(write_numbers(part));
     TRY(write_files());
     for (uint32_t part = 0; part < parts_.size(); ++part) TRY(write_part(part));
+    TRY(write_found());
     TRY(write_doubts());
     return writer_.commit();
   }
@@ -92,7 +94,6 @@ class Merging {
 
   Status write_facts() {
     const Part& reference = parts_[reference_];
-    // What throttling found in a part names its threads by the numbers that they had there.
     for (const auto& [key, value] : reference.trace.facts)
       if (!key.starts_with("fs.") && !key.starts_with("found") && key != "exit" && key != "end")
         TRY(writer_.fact(key, value));
@@ -222,6 +223,22 @@ class Merging {
       TRY(writer_.loss(loss));
     }
     return ok();
+  }
+
+  // What throttling found in the parts, of their threads by their new numbers.
+  Status write_found() {
+    std::vector<Series> found;
+    for (uint32_t number = 0; number < parts_.size(); ++number) {
+      const Trace& trace = parts_[number].trace;
+      auto is_own = [&](uint32_t thread) { return thread != 0 && thread <= trace.threads.size(); };
+      for (Series series : found_series(trace)) {
+        if (!is_own(series.from_thread) || !is_own(series.to_thread)) continue;  // a log may say anything
+        series.from_thread += numbers_[number].threads;
+        series.to_thread += numbers_[number].threads;
+        found.push_back(series);
+      }
+    }
+    return found.empty() ? ok() : write_series(writer_, found);
   }
 
   Status write_doubts() {

@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "trace/collect/syscalls.h"
+#include "trace/collect/syscalls/syscalls.h"
 
 namespace reel::trace {
 

@@ -11,10 +11,10 @@
 #include <unordered_map>
 #include <vector>
 
-#include "trace/collect/assembler.h"
-#include "trace/collect/syscalls.h"
-#include "trace/command.h"
+#include "trace/collect/assemble/assembler.h"
+#include "trace/collect/syscalls/syscalls.h"
 #include "trace/ptrace/cpu_time.h"
+#include "trace/recording/command.h"
 
 namespace reel::trace {
 

@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "trace/collect/live_thread.h"
 #include "trace/wire.h"
 
 namespace reel::trace {
@@ -19,13 +20,6 @@ struct Probes {
   uint32_t places = 1;     // the longest of the threads' loops, in calls
   uint32_t first = 0;      // where the turns begin: earlier runs have asked so many places of each thread
   uint32_t only = 0;       // this thread, by its number; 0: all in turn
-};
-
-// A thread that records now.
-struct LiveThread {
-  int32_t tid;
-  uint64_t taken;       // events so far
-  uint32_t number = 0;  // in the trace; 0: nothing of it was taken yet
 };
 
 class Prober {
