@@ -102,6 +102,7 @@ class Names {
   NodeId walk(NodeId at, std::string_view path, bool follow, int& links, std::vector<NodeId>* through);
   std::string path_of(NodeId id, uint32_t& root) const;
   uint32_t instance_at(NodeId id);
+  bool may_hold_names(NodeId id) const;
   void needs_above(NodeId id);
   void settle_below(NodeId id);
   void move(NodeId from, NodeId to);

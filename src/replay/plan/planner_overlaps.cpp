@@ -77,15 +77,22 @@ std::vector<Planner::Claim> Planner::claims_of(const Event& event) {
 // The call puts something at a name, or takes it from there.
 bool Planner::makes_true(const Event& event, const Claim& claim) {
   if (event.failed() || event.path == 0) return false;
+  if (!claim.present) return takes_away(event, claim.node);
   Family family = trace::family_of(event.op);
-  if (claim.present) {
-    if (family != Family::make && family != Family::move && !creates(event)) return false;
-    trace::StringId made = family == Family::move ? event.path2 : event.path;
-    return names_.resolve(trace_.string(made), event.op == Op::open && follows(event)) == claim.node;
-  }
-  if (family != Family::remove && event.op != Op::rename) return false;
+  if (family != Family::make && family != Family::move && !creates(event)) return false;
+  trace::StringId made = family == Family::move ? event.path2 : event.path;
+  return names_.resolve(trace_.string(made), event.op == Op::open && follows(event)) == claim.node;
+}
+
+bool Planner::takes_away(const Event& event, NodeId node) {
+  if (trace::family_of(event.op) != Family::remove && event.op != Op::rename) return false;
   NodeId gone = names_.resolve(trace_.string(event.path), false);
-  for (NodeId node = claim.node; node != 0; node = names_.parent(node))
+  if (event.op == Op::rename) {
+    NodeId to = names_.resolve(trace_.string(event.path2), false);
+    if (gone == to || names_.same_file(gone, to)) return false;  // it does nothing
+    if (gone == node && (event.flags & RENAME_EXCHANGE) != 0) return false;
+  }
+  for (; node != 0; node = names_.parent(node))
     if (node == gone) return true;
   return false;
 }
@@ -152,12 +159,15 @@ uint32_t Planner::still_finds(uint32_t thread, const Event& event) {
     if (its.enter_ns >= event.exit_ns() || is_apart(index)) continue;
     // What has an effect of its own keeps its place.
     if (!its.failed() && trace::family_of(its.op) != Family::question) continue;
-    for (const Claim& claim : claims_of(its)) {
-      if (!claim.present || claim.node == 0 || names_.is_virtual(claim.node) || names_.hole_above(claim.node) != 0)
-        continue;
-      if (!makes_true(event, {claim.node, false})) continue;
-      if (!somebody_makes(other, its, claim)) return other;
-    }
+    std::vector<Claim> claims = claims_of(its);
+    auto holds = [&](const Claim& claim) {
+      return claim.present && claim.node != 0 && !names_.is_virtual(claim.node) && names_.hole_above(claim.node) == 0;
+    };
+    auto ends = [&](const Claim& claim) {
+      return takes_away(event, claim.node) && !somebody_makes(other, its, claim);
+    };
+    if (std::all_of(claims.begin(), claims.end(), holds) && std::any_of(claims.begin(), claims.end(), ends))
+      return other;
   }
   return 0;
 }
