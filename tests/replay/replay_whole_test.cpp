@@ -328,6 +328,29 @@ TEST_F(Replayed, WhatLeadsThroughAFileWasNotStillFound) {
   }
 }
 
+// What was found may have come with a directory that was moved above it, or lie where a new symlink leads.
+TEST_F(Replayed, WhatCameFromElsewhereWasNotStillFound) {
+  for (const char* how : {"moved", "linked"}) {
+    options_.log = dir_.at(std::string("log") + how);
+    Synthetic trace(options_.log);
+    uint32_t maker = trace.process(), finder = trace.process(maker);
+    for (const char* name : {"/d", "/b"}) trace.file(name, FileKind::directory);
+    trace.file("/b/f", FileKind::file, 5);
+    trace.on_path(maker, Op::rmdir, "/d", 0, 0, kMillisecond);
+    Event again = Synthetic::make(maker, how == std::string("moved") ? Op::rename : Op::symlink, 0);
+    again.path = trace.path(again.op == Op::rename ? "/b" : "/d");
+    again.path2 = again.op == Op::rename ? trace.path("/d") : trace.string(trace::StringKind::link_text, "b");
+    trace.call(again);
+    trace.set_now(finder, Synthetic::kStart);
+    trace.on_path(finder, Op::mkdir, "/d/f", -EEXIST, 0, 5 * kMillisecond);
+    trace.finish();
+    for (int i = 0; i < 5; ++i) {
+      options_.into = dir_.at(std::string("into") + how + std::to_string(i));
+      good();
+    }
+  }
+}
+
 // Who found two names still found the one that goes only if the other is there by then.
 TEST_F(Replayed, WhoFoundTwoNamesIsBehindTheMakerOfEither) {
   Synthetic trace(options_.log);

@@ -298,6 +298,12 @@ void Names::listed(NodeId id, Need me) {
   nodes_[id].listing.list(me, needs_.because(Why::name));
 }
 
+bool Names::is_below(NodeId id, NodeId above) const {
+  for (id = nodes_[id].parent; id != 0; id = nodes_[id].parent)
+    if (id == above) return true;
+  return false;
+}
+
 // What is no directory has nothing below it. A file by inference may still turn out to be one.
 bool Names::may_hold_names(NodeId id) const {
   const Node& node = nodes_[id];

@@ -68,6 +68,7 @@ class Names {
   void is_link(NodeId id, uint64_t bytes);
   const std::string& link_text(NodeId id) const { return nodes_[id].link; }
   NodeId parent(NodeId id) const { return nodes_[id].parent; }  // 0: it has none
+  bool is_below(NodeId id, NodeId above) const;
   // The uppermost name, it or above it, of which it is known that nothing is there; 0: none.
   NodeId hole_above(NodeId id) const;
   // The place of a name in Plan::names.

@@ -154,6 +154,7 @@ class Planner {
   };
   std::vector<Claim> claims_of(const Event& event);
   bool makes_true(const Event& event, const Claim& claim);
+  NodeId made_by(const Event& event);
   bool takes_away(const Event& event, NodeId node);
   bool found_nothing(const Event& event, NodeId node);
   struct Sizes {

@@ -77,11 +77,15 @@ std::vector<Planner::Claim> Planner::claims_of(const Event& event) {
 // The call puts something at a name, or takes it from there.
 bool Planner::makes_true(const Event& event, const Claim& claim) {
   if (event.failed() || event.path == 0) return false;
-  if (!claim.present) return takes_away(event, claim.node);
+  return claim.present ? made_by(event) == claim.node : takes_away(event, claim.node);
+}
+
+// The name that the call, if it was successful, puts something at; 0: none.
+NodeId Planner::made_by(const Event& event) {
   Family family = trace::family_of(event.op);
-  if (family != Family::make && family != Family::move && !creates(event)) return false;
+  if (event.failed() || (family != Family::make && family != Family::move && !creates(event))) return 0;
   trace::StringId made = family == Family::move ? event.path2 : event.path;
-  return names_.resolve(trace_.string(made), event.op == Op::open && follows(event)) == claim.node;
+  return names_.resolve(trace_.string(made), event.op == Op::open && follows(event));
 }
 
 bool Planner::takes_away(const Event& event, NodeId node) {
@@ -92,9 +96,7 @@ bool Planner::takes_away(const Event& event, NodeId node) {
     if (gone == to || names_.same_file(gone, to)) return false;  // it does nothing
     if (gone == node && (event.flags & RENAME_EXCHANGE) != 0) return false;
   }
-  for (; node != 0; node = names_.parent(node))
-    if (node == gone) return true;
-  return false;
+  return node == gone || names_.is_below(node, gone);
 }
 
 bool Planner::found_nothing(const Event& event, NodeId node) {
@@ -163,24 +165,34 @@ uint32_t Planner::still_finds(uint32_t thread, const Event& event) {
     auto holds = [&](const Claim& claim) {
       return claim.present && claim.node != 0 && !names_.is_virtual(claim.node) && names_.hole_above(claim.node) == 0;
     };
-    auto ends = [&](const Claim& claim) {
-      return takes_away(event, claim.node) && !somebody_makes(other, its, claim);
-    };
+    auto ends = [&](const Claim& claim) { return takes_away(event, claim.node) && !somebody_makes(other, its, claim); };
     if (std::all_of(claims.begin(), claims.end(), holds) && std::any_of(claims.begin(), claims.end(), ends))
       return other;
   }
   return 0;
 }
 
-// Whether the call may have found what another put there before its end.
+// Whether the call may have found what another put there before its end, or on the way there: what was moved comes with
+// all below it, and a symlink leads elsewhere.
 bool Planner::somebody_makes(uint32_t thread, const Event& event, const Claim& claim) {
+  std::vector<NodeId> ways;
+  names_.resolve(trace_.string(event.path), follows_last(event), &ways, missing(event));
+  if (trace::family_of(event.op) == Family::move)
+    names_.resolve(trace_.string(event.path2), false, &ways, missing(event));
+  auto leads = [&](const Event& its) {
+    NodeId made = made_by(its);
+    if (made == 0) return false;
+    if (made == claim.node || std::find(ways.begin(), ways.end(), made) != ways.end()) return true;
+    bool brings = trace::family_of(its.op) == Family::move || its.op == Op::symlink;
+    return brings && names_.is_below(claim.node, made);
+  };
   for (uint32_t other = 1; other < threads_.size(); ++other) {
     const ThreadState& maker = threads_[other];
     if (other == thread) continue;
     for (size_t i = maker.next; i < maker.events.size(); ++i) {
       const Event& its = trace_.events[maker.events[i]];
       if (its.enter_ns >= event.exit_ns()) break;
-      if (makes_true(its, claim)) return true;
+      if (leads(its)) return true;
     }
   }
   return false;
