@@ -83,9 +83,14 @@ Status Assembler::complete_process(ThreadState& at, const Raw& raw, Event& event
       break;
     }
     case Op::fork:
-    case Op::vfork:
     case Op::wait:
       return complete_child(at, event);
+    case Op::vfork: {
+      uint32_t maker = event.thread;
+      at.spawn.enter_ns = raw.event.enter_ns;
+      TRY(complete_child(at, event));
+      return spawned(maker, event.failed() ? 0 : static_cast<uint32_t>(event.arg), raw.data);
+    }
     default:
       break;
   }
