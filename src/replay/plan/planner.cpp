@@ -108,6 +108,7 @@ void Planner::begin_threads() {
   if (options_.causal) {
     begin_messages();
     begin_found();
+    begin_connections();
     polls_ = find_polls(trace_);
   }
   auto mask = trace_.facts.find("umask");

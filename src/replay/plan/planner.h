@@ -141,6 +141,7 @@ class Planner {
 
   // planner_flows.cpp
   std::shared_ptr<Flow> make_flow();
+  void begin_connections();
   void connect_ends(At& at, SlotId slot, bool accepts);
   void read_flow(At& at, const Description& from, int64_t result);
   void write_flow(At& at, const Description& to, int64_t result);
@@ -223,12 +224,14 @@ class Planner {
   struct Connection {
     std::shared_ptr<Flow> there, back;
   };
-  std::map<std::pair<trace::StringId, uint32_t>, Connection> connections_;
-  std::unordered_map<trace::StringId, uint32_t> connected_, accepted_;  // how many so far
-  std::unordered_map<Fid, Written, FidHash> data_;                      // causal only
-  Messages messages_;                                                   // causal only
-  std::unordered_map<uint32_t, uint32_t> polls_;                        // causal only
-  std::unordered_map<uint32_t, Need> arrivals_;  // event of a message -> the step that its arrival is
+  using Name = std::pair<trace::StringId, uint32_t>;  // and the process that connects, where all accepts tell it
+  std::map<std::pair<Name, uint32_t>, Connection> connections_;
+  std::map<Name, uint32_t> connected_, accepted_;      // how many so far
+  std::unordered_set<trace::StringId> unknown_peers_;  // an accept of this name does not tell its process
+  std::unordered_map<Fid, Written, FidHash> data_;     // causal only
+  Messages messages_;                                  // causal only
+  std::unordered_map<uint32_t, uint32_t> polls_;       // causal only
+  std::unordered_map<uint32_t, Need> arrivals_;        // event of a message -> the step that its arrival is
   // Causal only, by thread and call: those that it waits for, and the steps of those that are waited for.
   using CallId = std::pair<uint32_t, uint64_t>;
   std::map<CallId, std::vector<CallId>> found_;

@@ -13,11 +13,19 @@ std::shared_ptr<Flow> Planner::make_flow() {
   return flows_.emplace_back(std::make_shared<Flow>());
 }
 
-// The k-th connect of a name and the k-th accept of it are the two ends: a listener's queue keeps the order.
+void Planner::begin_connections() {
+  for (const trace::Event& event : trace_.events)
+    if (event.op == trace::Op::accept && !event.failed() && event.arg == 0) unknown_peers_.insert(event.path2);
+}
+
+// The k-th connect of a name and the k-th accept of it are the two ends: a listener's queue keeps the order. Connects
+// that overlap need not return in that order, so they are counted by process where accepts tell whose they are.
 void Planner::connect_ends(At& at, SlotId slot, bool accepts) {
   if (!options_.causal || at.event.path2 == 0 || slot == 0) return;
-  uint32_t number = (accepts ? accepted_ : connected_)[at.event.path2]++;
-  Connection& connection = connections_[{at.event.path2, number}];
+  uint32_t process = accepts ? static_cast<uint32_t>(at.event.arg) : trace_.threads[at.event.thread - 1].process;
+  Name name{at.event.path2, unknown_peers_.count(at.event.path2) != 0 ? 0 : process};
+  uint32_t number = (accepts ? accepted_ : connected_)[name]++;
+  Connection& connection = connections_[{name, number}];
   if (!connection.there) connection = {make_flow(), make_flow()};
   description(slot)->outgoing = accepts ? connection.back : connection.there;
   description(slot)->incoming = accepts ? connection.there : connection.back;

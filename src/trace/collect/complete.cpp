@@ -156,7 +156,13 @@ void Assembler::complete_descriptors(Process& process, Event& event) {
         table.close_range(event.fd.number, event.fd2.number);
       }
       break;
-    default:  // socket, accept, other_fd
+    case Op::accept: {
+      auto peer = by_pid_.find(static_cast<int32_t>(event.arg));
+      event.arg = peer == by_pid_.end() ? 0 : peer->second->number;
+      event.fd2 = {number, table.give(number, nameless(), close_on_exec)};
+      break;
+    }
+    default:  // socket, other_fd
       event.fd2 = {number, table.give(number, nameless(), close_on_exec || (event.mode & O_CLOEXEC) != 0)};
       break;
   }
