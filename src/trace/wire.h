@@ -22,7 +22,7 @@ namespace reel::trace::wire {
 
 inline constexpr uint64_t kRingMagic = 0x31474e495252454cull;
 inline constexpr uint64_t kControlMagic = 0x3154434c52454552ull;
-inline constexpr uint32_t kVersion = 4;
+inline constexpr uint32_t kVersion = 5;
 
 inline constexpr const char* kEnvDir = "REEL_RECORD_DIR";  // where the rings are
 // A rank's descendants have it, also when they are started with an environment of their own.
@@ -117,6 +117,10 @@ inline constexpr uint16_t kOpUnseen = 1002;   // fd was opened where the recorde
 
 inline constexpr uint16_t kOpLoss = 1003;  // something is missing from here on: path = why
 inline constexpr uint16_t kOpFact = 1004;  // path = "key=value"
+// posix_spawn is about to be called, and the vfork that follows is it: path and args of the program; and then, when
+// there are any, the file actions.
+inline constexpr uint16_t kOpSpawnTry = 1005;
+inline constexpr uint16_t kOpSpawnActions = 1006;
 
 // 24 bytes, then the parts that `has` tells of, in the order of its bits, each in whole words of 8 bytes.
 struct Event {
@@ -170,6 +174,18 @@ struct AioRequest {
 };
 inline constexpr uint32_t kMaxAio = 96;
 inline constexpr uint32_t kIoEventBytes = 32;
+
+// The data of kOpSpawnActions: one for each, followed by its path's bytes. That of the vfork: an Object for each open,
+// as it was afterwards.
+struct SpawnAction {
+  uint32_t op;      // trace::Op: close, dup2, open, chdir, close_range; none: it is about no file
+  int32_t fd, fd2;  // open: the number that it gets
+  uint32_t flags, mode;
+  uint32_t path_bytes;
+  // open: what was there; and, by bit, which lower numbers are open in the parent
+  Object before;
+  uint64_t below;
+};
 
 inline constexpr uint32_t kMaxPath = 4096;
 inline constexpr uint32_t kMaxArguments = 8192;  // bytes of exec's arguments that are kept

@@ -18,6 +18,51 @@ using trace::Event;
 using trace::Op;
 using trace::Synthetic;
 
+// Two connects overlap and return in the other order than the listener's queue has them.
+TEST(Causal, AConnectionIsOfTheProcessThatTheAcceptTells) {
+  trace::Trace trace;
+  trace.string_kinds.resize(1);
+  trace.strings.push_back("socket-");
+  trace.string_kinds.push_back(trace::StringKind::other);
+  for (uint32_t number : {1, 2, 3}) {
+    trace::Thread thread;
+    thread.number = thread.process = number;
+    trace.threads.push_back(thread);
+  }
+  auto call = [&](uint32_t thread, Op op, uint64_t enter, uint64_t exit, int64_t result) -> Event& {
+    Event& event = trace.events.emplace_back(Synthetic::make(thread, op, result));
+    event.enter_ns = enter;
+    event.duration_ns = exit - enter;
+    if (op == Op::connect || op == Op::accept) event.path2 = 1;
+    return event;
+  };
+  auto transfer = [&](uint32_t thread, Op op, uint64_t enter, int32_t fd) {
+    Event& event = call(thread, op, enter, enter + 10, 100);
+    event.fd = {fd, 1};
+    event.length = 100;
+  };
+  for (uint32_t client : {2, 3}) call(client, Op::socket, 10, 20, 3).fd2 = {3, 1};
+  call(2, Op::connect, 100, 150, 0).fd = {3, 1};
+  call(3, Op::connect, 90, 190, 0).fd = {3, 1};
+  for (const auto& [fd, client, at] : {std::tuple{5, 3u, 200u}, {6, 2u, 220u}}) {
+    Event& event = call(1, Op::accept, at, at + 10, fd);
+    event.fd2 = {fd, 1};
+    event.arg = client;
+  }
+  for (const auto& [fd, client, at] : {std::tuple{5, 3u, 300u}, {6, 2u, 400u}}) {
+    transfer(client, Op::write, at, 3);
+    transfer(1, Op::read, at + 20, fd);
+  }
+  PlanOptions options;
+  options.causal = true;
+  Result<Plan> plan = make_plan(trace, options);
+  ASSERT_TRUE(plan);
+  std::vector<uint32_t> fed;
+  for (const Step& step : plan->threads[0])
+    if (trace.events[step.event].op == Op::read) fed.push_back(step.fed_by.thread);
+  EXPECT_EQ(fed, (std::vector<uint32_t>{3, 2}));
+}
+
 // Every message is received after it was sent, every barrier left after all have come, however the threads run.
 TEST(Causal, NoMessageComesBeforeItIsSent) {
   const char* one = std::getenv("REEL_MESSAGE_SEED");

@@ -284,6 +284,108 @@ TEST_F(Replayed, WhoStillFoundANameIsBeforeItsRemoval) {
   }
 }
 
+// Only what is there can still be found: a path through a file is one that somebody makes later, where the file was.
+TEST_F(Replayed, WhatLeadsThroughAFileWasNotStillFound) {
+  Synthetic trace(options_.log);
+  uint32_t maker = trace.process(), finder = trace.process(maker);
+  trace.file("/f", FileKind::file, 5);
+  trace.file("/y", FileKind::directory);
+  trace.on_path(maker, Op::unlink, "/f", 0, 0, kMillisecond);
+  trace.on_path(maker, Op::mkdir, "/f");
+  trace.set_now(finder, Synthetic::kStart);
+  trace.on_path(finder, Op::mkdir, "/f/../y", -EEXIST, 0, 5 * kMillisecond);
+  trace.finish();
+  for (int i = 0; i < 5; ++i) {
+    options_.into = dir_.at("into" + std::to_string(i));
+    good();
+  }
+}
+
+// What was found may have come with a directory that was moved above it, or lie where a new symlink leads.
+TEST_F(Replayed, WhatCameFromElsewhereWasNotStillFound) {
+  for (const char* how : {"moved", "linked"}) {
+    options_.log = dir_.at(std::string("log") + how);
+    Synthetic trace(options_.log);
+    uint32_t maker = trace.process(), finder = trace.process(maker);
+    for (const char* name : {"/d", "/b"}) trace.file(name, FileKind::directory);
+    trace.file("/b/f", FileKind::file, 5);
+    trace.on_path(maker, Op::rmdir, "/d", 0, 0, kMillisecond);
+    Event again = Synthetic::make(maker, how == std::string("moved") ? Op::rename : Op::symlink, 0);
+    again.path = trace.path(again.op == Op::rename ? "/b" : "/d");
+    again.path2 = again.op == Op::rename ? trace.path("/d") : trace.string(trace::StringKind::link_text, "b");
+    trace.call(again);
+    trace.set_now(finder, Synthetic::kStart);
+    trace.on_path(finder, Op::mkdir, "/d/f", -EEXIST, 0, 5 * kMillisecond);
+    trace.finish();
+    for (int i = 0; i < 5; ++i) {
+      options_.into = dir_.at(std::string("into") + how + std::to_string(i));
+      good();
+    }
+  }
+}
+
+// Who found two names still found the one that goes only if the other is there by then.
+TEST_F(Replayed, WhoFoundTwoNamesIsBehindTheMakerOfEither) {
+  Synthetic trace(options_.log);
+  uint32_t maker = trace.process(), finder = trace.process(maker);
+  trace::FileState link;
+  link.path = trace.path("/s");
+  link.kind = FileKind::symlink;
+  link.link_text = trace.string(trace::StringKind::link_text, "nowhere");
+  link.known = trace::Known::before;
+  trace.file(link);
+  for (const char* name : {"/nowhere", "/d"}) trace.file(name, FileKind::absent);
+  trace.on_path(maker, Op::unlink, "/s", 0, 0, kMillisecond);
+  trace.open(maker, "/s", O_CREAT | O_WRONLY, 0600, 3);
+  trace.on_path(maker, Op::mkdir, "/d");
+  trace.set_now(finder, Synthetic::kStart);
+  Event second = Synthetic::make(finder, Op::link, -EEXIST);
+  second.path = link.path;
+  second.path2 = trace.path("/d");
+  trace.call(second, 0, 5 * kMillisecond);
+  trace.finish();
+  for (int i = 0; i < 5; ++i) {
+    options_.into = dir_.at("into" + std::to_string(i));
+    good();
+  }
+}
+
+// Renaming a file to another name of itself takes nothing away that somebody could still have found.
+TEST_F(Replayed, ARenameThatDoesNothingRemovesNothing) {
+  struct Case {
+    std::string from, to, found;
+  };
+  for (const Case& one : {Case{"/y", "/z", "/d/../y"}, Case{"/b", "/b", "/d/../b/f"}}) {
+    options_.log = dir_.at("log" + one.from.substr(1));
+    Synthetic trace(options_.log);
+    uint32_t maker = trace.process(), finder = trace.process(maker);
+    trace::FileState file;
+    file.kind = FileKind::file;
+    file.known = trace::Known::before;
+    file.mode = 0600;
+    file.nlink = 2;
+    file.object = {1, 1, 0};
+    for (const char* name : {"/y", "/z"}) {
+      file.path = trace.path(name);
+      trace.file(file);
+    }
+    trace.file("/b", FileKind::directory);
+    trace.file("/b/f", FileKind::file, 5);
+    Event move = Synthetic::make(maker, Op::rename, 0);
+    move.path = trace.path(one.from);
+    move.path2 = trace.path(one.to);
+    trace.call(move, 0, kMillisecond);
+    trace.on_path(maker, Op::mkdir, "/d");
+    trace.set_now(finder, Synthetic::kStart);
+    trace.on_path(finder, Op::mkdir, one.found, -EEXIST, 0, 5 * kMillisecond);
+    trace.finish();
+    for (int i = 0; i < 5; ++i) {
+      options_.into = dir_.at("into" + one.from.substr(1) + std::to_string(i));
+      good();
+    }
+  }
+}
+
 // Nothing says what was at the name before: who found it taken may return before the one that had just made it.
 TEST_F(Replayed, WhoFindsANameTakenIsBehindItsMaker) {
   Synthetic trace(options_.log);

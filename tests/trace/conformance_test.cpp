@@ -143,6 +143,24 @@ TEST_P(Conformance, WhatIsStartedIsFollowed) {
   EXPECT_EQ(execs, 3);
 }
 
+// Preload cannot see these calls; it knows them from what posix_spawn was given.
+TEST_P(Conformance, WhatPosixSpawnDoesInTheChildIsSeen) {
+  record("spawns");
+  EXPECT_EQ(run_.exit_code, 0);
+  const Event* made = find(Op::vfork);
+  if (!made) made = find(Op::fork);
+  ASSERT_TRUE(made);
+  Lines lines = lines_of(run_)[static_cast<uint32_t>(made->arg)];
+  EXPECT_EQ(lines,
+            (Lines{"open f", "dup2 f", "close f=0", "dup2 f", "close f=0", "open kept", "dup2 kept", "close kept=0",
+                   "chdir d=0", "open d/in", "fcntl kept=1", "fcntl kept=0", "close_range kept=0", "write f 0+5=5"}));
+  auto exec = std::find_if(run_.trace.events.begin(), run_.trace.events.end(),
+                           [&](const Event& e) { return e.op == Op::exec && e.thread == made->arg; });
+  ASSERT_NE(exec, run_.trace.events.end());
+  EXPECT_FALSE(exec->failed());
+  EXPECT_NE(run_.trace.string(exec->path2).find("writes-7"), std::string::npos);
+}
+
 TEST_P(Conformance, StdioIsSeenAsTheCallsThatItMakes) {
   record("stdio");
   uint64_t written = 0;

@@ -3,11 +3,10 @@
 // A program whose every call is known: PROBE SCENARIO, in a directory of its own. The conformance
 // tests record it and compare. Built twice, dynamic and static.
 #define _GNU_SOURCE
-#include <sys/syscall.h>
+#include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <linux/io_uring.h>
 #include <netinet/in.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -20,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -28,7 +28,9 @@
 
 extern char** environ;
 static char* self;
-static void drop(long value) { (void)value; }
+static void drop(long value) {
+  (void)value;
+}
 
 static int basic(void) {
   char buffer[64];
@@ -128,6 +130,42 @@ static int vforks(void) {
   posix_spawn(&pid, self, NULL, NULL, arguments, nothing);
   waitpid(pid, &status, 0);
   return 0;
+}
+
+static int writes_7(void) {
+  drop(write(7, "seven", 5));
+  drop(write(9, "closed", 6));
+  return 0;
+}
+
+// What a posix_spawn does in the child before its program.
+static int spawns(void) {
+  mkdir("d", 0700);
+  int kept = open("kept", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+  int above = fcntl(kept, F_DUPFD, 9);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, 40, "f", O_CREAT | O_WRONLY, 0600);
+  posix_spawn_file_actions_adddup2(&actions, 40, 7);
+  posix_spawn_file_actions_addclose(&actions, 40);
+  posix_spawn_file_actions_addclose(&actions, 0);
+  posix_spawn_file_actions_addopen(&actions, 50, "kept", O_RDONLY, 0);  // is 0 before it is 50
+  posix_spawn_file_actions_addclose(&actions, 41);                      // is not open
+  posix_spawn_file_actions_addchdir_np(&actions, "d");
+  posix_spawn_file_actions_addopen(&actions, 0, "in", O_CREAT | O_WRONLY, 0600);
+  posix_spawn_file_actions_adddup2(&actions, kept, kept);
+  posix_spawn_file_actions_addclosefrom_np(&actions, 9);
+  char* arguments[] = {self, "writes-7", NULL};
+  pid_t pid = 0;
+  int error = posix_spawn(&pid, self, &actions, NULL, arguments, environ);
+  int status = -1;
+  waitpid(pid, &status, 0);
+  if (error != 0 || status != 0) return 1;
+  // The child's program is not found; nothing is left of it.
+  error = posix_spawnp(&pid, "no-such-program-anywhere", &actions, NULL, arguments, environ);
+  posix_spawn_file_actions_destroy(&actions);
+  drop(write(above, "still", 5));
+  return error == 2 ? 0 : 2;
 }
 
 static int stdio(void) {
@@ -288,12 +326,24 @@ static int aio(void) {
   int fd = open("f", O_CREAT | O_RDWR, 0600);
   char bytes[16];
   struct iovec parts[2] = {{"abc", 3}, {"defg", 4}};
-  struct iocb one = {.aio_lio_opcode = IOCB_CMD_PWRITE, .aio_fildes = (unsigned)fd, .aio_data = 1,
-                     .aio_buf = (unsigned long)"0123456789", .aio_nbytes = 10, .aio_offset = 100};
-  struct iocb two = {.aio_lio_opcode = IOCB_CMD_PWRITEV, .aio_fildes = (unsigned)fd, .aio_data = 2,
-                     .aio_buf = (unsigned long)parts, .aio_nbytes = 2, .aio_offset = 200};
-  struct iocb three = {.aio_lio_opcode = IOCB_CMD_PREAD, .aio_fildes = (unsigned)fd, .aio_data = 3,
-                       .aio_buf = (unsigned long)bytes, .aio_nbytes = 16, .aio_offset = 100};
+  struct iocb one = {.aio_lio_opcode = IOCB_CMD_PWRITE,
+                     .aio_fildes = (unsigned)fd,
+                     .aio_data = 1,
+                     .aio_buf = (unsigned long)"0123456789",
+                     .aio_nbytes = 10,
+                     .aio_offset = 100};
+  struct iocb two = {.aio_lio_opcode = IOCB_CMD_PWRITEV,
+                     .aio_fildes = (unsigned)fd,
+                     .aio_data = 2,
+                     .aio_buf = (unsigned long)parts,
+                     .aio_nbytes = 2,
+                     .aio_offset = 200};
+  struct iocb three = {.aio_lio_opcode = IOCB_CMD_PREAD,
+                       .aio_fildes = (unsigned)fd,
+                       .aio_data = 3,
+                       .aio_buf = (unsigned long)bytes,
+                       .aio_nbytes = 16,
+                       .aio_offset = 100};
   struct iocb* all[3] = {&one, &two, &three};
   struct io_event events[4];
   if (syscall(SYS_io_submit, context, 2, all) != 2) return 78;
@@ -395,7 +445,7 @@ static void name_socket(const char* name, size_t size) {
 static int sockets(void) {
   name_socket("s", sizeof "s");
   name_socket("s", sizeof "s");
-  char all[sizeof ((struct sockaddr_un*)0)->sun_path];
+  char all[sizeof((struct sockaddr_un*)0)->sun_path];
   memset(all, 'n', sizeof all);
   name_socket(all, sizeof all);
   name_socket("name", 2);
@@ -415,13 +465,18 @@ int main(int argc, char** argv) {
   static const struct {
     const char* name;
     int (*run)(void);
-  } all[] = {{"basic", basic},       {"dups", dups},     {"threads", threads},
-             {"forks", forks},       {"child", child},   {"vforks", vforks},
-             {"stdio", stdio},       {"atexit", flushed_at_exit}, {"maps", maps},
-             {"killed", killed},     {"quits", quits},   {"rights", drops_rights},
-             {"closed", closes_all}, {"signals", signals}, {"many", many},   {"uring", uring},
-             {"gaps", gaps},         {"locks", locks},   {"vectors", vectors},
-             {"aio", aio},           {"searches", searches}, {"races", races},
+  } all[] = {{"basic", basic},       {"dups", dups},
+             {"threads", threads},   {"forks", forks},
+             {"child", child},       {"vforks", vforks},
+             {"spawns", spawns},     {"writes-7", writes_7},
+             {"stdio", stdio},       {"atexit", flushed_at_exit},
+             {"maps", maps},         {"killed", killed},
+             {"quits", quits},       {"rights", drops_rights},
+             {"closed", closes_all}, {"signals", signals},
+             {"many", many},         {"uring", uring},
+             {"gaps", gaps},         {"locks", locks},
+             {"vectors", vectors},   {"aio", aio},
+             {"searches", searches}, {"races", races},
              {"sockets", sockets}};
   self = argv[0];
   for (size_t i = 0; argc > 1 && i < sizeof all / sizeof all[0]; ++i)

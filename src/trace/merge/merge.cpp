@@ -16,7 +16,7 @@ namespace reel::trace {
 namespace {
 
 bool has_thread_in_arg(Op op) {
-  return op == Op::fork || op == Op::vfork || op == Op::clone_thread || op == Op::wait;
+  return op == Op::fork || op == Op::vfork || op == Op::clone_thread || op == Op::wait || op == Op::accept;
 }
 
 bool is_of_network(const std::string& type) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The kernel's asynchronous I/O: libaio's functions, and the same calls made by number. What they have in memory goes
-// with them; the collector makes calls of the requests (trace/collect/aio.h).
+// with them; the collector makes calls of the requests (trace/collect/assemble/aio.h).
 #include "trace/preload/aio.h"
 
 #include <dlfcn.h>

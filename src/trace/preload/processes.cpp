@@ -15,6 +15,7 @@
 
 #include "trace/preload/process_state.h"
 #include "trace/preload/shim.h"
+#include "trace/preload/spawn.h"
 
 using namespace reel::trace;        // NOLINT: the whole file is about them
 using namespace reel::trace::shim;  // NOLINT
@@ -230,15 +231,18 @@ namespace {
 using SpawnFn = int (*)(pid_t*, const char*, const posix_spawn_file_actions_t*, const posix_spawnattr_t*, char* const*,
                         char* const*);
 
-// Seen as a vfork; the child's exec is known by its hello.
+// Seen as a vfork; the child's exec is known by its hello. posix_spawnp looks along PATH as execvp does.
 int do_spawn(SpawnFn real, pid_t* pid, const char* path, const posix_spawn_file_actions_t* actions,
-             const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
+             const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment, bool searches) {
   REEL_INJECTED(list, environment);
-  Call call(Op::vfork);
+  char found[wire::kMaxPath], packed[wire::kMaxArguments];
+  bool looks = searches && path && recording();
+  uint32_t size = recording() ? pack_arguments(arguments, packed) : 0;
+  Spawning spawning(looks ? find_along_path(path, found) : path, actions, packed, size);
   pid_t child = 0;
   int error = real(&child, path, actions, attributes, arguments, list);
   if (pid && error == 0) *pid = child;
-  call.done(error == 0 ? child : -error);
+  spawning.done(error, child);
   return error;
 }
 
@@ -247,12 +251,12 @@ int do_spawn(SpawnFn real, pid_t* pid, const char* path, const posix_spawn_file_
 REEL_EXPORT int posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* actions,
                             const posix_spawnattr_t* attributes, char* const arguments[], char* const environment[]) {
   REEL_REAL(SpawnFn, posix_spawn);
-  return do_spawn(real, pid, path, actions, attributes, arguments, environment);
+  return do_spawn(real, pid, path, actions, attributes, arguments, environment, false);
 }
 REEL_EXPORT int posix_spawnp(pid_t* pid, const char* file, const posix_spawn_file_actions_t* actions,
                              const posix_spawnattr_t* attributes, char* const arguments[], char* const environment[]) {
   REEL_REAL(SpawnFn, posix_spawnp);
-  return do_spawn(real, pid, file, actions, attributes, arguments, environment);
+  return do_spawn(real, pid, file, actions, attributes, arguments, environment, true);
 }
 
 namespace {

@@ -80,6 +80,15 @@ bool name_connection(const Address& one, const Address& other, Name& name) {
   return true;
 }
 
+// Who connected, where the kernel knows it: of a unix socket.
+int32_t peer_of(int fd) {
+  struct ucred peer = {};
+  socklen_t size = sizeof peer;
+  long error =
+      kernel(SYS_getsockopt, fd, SOL_SOCKET, SO_PEERCRED, reinterpret_cast<long>(&peer), reinterpret_cast<long>(&size));
+  return error == 0 && peer.pid > 0 ? peer.pid : 0;
+}
+
 int accepted(Call& call, int made) {
   uint64_t exit = now();
   int error = errno;
@@ -88,6 +97,7 @@ int accepted(Call& call, int made) {
   if (call.on() && made >= 0 &&
       name_connection(address_of(made, SYS_getsockname), address_of(made, SYS_getpeername), name))
     call.path2(name);
+  if (call.on() && made >= 0) call.args(static_cast<uint64_t>(peer_of(made)));
   if (call.on()) call.finish(made < 0 ? -static_cast<long>(error) : made, exit);
   errno = error;
   return made;

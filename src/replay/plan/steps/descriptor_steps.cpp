@@ -35,7 +35,7 @@ void DescriptorSteps::plan(At& at) {
     case Op::connect:
       descriptors_.use(at, at.event.fd, at.step.slot);
       at.step.skip = Skip::socket;
-      if (at.step.slot != 0) flows_.connect(at.event.path2, false, descriptors_.description(at.step.slot).ends);
+      if (at.step.slot != 0) flows_.connect(at.event, descriptors_.description(at.step.slot).ends);
       return;
     default:  // socket, accept, other_fd, uring_setup
       return make_other(at);
@@ -61,7 +61,7 @@ void DescriptorSteps::make_other(At& at) {
   made->skip = Skip::socket;
   bool close_on_exec = ((event.flags | event.mode) & O_CLOEXEC) != 0;
   descriptors_.give(at, event.fd2, made, close_on_exec);
-  if (event.op == Op::accept) flows_.connect(event.path2, true, made->ends);
+  if (event.op == Op::accept) flows_.connect(event, made->ends);
 }
 
 void DescriptorSteps::close(At& at) {

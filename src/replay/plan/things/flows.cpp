@@ -12,6 +12,11 @@ constexpr uint64_t kPipeBytes = 65536;
 
 }  // namespace
 
+Flows::Flows(Walk& walk) : walk_(walk) {
+  for (const trace::Event& event : walk.trace.events)
+    if (event.op == trace::Op::accept && !event.failed() && event.arg == 0) unknown_peers_.insert(event.path2);
+}
+
 bool Stream::is_torn() const {
   return read > written || written > read + kPipeBytes;
 }
@@ -27,8 +32,13 @@ std::pair<Ends, Ends> Flows::make_pair(bool both_ways) {
   return {Ends{stream, there, back}, Ends{stream, back, there}};
 }
 
-void Flows::connect(trace::StringId name, bool accepts, Ends& ends) {
-  if (!walk_.options.causal || name == 0) return;
+// The k-th connect of a name and the k-th accept of it are the two ends: a listener's queue keeps the order. Connects
+// that overlap need not return in that order, so they are counted by process where accepts tell whose they are.
+void Flows::connect(const trace::Event& event, Ends& ends) {
+  if (!walk_.options.causal || event.path2 == 0) return;
+  bool accepts = event.op == trace::Op::accept;
+  uint32_t process = accepts ? static_cast<uint32_t>(event.arg) : walk_.trace.threads[event.thread - 1].process;
+  Name name{event.path2, unknown_peers_.count(event.path2) != 0 ? 0 : process};
   uint32_t number = (accepts ? accepted_ : connected_)[name]++;
   Connection& connection = connections_[{name, number}];
   if (!connection.there) connection = {make_flow(), make_flow()};

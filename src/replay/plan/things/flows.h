@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -43,12 +44,12 @@ struct Ends {
 
 class Flows {
  public:
-  explicit Flows(Walk& walk) : walk_(walk) {}
+  explicit Flows(Walk& walk);
 
   // The two ends of a pipe (what is read first), or of a pair of sockets.
   std::pair<Ends, Ends> make_pair(bool both_ways);
-  // The k-th connect of a name and the k-th accept of it are the two ends: a listener's queue keeps the order.
-  void connect(trace::StringId name, bool accepts, Ends& ends);
+  // The two ends of a connection, by a connect or an accept.
+  void connect(const trace::Event& event, Ends& ends);
   // A pipe by name.
   Ends open_fifo(NodeId node, bool reads, bool writes);
   void read(At& at, const Ends& from, int64_t result);
@@ -70,8 +71,10 @@ class Flows {
   Walk& walk_;
   std::vector<std::shared_ptr<Flow>> flows_;
   std::unordered_map<NodeId, Fifo> fifos_;
-  std::map<std::pair<trace::StringId, uint32_t>, Connection> connections_;  // by name, and how many of it were before
-  std::unordered_map<trace::StringId, uint32_t> connected_, accepted_;      // how many so far
+  using Name = std::pair<trace::StringId, uint32_t>;  // and the process that connects, where all accepts tell it
+  std::map<std::pair<Name, uint32_t>, Connection> connections_;  // and how many of the name there were before
+  std::map<Name, uint32_t> connected_, accepted_;                // how many so far
+  std::unordered_set<trace::StringId> unknown_peers_;            // an accept of this name does not tell its process
 };
 
 }  // namespace reel::replay

@@ -317,10 +317,26 @@ void Names::listed(NodeId id, Need me) {
   nodes_[id].listing.list(me, needs_.because(Why::name));
 }
 
+bool Names::is_below(NodeId id, NodeId above) const {
+  for (id = nodes_[id].parent; id != 0; id = nodes_[id].parent)
+    if (id == above) return true;
+  return false;
+}
+
+// What is no directory has nothing below it. A file by inference may still turn out to be one.
+bool Names::may_hold_names(NodeId id) const {
+  const Node& node = nodes_[id];
+  if (!node.known || node.kind == FileKind::directory) return true;
+  return node.kind == FileKind::file && node.initial != 0 &&
+         plan_.initial[node.initial - 1].known == trace::Known::inferred;
+}
+
 NodeId Names::hole_above(NodeId id) const {
   NodeId hole = 0;
-  for (; id != 0 && !nodes_[id].top; id = nodes_[id].parent)
-    if (nodes_[id].known && nodes_[id].kind == FileKind::absent) hole = id;
+  for (; id != 0 && !nodes_[id].top; id = nodes_[id].parent) {
+    bool absent = nodes_[id].known && nodes_[id].kind == FileKind::absent;
+    if (absent || !may_hold_names(nodes_[id].parent)) hole = id;
+  }
   return hole;
 }
 

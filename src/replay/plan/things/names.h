@@ -68,6 +68,7 @@ class Names {
   void is_link(NodeId id, uint64_t bytes);
   const std::string& link_text(NodeId id) const { return nodes_[id].link; }
   NodeId parent(NodeId id) const { return nodes_[id].parent; }  // 0: it has none
+  bool is_below(NodeId id, NodeId above) const;
   // The uppermost name, it or above it, of which it is known that nothing is there; 0: none.
   NodeId hole_above(NodeId id) const;
   // The place of a name in Plan::names.
@@ -102,6 +103,7 @@ class Names {
   NodeId walk(NodeId at, std::string_view path, bool follow, int& links, std::vector<NodeId>* through);
   std::string path_of(NodeId id, uint32_t& root) const;
   uint32_t instance_at(NodeId id);
+  bool may_hold_names(NodeId id) const;
   void needs_above(NodeId id);
   void settle_below(NodeId id);
   void move(NodeId from, NodeId to);

@@ -76,17 +76,26 @@ std::vector<Overlaps::Claim> Overlaps::claims_of(const Event& event) {
 // The call puts something at a name, or takes it from there.
 bool Overlaps::makes_true(const Event& event, const Claim& claim) {
   if (event.failed() || event.path == 0) return false;
+  return claim.present ? made_by(event) == claim.node : takes_away(event, claim.node);
+}
+
+// The name that the call, if it was successful, puts something at; 0: none.
+NodeId Overlaps::made_by(const Event& event) {
   Family family = trace::family_of(event.op);
-  if (claim.present) {
-    if (family != Family::make && family != Family::move && !creates(event)) return false;
-    trace::StringId made = family == Family::move ? event.path2 : event.path;
-    return names_.resolve(trace_.string(made), event.op == Op::open && follows(event)) == claim.node;
-  }
-  if (family != Family::remove && event.op != Op::rename) return false;
+  if (event.failed() || (family != Family::make && family != Family::move && !creates(event))) return 0;
+  trace::StringId made = family == Family::move ? event.path2 : event.path;
+  return names_.resolve(trace_.string(made), event.op == Op::open && follows(event));
+}
+
+bool Overlaps::takes_away(const Event& event, NodeId node) {
+  if (trace::family_of(event.op) != Family::remove && event.op != Op::rename) return false;
   NodeId gone = names_.resolve(trace_.string(event.path), false);
-  for (NodeId node = claim.node; node != 0; node = names_.parent(node))
-    if (node == gone) return true;
-  return false;
+  if (event.op == Op::rename) {
+    NodeId to = names_.resolve(trace_.string(event.path2), false);
+    if (gone == to || names_.same_file(gone, to)) return false;  // it does nothing
+    if (gone == node && (event.flags & RENAME_EXCHANGE) != 0) return false;
+  }
+  return node == gone || names_.is_below(node, gone);
 }
 
 bool Overlaps::found_nothing(const Event& event, NodeId node) {
@@ -149,25 +158,38 @@ uint32_t Overlaps::still_finds(uint32_t thread, const Event& event) {
     if (its.enter_ns >= event.exit_ns() || meetings_.is_apart(index)) continue;
     // What has an effect of its own keeps its place.
     if (!its.failed() && trace::family_of(its.op) != Family::question) continue;
-    for (const Claim& claim : claims_of(its)) {
-      if (!claim.present || claim.node == 0 || names_.is_virtual(claim.node) || names_.hole_above(claim.node) != 0)
-        continue;
-      if (!makes_true(event, {claim.node, false})) continue;
-      if (!somebody_makes(other, its, claim)) return other;
-    }
+    std::vector<Claim> claims = claims_of(its);
+    auto holds = [&](const Claim& claim) {
+      return claim.present && claim.node != 0 && !names_.is_virtual(claim.node) && names_.hole_above(claim.node) == 0;
+    };
+    auto ends = [&](const Claim& claim) { return takes_away(event, claim.node) && !somebody_makes(other, its, claim); };
+    if (std::all_of(claims.begin(), claims.end(), holds) && std::any_of(claims.begin(), claims.end(), ends))
+      return other;
   }
   return 0;
 }
 
-// Whether the call may have found what another put there before its end.
+// Whether the call may have found what another put there before its end, or on the way there: what was moved comes with
+// all below it, and a symlink leads elsewhere.
 bool Overlaps::somebody_makes(uint32_t thread, const Event& event, const Claim& claim) {
+  std::vector<NodeId> ways;
+  names_.resolve(trace_.string(event.path), follows_last(event), &ways, missing(event));
+  if (trace::family_of(event.op) == Family::move)
+    names_.resolve(trace_.string(event.path2), false, &ways, missing(event));
+  auto leads = [&](const Event& its) {
+    NodeId made = made_by(its);
+    if (made == 0) return false;
+    if (made == claim.node || std::find(ways.begin(), ways.end(), made) != ways.end()) return true;
+    bool brings = trace::family_of(its.op) == Family::move || its.op == Op::symlink;
+    return brings && names_.is_below(claim.node, made);
+  };
   for (uint32_t other = 1; other < threads_.size(); ++other) {
     const Thread& maker = threads_[other];
     if (other == thread) continue;
     for (size_t i = maker.next; i < maker.events.size(); ++i) {
       const Event& its = trace_.events[maker.events[i]];
       if (its.enter_ns >= event.exit_ns()) break;
-      if (makes_true(its, claim)) return true;
+      if (leads(its)) return true;
     }
   }
   return false;

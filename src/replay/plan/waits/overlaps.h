@@ -38,6 +38,8 @@ class Overlaps {
   };
   std::vector<Claim> claims_of(const Event& event);
   bool makes_true(const Event& event, const Claim& claim);
+  NodeId made_by(const Event& event);
+  bool takes_away(const Event& event, NodeId node);
   bool found_nothing(const Event& event, NodeId node);
   static Sizes sizes_seen(const Event& event);
   static std::optional<uint64_t> size_after(const Event& event, uint64_t size);

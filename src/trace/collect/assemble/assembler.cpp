@@ -107,7 +107,9 @@ Result<uint32_t> Assembler::thread(const Origin& origin) {
   if (at != by_tid_.end()) parent = at->second;
   if (process) return add_thread(origin, process, parent);
   if (parent != 0) {
-    TRY_ASSIGN(uint32_t child, child_of(state(parent), origin.pid, origin.made_ns, origin.name));
+    uint32_t maker = origin.hello && origin.parent == 0 ? spawner(parent, origin.made_ns) : 0;
+    TRY_ASSIGN(uint32_t child, child_of(state(maker != 0 ? maker : parent), origin.pid, origin.made_ns, origin.name));
+    if (maker != 0) TRY(spawned(maker, child, ""));
     if (origin.tid == origin.pid) return child;
     return add_thread(origin, by_pid_[origin.pid], child);
   }
@@ -218,6 +220,14 @@ Status Assembler::take(uint32_t number, const Raw& raw) {
   at.process->last_ns = std::max(at.process->last_ns, in_real_time(raw.event.exit_ns));
   if (raw.event.op == wire::kOpHello) return hello(at, raw);
   if (raw.event.op == wire::kOpExecTry) return exec_tried(at, raw);
+  if (raw.event.op == wire::kOpSpawnTry) {
+    at.spawn = {true, raw.event.enter_ns, std::string(raw.path), std::string(raw.data), ""};
+    return ok();
+  }
+  if (raw.event.op == wire::kOpSpawnActions) {
+    at.spawn.actions = raw.data;
+    return ok();
+  }
   if (raw.event.op == wire::kOpUnseen) return unseen(at, raw);
   if (raw.event.op == wire::kOpLoss)
     return writer_.loss({in_real_time(raw.event.exit_ns), number, 0, std::string(raw.path)});

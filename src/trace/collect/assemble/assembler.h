@@ -69,11 +69,18 @@ class Assembler {
   uint32_t thread_count() const { return static_cast<uint32_t>(threads_.size()); }
 
  private:
+  // A posix_spawn that has begun.
+  struct Spawn {
+    bool tried = false;
+    uint64_t enter_ns = 0;
+    std::string path, arguments, actions;
+  };
   struct ThreadState {
     Thread thread;
     std::shared_ptr<Process> process;
     std::string program;  // what it runs, for filters
     uint64_t last_exit = 0;
+    Spawn spawn;
   };
 
   ThreadState& state(uint32_t number) { return threads_[number - 1]; }
@@ -89,6 +96,10 @@ class Assembler {
   Status hello(ThreadState& at, const Raw& raw);
   Status unseen(ThreadState& at, const Raw& raw);
   Status exec_tried(ThreadState& at, const Raw& raw);
+  uint32_t spawner(uint32_t parent, uint64_t now) const;
+  Status spawned(uint32_t maker, uint32_t child, std::string_view opened);
+  Status act(uint32_t child, const wire::SpawnAction& action, std::string_view path, uint64_t at_ns,
+             const wire::Object& opened);
   Status fact(std::string_view text);
   Status compute(ThreadState& at, const Raw& raw);
   Status requests(ThreadState& at, const Raw& raw);

@@ -83,9 +83,14 @@ Status Assembler::complete_process(ThreadState& at, const Raw& raw, Event& event
       break;
     }
     case Op::fork:
-    case Op::vfork:
     case Op::wait:
       return complete_child(at, event);
+    case Op::vfork: {
+      uint32_t maker = event.thread;
+      at.spawn.enter_ns = raw.event.enter_ns;
+      TRY(complete_child(at, event));
+      return spawned(maker, event.failed() ? 0 : static_cast<uint32_t>(event.arg), raw.data);
+    }
     default:
       break;
   }
@@ -151,7 +156,13 @@ void Assembler::complete_descriptors(Process& process, Event& event) {
         table.close_range(event.fd.number, event.fd2.number);
       }
       break;
-    default:  // socket, accept, other_fd
+    case Op::accept: {
+      auto peer = by_pid_.find(static_cast<int32_t>(event.arg));
+      event.arg = peer == by_pid_.end() ? 0 : peer->second->number;
+      event.fd2 = {number, table.give(number, nameless(), close_on_exec)};
+      break;
+    }
+    default:  // socket, other_fd
       event.fd2 = {number, table.give(number, nameless(), close_on_exec || (event.mode & O_CLOEXEC) != 0)};
       break;
   }
