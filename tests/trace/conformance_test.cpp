@@ -161,6 +161,14 @@ TEST_P(Conformance, WhatPosixSpawnDoesInTheChildIsSeen) {
   EXPECT_NE(run_.trace.string(exec->path2).find("writes-7"), std::string::npos);
 }
 
+TEST_P(Conformance, PathsThatCannotBeReadFailAsTheyDo) {
+  record("wild");
+  EXPECT_EQ(run_.exit_code, 0);
+  size_t failed = 0;
+  for (const Event& event : run_.trace.events) failed += event.result == -EFAULT ? 1 : 0;
+  EXPECT_GE(failed, 2u);  // how a spawn failed is told in the parent only by preload
+}
+
 TEST_P(Conformance, StdioIsSeenAsTheCallsThatItMakes) {
   record("stdio");
   uint64_t written = 0;

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <linux/io_uring.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
@@ -441,6 +442,17 @@ static void name_socket(const char* name, size_t size) {
   close(fd);
 }
 
+// Paths that cannot be read.
+static int wild(void) {
+  char* arguments[] = {"wild", NULL};
+  const char* nowhere = (const char*)8;
+  pid_t child;
+  if (execve(nowhere, arguments, arguments + 1) != -1 || errno != EFAULT) return 1;
+  if (posix_spawn(&child, nowhere, NULL, NULL, arguments, arguments + 1) != EFAULT) return 2;
+  if (open(nowhere, O_RDONLY) != -1 || errno != EFAULT) return 3;
+  return 0;
+}
+
 // Names of sockets: in the directory, there already, without a NUL; and those that are no files.
 static int sockets(void) {
   name_socket("s", sizeof "s");
@@ -477,7 +489,7 @@ int main(int argc, char** argv) {
              {"gaps", gaps},         {"locks", locks},
              {"vectors", vectors},   {"aio", aio},
              {"searches", searches}, {"races", races},
-             {"sockets", sockets}};
+             {"sockets", sockets}, {"wild", wild}};
   self = argv[0];
   for (size_t i = 0; argc > 1 && i < sizeof all / sizeof all[0]; ++i)
     if (strcmp(argv[1], all[i].name) == 0) return all[i].run();

@@ -112,6 +112,12 @@ uint32_t pack_arguments(char* const* arguments, char* to) {
   return size;
 }
 
+// The path, as long as the kernel can read it; else nothing, and the call will fail as it would without us. Most calls
+// are recorded when they have told that themselves; these have to be before.
+const char* readable(const char* path) {
+  return path && kernel(SYS_access, reinterpret_cast<long>(path), F_OK) != -EFAULT ? path : nullptr;
+}
+
 // The attempt is written before it, for after it there is nobody left to write; the failure behind it.
 class Exec {
  public:
@@ -119,7 +125,7 @@ class Exec {
     if (!call_.on()) return;
     call_.set_op(wire::kOpExecTry);
     call_.fd = dirfd;
-    call_.path(path);
+    call_.path(readable(path));
     char packed[wire::kMaxArguments];
     call_.data(packed, pack_arguments(arguments, packed));
     call_.done(0);
@@ -238,7 +244,7 @@ int do_spawn(SpawnFn real, pid_t* pid, const char* path, const posix_spawn_file_
   char found[wire::kMaxPath], packed[wire::kMaxArguments];
   bool looks = searches && path && recording();
   uint32_t size = recording() ? pack_arguments(arguments, packed) : 0;
-  Spawning spawning(looks ? find_along_path(path, found) : path, actions, packed, size);
+  Spawning spawning(looks ? find_along_path(path, found) : readable(path), actions, packed, size);
   pid_t child = 0;
   int error = real(&child, path, actions, attributes, arguments, list);
   if (pid && error == 0) *pid = child;

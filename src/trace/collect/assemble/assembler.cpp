@@ -233,6 +233,7 @@ Status Assembler::take(uint32_t number, const Raw& raw) {
     return writer_.loss({in_real_time(raw.event.exit_ns), number, 0, std::string(raw.path)});
   if (raw.event.op == wire::kOpFact) return fact(raw.path);
   if (!op_name(raw.op())) return ok();
+  if (raw.op() == Op::exec && raw.event.result < 0) at.process->exec_pending = false;  // it is what it was
   Event event;
   std::string full, full2;
   TRY(base_event(at, raw, event, full, full2));
