@@ -5,8 +5,9 @@
 #include "trace/merge/merge.h"
 
 #include <algorithm>
-#include <set>
+#include <iterator>
 #include <sstream>
+#include <string_view>
 
 #include "trace/merge/part.h"
 #include "trace/messages.h"
@@ -20,10 +21,10 @@ bool has_thread_in_arg(Op op) {
 }
 
 bool is_of_network(const std::string& type) {
-  static const std::set<std::string> kTypes = {"nfs",       "nfs4",           "lustre",   "ceph", "beegfs",
-                                               "gpfs",      "cifs",           "smb3",     "9p",   "virtiofs",
-                                               "glusterfs", "fuse.glusterfs", "orangefs", "pvfs2"};
-  return kTypes.count(type) != 0;
+  static constexpr std::string_view kTypes[] = {"nfs",       "nfs4",           "lustre",   "ceph", "beegfs",
+                                                "gpfs",      "cifs",           "smb3",     "9p",   "virtiofs",
+                                                "glusterfs", "fuse.glusterfs", "orangefs", "pvfs2"};
+  return std::find(std::begin(kTypes), std::end(kTypes), type) != std::end(kTypes);
 }
 
 class Merging {
@@ -133,7 +134,8 @@ class Merging {
       std::istringstream text(value);
       std::string device, type, mount;
       text >> device >> type >> mount;
-      std::string identity = is_of_network(type) ? type + " " + mount : part.machine + " " + device;
+      std::string identity = is_of_network(type) ? type : part.machine;
+      identity += " " + (is_of_network(type) ? mount : device);
       auto next = static_cast<uint32_t>(file_systems_.size() + 1);
       auto [at, is_new] = file_systems_.try_emplace(identity, next);
       numbers.file_systems[static_cast<uint32_t>(std::stoul(key.substr(3)))] = at->second;
@@ -189,6 +191,7 @@ class Merging {
       }
     }
     std::vector<const First*> in_order;
+    in_order.reserve(first.size());
     for (const auto& [key, value] : first) in_order.push_back(&value);
     std::sort(in_order.begin(), in_order.end(), [](const First* a, const First* b) { return a->used < b->used; });
     for (const First* file : in_order) TRY(writer_.file(file->state));

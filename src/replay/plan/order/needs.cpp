@@ -8,8 +8,8 @@
 namespace reel::replay {
 
 const char* why_text(Why why) {
-  static const char* const kTexts[kWhys] = {"none", "descriptor", "name",   "size",    "order", "data",
-                                            "lock", "process",    "stream", "message", "found"};
+  static constexpr const char* kTexts[kWhys] = {"none", "descriptor", "name",   "size",    "order", "data",
+                                                "lock", "process",    "stream", "message", "found"};
   return kTexts[static_cast<size_t>(why)];
 }
 

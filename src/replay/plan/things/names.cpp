@@ -153,7 +153,8 @@ NodeId Names::resolve(std::string_view path, bool follow, std::vector<NodeId>* t
 std::string Names::path_of(NodeId id, uint32_t& root) const {
   std::string path;
   while (!nodes_[id].top && nodes_[id].parent != 0) {
-    path = path.empty() ? nodes_[id].name : nodes_[id].name + "/" + path;
+    if (!path.empty()) path.insert(0, "/");
+    path.insert(0, nodes_[id].name);
     id = nodes_[id].parent;
   }
   root = nodes_[id].root;
