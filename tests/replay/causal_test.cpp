@@ -63,6 +63,51 @@ TEST(Causal, AConnectionIsOfTheProcessThatTheAcceptTells) {
   EXPECT_EQ(fed, (std::vector<uint32_t>{3, 2}));
 }
 
+// One makes a thread, and is next seen 60 ms later. The thread writes for 50 ms and ends.
+Plan after_a_thread(uint64_t ends_ms, uint64_t cpu_ms) {
+  trace::Trace trace;
+  for (uint32_t number : {1, 2}) {
+    trace::Thread thread;
+    thread.number = number;
+    thread.process = 1;
+    trace.threads.push_back(thread);
+  }
+  auto call = [&](uint32_t thread, Op op, uint64_t enter_ms, uint64_t exit_ms) -> Event& {
+    Event& event = trace.events.emplace_back(Synthetic::make(thread, op, 0));
+    event.enter_ns = enter_ms * kMillisecond;
+    event.duration_ns = (exit_ms - enter_ms) * kMillisecond;
+    return event;
+  };
+  Event& clone = call(1, Op::clone_thread, 9, 10);
+  clone.arg = clone.result = 2;
+  call(2, Op::fsync, 10, ends_ms);
+  call(2, Op::exit_thread, ends_ms, ends_ms);
+  call(1, Op::compute, 10, 70).arg = cpu_ms * kMillisecond;
+  call(1, Op::fsync, 70, 71);
+  Result<Plan> plan = make_plan(trace, {});
+  EXPECT_TRUE(plan);
+  return std::move(*plan);
+}
+
+TEST(Joins, WhoWaitedForAThreadToEndNeedsThat) {
+  Plan plan = after_a_thread(60, 10);
+  const Step& joins = plan.threads[0][1];
+  EXPECT_EQ(joins.base.thread, 2u);
+  EXPECT_EQ(joins.base.count, 2u);
+  EXPECT_EQ(joins.gap_ns, 10 * kMillisecond);
+  EXPECT_EQ(joins.need_count, 1u);
+}
+
+TEST(Joins, WhoWaitedForSomethingElseDoesNot) {
+  for (uint64_t ends_ms : {50u, 69u}) {
+    bool computes = ends_ms == 69;  // all the time
+    const Step joins = after_a_thread(ends_ms, computes ? 60 : 10).threads[0][1];
+    EXPECT_EQ(joins.base.count, 0u);
+    EXPECT_EQ(joins.gap_ns, 60 * kMillisecond);
+    EXPECT_EQ(joins.need_count, 0u);
+  }
+}
+
 // Every message is received after it was sent, every barrier left after all have come, however the threads run.
 TEST(Causal, NoMessageComesBeforeItIsSent) {
   const char* one = std::getenv("REEL_MESSAGE_SEED");

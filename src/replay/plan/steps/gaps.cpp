@@ -10,6 +10,8 @@ namespace {
 
 // Off the CPU for less than this counts as noise.
 constexpr uint64_t kNoise = 50'000;
+// Who waited for another to end goes on after no more than this, and what it had no processor for.
+constexpr uint64_t kWakes = 1'000'000;
 
 }  // namespace
 
@@ -27,6 +29,17 @@ void Gaps::compute(const trace::Event& event) {
   gap.queued_known = gap.queued_known && event.mode == 1;
 }
 
+void Gaps::join(At& at) {
+  const Gap& gap = gaps_[at.event.thread];
+  auto end = ends_.find(walk_.trace.threads[at.event.thread - 1].process);
+  if (end == ends_.end() || gap.wall < gap.cpu + gap.queued + kNoise) return;
+  uint64_t enter = at.event.enter_ns, ended = end->second.ns;
+  // It was off the processors until then, and never since.
+  if (ended <= gap.last_exit || ended > enter || enter - ended > gap.cpu + gap.queued + kWakes) return;
+  walk_.needs.because(Why::process).add(end->second.by);
+  at.joined = end->second.by;
+}
+
 void Gaps::end(At& at, const std::vector<Need>& pending) {
   Gap& state = gaps_[at.event.thread];
   uint64_t enter = at.event.enter_ns, from = state.last_exit;
@@ -38,7 +51,8 @@ void Gaps::end(At& at, const std::vector<Need>& pending) {
   if (state.wall != 0 && state.queued_known) at.step.queued_ns = std::min(state.queued, off);
   uint64_t blocked = off - (at.step.queued_ns != ~0ull ? at.step.queued_ns : 0);
   // Off the CPU until another thread was so far: it waited for that.
-  const std::vector<Need>& waited = pending.empty() ? walk_.needs.found() : pending;
+  const std::vector<Need> joined{at.joined};
+  const std::vector<Need>& waited = at.joined.count != 0 ? joined : pending.empty() ? walk_.needs.found() : pending;
   if (!at.step.waits && (!pending.empty() || blocked > kNoise || at.found)) {
     for (const Need& need : waited) {
       uint64_t exit = walk_.plan.recorded_ns(walk_.trace, need);
@@ -62,6 +76,8 @@ void Gaps::end(At& at, const std::vector<Need>& pending) {
   state.queued_known = true;
   state.last_exit = std::max(state.last_exit, at.step.arrival ? enter : at.event.exit_ns());
   state.last_op = at.event.op;
+  if (at.event.op == trace::Op::exit_thread)
+    ends_[walk_.trace.threads[at.event.thread - 1].process] = {at.me, at.event.exit_ns()};
 }
 
 }  // namespace reel::replay

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <unordered_map>
 #include <vector>
 
 #include "replay/plan/things/walk.h"
@@ -19,6 +20,9 @@ class Gaps {
   void begin(uint32_t thread, uint64_t ns);
   // Part of the gap under way (Op::compute).
   void compute(const trace::Event& event);
+  // The step is the next call of its thread: where the gap before it shows that it waited for another thread of its
+  // process to end (no call does: libraries wait for a word in memory), it needs that.
+  void join(At& at);
   // The gap ends with the step, whose needs have been found. `pending`: those of them that are the thread's, not the
   // call's.
   void end(At& at, const std::vector<Need>& pending);
@@ -32,9 +36,15 @@ class Gaps {
     bool queued_known = true;
   };
 
+  struct End {
+    Need by;
+    uint64_t ns = 0;
+  };
+
   Walk& walk_;
-  trace::Costs costs_;     // of the recorder
-  std::vector<Gap> gaps_;  // by thread
+  trace::Costs costs_;                      // of the recorder
+  std::vector<Gap> gaps_;                   // by thread
+  std::unordered_map<uint32_t, End> ends_;  // by process: its last thread to end so far
 };
 
 }  // namespace reel::replay

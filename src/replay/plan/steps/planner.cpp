@@ -146,7 +146,10 @@ void Planner::take(uint32_t number, uint32_t index, bool arrival) {
   const std::vector<Need> pending = std::exchange(thread.pending, {});
   for (const Need& need : pending) walk_.needs.because(Why::process).add(need);
   if (!thread.made && steps.empty()) process_steps_.begin_unseen(at);
-  if (trace::is_call(event) && !thread.arrived) found_.await(at);
+  if (trace::is_call(event) && !thread.arrived) {
+    found_.await(at);
+    gaps_.join(at);
+  }
   if (step.arrival)
     meetings_.arrive(at);
   else if (polls_.has(index))

@@ -24,6 +24,7 @@ struct At {
   Need me;
   Process& process;
   bool found = false;  // it waits for what no call shows
+  Need joined = {};    // whose end it waited for
 };
 
 }  // namespace reel::replay
