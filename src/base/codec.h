@@ -49,6 +49,7 @@ class ByteReader {
   ByteReader(const void* begin, size_t size) : at_(static_cast<const uint8_t*>(begin)), end_(at_ + size) {}
 
   bool failed() const { return failed_; }
+  void fail() { failed_ = true; }
   size_t left() const { return static_cast<size_t>(end_ - at_); }
   const uint8_t* at() const { return at_; }
 

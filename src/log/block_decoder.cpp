@@ -51,6 +51,34 @@ void BlockDecoder::start(uint64_t first_index, uint32_t count, const uint8_t* pa
   left_ = count;
 }
 
+// The next record's, or what stands for it in a block without columns.
+bool BlockDecoder::get_form() {
+  form_ = Form{};
+  if (!columns_) {
+    form_.type = in_.fixed<uint8_t>();
+    form_.shape = in_.fixed<uint16_t>();
+    if (form_.type == kTypeEscape) form_.type = static_cast<uint32_t>(in_.varint());
+    return (form_.shape & ~kShapeKnown) == 0;
+  }
+  uint64_t known = column_[kForms].varint();
+  if (known > memory_.forms.size()) return false;
+  if (known != 0) {
+    form_ = memory_.forms[known - 1];
+    return true;
+  }
+  for (uint32_t* number : {&form_.type, &form_.shape, &form_.io, &form_.op, &form_.changed})
+    *number = static_cast<uint32_t>(column_[kNewForms].varint());
+  if (memory_.forms.size() < kMaxForms) memory_.forms.push_back(form_);
+  return (form_.shape & ~kShapeKnownInForm) == 0 && (form_.io & ~kIoKnownInForm) == 0 &&
+         form_.changed >> kCallFields == 0;
+}
+
+const Fid* BlockDecoder::get_fid_back() {
+  if (!columns_) return memory_.fids.at_distance(in_.fixed<uint8_t>());
+  memory_.fid_at += static_cast<uint32_t>(unzigzag(column_[kFidBacks].varint()));
+  return memory_.fids.at_distance(memory_.fids.count() - memory_.fid_at);
+}
+
 bool BlockDecoder::get_fid(uint32_t op, const Fid& before, Fid& fid) {
   switch (op) {
     case kFidZero:
@@ -60,36 +88,52 @@ bool BlockDecoder::get_fid(uint32_t op, const Fid& before, Fid& fid) {
       fid = before;
       return true;
     case kFidBack: {
-      const Fid* back = memory_.fids.at_distance(in_.fixed<uint8_t>());
+      const Fid* back = get_fid_back();
       if (!back) return false;
       fid = *back;
       return true;
     }
     case kFidNear:
       fid = memory_.literal;
-      fid.oid += static_cast<uint32_t>(unzigzag(in(kFids).varint()));
+      fid.oid += static_cast<uint32_t>(unzigzag(in(kFidRests).varint()));
       break;
     case kFidFull:
-      fid.seq = memory_.literal.seq + static_cast<uint64_t>(unzigzag(in(kFids).varint()));
-      fid.oid = memory_.literal.oid + static_cast<uint32_t>(unzigzag(in(kFids).varint()));
-      fid.ver = static_cast<uint32_t>(in(kFids).varint());
+      fid.seq = memory_.literal.seq + static_cast<uint64_t>(unzigzag(in(kFidSeqs).varint()));
+      fid.oid = memory_.literal.oid + static_cast<uint32_t>(unzigzag(in(kFidRests).varint()));
+      fid.ver = static_cast<uint32_t>(in(kFidRests).varint());
       break;
     default:
       return false;
   }
   memory_.literal = fid;
+  memory_.fid_at = memory_.fids.count();
   memory_.fids.push(fid);
   return true;
 }
 
 std::string_view BlockDecoder::get_name() {
+  if (!columns_) return get_bytes();
+  std::string& name = memory_.name;
+  uint64_t shared = column_[kNameShared].varint();
+  uint64_t size = column_[kNameSizes].varint();
+  const uint8_t* bytes = column_[kNames].bytes(size);
+  if (!bytes || shared > name.size()) {
+    in_.fail();
+    return {};
+  }
+  name.resize(shared);
+  name.append(reinterpret_cast<const char*>(bytes), size);
+  return name;
+}
+
+std::string_view BlockDecoder::get_bytes() {
   uint64_t size = in_.varint();
-  const uint8_t* bytes = in(kNames).bytes(size);
+  const uint8_t* bytes = in_.bytes(size);
   return bytes ? std::string_view(reinterpret_cast<const char*>(bytes), size) : std::string_view();
 }
 
 bool BlockDecoder::get_field(char* to, size_t capacity) {
-  std::string_view used = get_name();
+  std::string_view used = get_bytes();
   if (used.size() > capacity) return false;
   std::fill(std::copy(used.begin(), used.end(), to), to + capacity, '\0');
   return true;
@@ -133,59 +177,66 @@ bool BlockDecoder::get_rename(Record& record) {
   uint32_t ops = in_.fixed<uint8_t>();
   if (!get_fid(ops & kFidMask, memory_.source, record.source)) return false;
   if (!get_fid(ops >> kFidSecond, memory_.source_parent, record.source_parent)) return false;
-  record.source_name = get_name();
+  record.source_name = get_bytes();
   memory_.source = record.source;
   memory_.source_parent = record.source_parent;
   return record.source_name.size() <= kMaxName;
 }
 
 bool BlockDecoder::get_io(Record& record) {
+  uint32_t head = form_.io;
+  if (!columns_) head = in_.fixed<uint8_t>();
+  if (!columns_ && (head & ~kIoKnown) != 0) return false;
   IoExtension& io = record.io.emplace();
-  IoExtension& last = memory_.io;
-  uint32_t head = in_.fixed<uint8_t>();
-  if ((head & ~kIoKnown) != 0) return false;
-  bool none = (head & kIoNone) != 0;
-  if (!none) {
+  IoExtension none;
+  IoExtension& last = (form_.shape & kShapeCall) != 0 && form_.op == 0 ? none : memory_.io;
+  bool ranged = (head & kIoNone) == 0;
+  if (ranged) {
     io.offset = last.offset + last.length;
-    if (!(head & kIoAdjacent)) io.offset += static_cast<uint64_t>(unzigzag(in_.varint()));
-    io.length = (head & kIoLength) != 0 ? last.length : in_.varint();
+    if (!(head & kIoAdjacent)) io.offset += static_cast<uint64_t>(unzigzag(in(kOffsets).varint()));
+    if ((head & kIoLength) != 0)
+      io.length = last.length;
+    else
+      io.length = (head & kIoPages) != 0 ? in_pages(io.offset) : in(kLengths).varint();
   }
-  io.result = (head & kIoWhole) != 0 ? static_cast<int64_t>(io.length) : unzigzag(in_.varint());
-  io.thread = (head & kIoThread) != 0 ? last.thread : in_.varint();
-  io.duration_ns = get_time(kDurationLow, kDurationHigh);
+  io.result = (head & kIoWhole) != 0 ? static_cast<int64_t>(io.length) : unzigzag(in(kResults).varint());
+  io.thread = (head & kIoThread) != 0 ? last.thread : in(kThreads).varint();
+  if (!(head & kIoNoDuration)) io.duration_ns = get_time(kDurationLow, kDurationHigh);
   last.thread = io.thread;
-  if (none) return true;
+  last.duration_ns = io.duration_ns;
+  if (!ranged) return true;
   last.offset = io.offset;
   last.length = io.length;
   return true;
 }
 
-bool BlockDecoder::get_call(Record& record) {
-  auto op = static_cast<uint32_t>(in_.varint());
-  uint64_t changed = in_.varint();
-  if (changed >> kCallFields != 0) return false;
-  CallFields& fields = memory_.calls[op % BlockMemory::kOps];
-  for (size_t i = 0; i < kCallFields; ++i)
-    if ((changed >> i & 1) != 0)
-      fields[i] += static_cast<uint64_t>(unzigzag(in(i == kPathField ? kPaths : kFields).varint()));
-  record.call = call_of(op, fields);
-  return true;
+void BlockDecoder::get_call(Record& record) {
+  CallFields fields{};
+  for (uint32_t i = 0; i < kCallFields; ++i) {
+    if ((form_.changed >> i & 1) == 0) {
+      fields[i] = memory_.expected(i, form_, fields);
+      continue;
+    }
+    auto difference = static_cast<uint64_t>(unzigzag(column_[kFields + i].varint()));
+    fields[i] = memory_.origin(i, form_, fields) + difference;
+  }
+  memory_.note_fields(form_, fields);
+  record.call = call_of(form_.op, fields);
 }
 
 BlockDecoder::Step BlockDecoder::next(Record& record) {
   if (left_ == 0) return all_read() ? Step::end : Step::bad;
   record = Record{};
-  uint32_t type = in_.fixed<uint8_t>();
-  uint32_t shape = in_.fixed<uint16_t>();
-  if ((shape & ~kShapeKnown) != 0) return Step::bad;
-  if (type == kTypeEscape) type = static_cast<uint32_t>(in_.varint());
-  record.type = static_cast<RecordType>(type);
+  if (!get_form()) return Step::bad;
+  uint32_t shape = form_.shape;
+  record.type = static_cast<RecordType>(form_.type);
 
   record.index = memory_.index + 1;
   if ((shape & kShapeJump) != 0) record.index += in_.varint() + 1;
-  record.time = memory_.time + static_cast<uint64_t>(unzigzag(get_time(kTimeLow, kTimeHigh)));
+  record.time = memory_.time;
+  if (!(shape & kShapeAtOnce)) record.time += static_cast<uint64_t>(unzigzag(get_time(kTimeLow, kTimeHigh)));
 
-  FlagMemory& flags = memory_.flags[type % BlockMemory::kTypes];
+  FlagMemory& flags = memory_.flags[form_.type % BlockMemory::kTypes];
   if ((shape & kShapeFlags) != 0) {
     flags.flags = in_.fixed<uint16_t>();
     flags.extra = (flags.flags & kFlagExtra) != 0 ? in_.varint() : 0;
@@ -201,9 +252,10 @@ BlockDecoder::Step BlockDecoder::next(Record& record) {
   if (has_caller(record) && !get_caller(shape, record)) return Step::bad;
   if ((record.flags & kFlagExtra) != 0 && !get_extra(record)) return Step::bad;
   if ((shape & kShapeIo) != 0 && !get_io(record)) return Step::bad;
-  if ((shape & kShapeCall) != 0 && !get_call(record)) return Step::bad;
+  if ((shape & kShapeCall) != 0) get_call(record);
   if (failed() || record.index <= memory_.index || record.name.size() > kMaxName) return Step::bad;
 
+  if (columns_) memory_.note_string(record);
   memory_.index = record.index;
   memory_.time = record.time + (record.call && record.io ? record.io->duration_ns : 0);
   memory_.target = record.target;

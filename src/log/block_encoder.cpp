@@ -43,42 +43,6 @@ Status check(const Record& record) {
 
 }  // namespace
 
-CallFields fields_of(const CallExtension& call) {
-  auto number = [](int32_t fd) { return static_cast<uint64_t>(int64_t{fd}); };
-  return {number(call.fd),  call.fd_generation,  call.path, call.flags, call.relative,  call.arg,
-          number(call.fd2), call.fd2_generation, call.mode, call.path2, call.relative2, call.arg2};
-}
-
-CallExtension call_of(uint32_t op, const CallFields& fields) {
-  CallExtension call;
-  call.op = op;
-  call.fd = static_cast<int32_t>(fields[0]);
-  call.fd_generation = static_cast<uint32_t>(fields[1]);
-  call.path = fields[2];
-  call.flags = fields[3];
-  call.relative = static_cast<uint32_t>(fields[4]);
-  call.arg = fields[5];
-  call.fd2 = static_cast<int32_t>(fields[6]);
-  call.fd2_generation = static_cast<uint32_t>(fields[7]);
-  call.mode = fields[8];
-  call.path2 = fields[9];
-  call.relative2 = static_cast<uint32_t>(fields[10]);
-  call.arg2 = fields[11];
-  return call;
-}
-
-void BlockMemory::start(uint64_t first_index) {
-  index = first_index - 1;
-  time = 0;
-  target = parent = source = source_parent = literal = Fid{};
-  caller = Caller{};
-  flags.fill({});
-  io = IoExtension{};
-  calls.fill(fields_of(CallExtension{}));
-  fids.clear();
-  callers.clear();
-}
-
 BlockEncoder::BlockEncoder(bool columns) : columns_(columns), buffer_(128u << 10), at_(buffer_.data()) {}
 
 void BlockEncoder::put_number(Column column, uint64_t value) {
@@ -124,6 +88,7 @@ void BlockEncoder::clear() {
   caller_lookup_.clear(memory_.callers.count());
   at_ = buffer_.data();
   for (std::vector<uint8_t>& column : column_) column.clear();
+  form_lookup_.fill(0);
   in_columns_ = 0;
   count_ = 0;
 }
@@ -138,38 +103,61 @@ void BlockEncoder::reserve(size_t more) {
 uint32_t BlockEncoder::fid_op(const Fid& fid, const Fid& before) const {
   if (fid.is_zero()) return kFidZero;
   if (fid == before) return kFidSame;
-  const Fid* back = memory_.fids.at_distance(fid_lookup_.distance(hash_of(fid), memory_.fids.count()));
-  if (back && *back == fid) return kFidBack;
+  uint32_t distance = fid_lookup_.distance(hash_of(fid), memory_.fids.count());
+  const Fid* back = memory_.fids.at_distance(distance);
+  if (back && *back == fid && (columns_ || distance < kFidDistances)) return kFidBack;
   if (fid.seq == memory_.literal.seq && fid.ver == memory_.literal.ver) return kFidNear;
   return kFidFull;
 }
 
 void BlockEncoder::put_fid(uint32_t op, const Fid& fid) {
-  if (op == kFidBack) *at_++ = static_cast<uint8_t>(fid_lookup_.distance(hash_of(fid), memory_.fids.count()));
+  if (op == kFidBack) put_fid_back(fid_lookup_.distance(hash_of(fid), memory_.fids.count()));
   if (op != kFidNear && op != kFidFull) return;
   const Fid& last = memory_.literal;
-  if (op == kFidFull) put_number(kFids, zigzag(static_cast<int64_t>(fid.seq - last.seq)));
-  put_number(kFids, zigzag(static_cast<int32_t>(fid.oid - last.oid)));
-  if (op == kFidFull) put_number(kFids, fid.ver);
+  if (op == kFidFull) put_number(kFidSeqs, zigzag(static_cast<int64_t>(fid.seq - last.seq)));
+  put_number(kFidRests, zigzag(static_cast<int32_t>(fid.oid - last.oid)));
+  if (op == kFidFull) put_number(kFidRests, fid.ver);
   memory_.literal = fid;
+  memory_.fid_at = memory_.fids.count();
   memory_.fids.push(fid);
   fid_lookup_.note(hash_of(fid), memory_.fids.count());
 }
 
-void BlockEncoder::put_name(std::string_view name) {
-  at_ = store_varint(at_, name.size());
+void BlockEncoder::put_fid_back(uint32_t distance) {
   if (!columns_) {
-    at_ = std::copy(name.begin(), name.end(), at_);
+    *at_++ = static_cast<uint8_t>(distance);
     return;
   }
-  column_[kNames].insert(column_[kNames].end(), name.begin(), name.end());
-  in_columns_ += name.size();
+  uint32_t at = memory_.fids.count() - distance;
+  put_number(kFidBacks, zigzag(static_cast<int32_t>(at - memory_.fid_at)));
+  memory_.fid_at = at;
+}
+
+// With columns, what it has in common with the last one is left out.
+void BlockEncoder::put_name(std::string_view name) {
+  if (!columns_) {
+    put_bytes(name);
+    return;
+  }
+  std::string& last = memory_.name;
+  auto differ = std::mismatch(name.begin(), name.end(), last.begin(), last.end());
+  auto shared = static_cast<size_t>(differ.first - name.begin());
+  put_number(kNameShared, shared);
+  put_number(kNameSizes, name.size() - shared);
+  column_[kNames].insert(column_[kNames].end(), differ.first, name.end());
+  in_columns_ += name.size() - shared;
+  last.assign(name);
+}
+
+void BlockEncoder::put_bytes(std::string_view bytes) {
+  at_ = store_varint(at_, bytes.size());
+  at_ = std::copy(bytes.begin(), bytes.end(), at_);
 }
 
 // A fixed-size field without the zeros at its end.
 void BlockEncoder::put_trimmed(std::string_view field) {
   size_t used = field.find_last_not_of('\0');
-  put_name(field.substr(0, used == std::string_view::npos ? 0 : used + 1));
+  put_bytes(field.substr(0, used == std::string_view::npos ? 0 : used + 1));
 }
 
 void BlockEncoder::put_caller(const Caller& caller) {
@@ -197,31 +185,38 @@ void BlockEncoder::put_rename(const Record& record) {
   uint32_t parent = fid_op(record.source_parent, memory_.source_parent);
   put_fid(parent, record.source_parent);
   *ops = static_cast<uint8_t>(source | parent << kFidSecond);
-  put_name(record.source_name);
+  put_bytes(record.source_name);
   memory_.source = record.source;
   memory_.source_parent = record.source_parent;
 }
 
-void BlockEncoder::put_io(const IoExtension& io, bool traced) {
-  IoExtension& last = memory_.io;
+void BlockEncoder::put_io(const IoExtension& io, const CallExtension* call) {
+  bool of_no_call = call && call->op == 0;
+  IoExtension none;
+  IoExtension& last = of_no_call ? none : memory_.io;
   uint64_t expected = last.offset + last.length;
   uint32_t head = 0;
-  if (traced && io.offset == 0 && io.length == 0) {
+  if (columns_ && io.offset == 0 && io.length == 0) {
     head |= kIoNone;
   } else {
     if (io.offset == expected) head |= kIoAdjacent;
-    if (io.length == last.length) head |= kIoLength;
+    if (io.length == last.length)
+      head |= kIoLength;
+    else if (of_no_call && io.length == in_pages(io.offset))
+      head |= kIoPages;
   }
   if (static_cast<uint64_t>(io.result) == io.length) head |= kIoWhole;
   if (io.thread == last.thread) head |= kIoThread;
-  *at_++ = static_cast<uint8_t>(head);
-  if ((head & (kIoAdjacent | kIoNone)) == 0)
-    at_ = store_varint(at_, zigzag(static_cast<int64_t>(io.offset - expected)));
-  if ((head & (kIoLength | kIoNone)) == 0) at_ = store_varint(at_, io.length);
-  if (!(head & kIoWhole)) at_ = store_varint(at_, zigzag(io.result));
-  if (!(head & kIoThread)) at_ = store_varint(at_, io.thread);
-  put_time(kDurationLow, kDurationHigh, io.duration_ns);
+  if (columns_ && io.duration_ns == 0) head |= kIoNoDuration;
+  form_.io = head;
+  if (!columns_) *at_++ = static_cast<uint8_t>(head);
+  if ((head & (kIoAdjacent | kIoNone)) == 0) put_number(kOffsets, zigzag(static_cast<int64_t>(io.offset - expected)));
+  if ((head & (kIoLength | kIoPages | kIoNone)) == 0) put_number(kLengths, io.length);
+  if (!(head & kIoWhole)) put_number(kResults, zigzag(io.result));
+  if (!(head & kIoThread)) put_number(kThreads, io.thread);
+  if (!(head & kIoNoDuration)) put_time(kDurationLow, kDurationHigh, io.duration_ns);
   last.thread = io.thread;
+  last.duration_ns = io.duration_ns;
   if ((head & kIoNone) != 0) return;
   last.offset = io.offset;
   last.length = io.length;
@@ -229,16 +224,27 @@ void BlockEncoder::put_io(const IoExtension& io, bool traced) {
 
 void BlockEncoder::put_call(const CallExtension& call) {
   CallFields fields = fields_of(call);
-  CallFields& last = memory_.calls[call.op % BlockMemory::kOps];
-  uint32_t changed = 0;
-  for (size_t i = 0; i < kCallFields; ++i)
-    if (fields[i] != last[i]) changed |= 1u << i;
-  at_ = store_varint(at_, call.op);
-  at_ = store_varint(at_, changed);
-  for (size_t i = 0; i < kCallFields; ++i)
-    if ((changed >> i & 1) != 0)
-      put_number(i == kPathField ? kPaths : kFields, zigzag(static_cast<int64_t>(fields[i] - last[i])));
-  last = fields;
+  form_.op = call.op;
+  for (uint32_t i = 0; i < kCallFields; ++i) {
+    if (fields[i] == memory_.expected(i, form_, fields)) continue;
+    form_.changed |= 1u << i;
+    uint64_t origin = memory_.origin(i, form_, fields);
+    put_number(static_cast<Column>(kFields + i), zigzag(static_cast<int64_t>(fields[i] - origin)));
+  }
+  memory_.note_fields(form_, fields);
+}
+
+void BlockEncoder::put_form() {
+  uint16_t& known = form_lookup_[checksum(&form_, sizeof form_) % form_lookup_.size()];
+  if (known != 0 && memory_.forms[known - 1u] == form_) {
+    put_number(kForms, known);
+    return;
+  }
+  put_number(kForms, 0);
+  for (uint32_t number : {form_.type, form_.shape, form_.io, form_.op, form_.changed}) put_number(kNewForms, number);
+  if (memory_.forms.size() == kMaxForms) return;
+  memory_.forms.push_back(form_);
+  known = static_cast<uint16_t>(memory_.forms.size());
 }
 
 // Flags and extra flags, when this type's last record had others.
@@ -276,7 +282,7 @@ uint32_t BlockEncoder::put_optional(const Record& record) {
   if (has_extra(record, kExtraXattr)) put_trimmed(record.xattr_field);
   if (record.io) {
     shape |= kShapeIo;
-    put_io(*record.io, record.call.has_value());
+    put_io(*record.io, record.call ? &*record.call : nullptr);
   }
   if (record.call) {
     shape |= kShapeCall;
@@ -294,18 +300,24 @@ Status BlockEncoder::add(const Record& record) {
     min_time_ = max_time_ = record.time;
   }
 
-  uint32_t type = static_cast<uint32_t>(record.type);
-  *at_++ = static_cast<uint8_t>(std::min<uint32_t>(type, kTypeEscape));
-  uint8_t* shape_at = at_;
-  at_ += 2;
+  form_ = Form{};
+  form_.type = static_cast<uint32_t>(record.type);
+  uint8_t* head = at_;
+  if (!columns_) {
+    *at_ = static_cast<uint8_t>(std::min<uint32_t>(form_.type, kTypeEscape));
+    at_ += 3;
+    if (form_.type >= kTypeEscape) at_ = store_varint(at_, form_.type);
+  }
   uint32_t shape = 0;
-  if (type >= kTypeEscape) at_ = store_varint(at_, type);
 
   if (record.index != memory_.index + 1) {
     shape |= kShapeJump;
     at_ = store_varint(at_, record.index - memory_.index - 2);
   }
-  put_time(kTimeLow, kTimeHigh, zigzag(static_cast<int64_t>(record.time - memory_.time)));
+  if (columns_ && record.time == memory_.time)
+    shape |= kShapeAtOnce;
+  else
+    put_time(kTimeLow, kTimeHigh, zigzag(static_cast<int64_t>(record.time - memory_.time)));
 
   shape |= put_flags(record);
 
@@ -317,7 +329,13 @@ Status BlockEncoder::add(const Record& record) {
   shape |= op << kFidSecond;
 
   shape |= put_optional(record);
-  store_le(shape_at, static_cast<uint16_t>(shape));
+  form_.shape = shape;
+  if (columns_) {
+    put_form();
+    memory_.note_string(record);
+  } else {
+    store_le(head + 1, static_cast<uint16_t>(shape));
+  }
 
   memory_.index = record.index;
   memory_.time = record.time + (record.call && record.io ? record.io->duration_ns : 0);

@@ -28,32 +28,52 @@ inline constexpr uint32_t kShapeCaller = 1u << 8;  // caller differs from the la
 inline constexpr uint32_t kShapeName = 1u << 9;
 inline constexpr uint32_t kShapePrev = 1u << 10;  // cr_prev is not zero
 inline constexpr uint32_t kShapeIo = 1u << 11;
-inline constexpr uint32_t kShapeCall = 1u << 12;  // segments of version 2
-inline constexpr uint32_t kShapeKnown = 0x1fff;
+inline constexpr uint32_t kShapeKnown = 0xfff;
+// Only in a form (of blocks with kBlockColumns).
+inline constexpr uint32_t kShapeCall = 1u << 12;
+inline constexpr uint32_t kShapeAtOnce = 1u << 13;  // the time is what it is told from
+inline constexpr uint32_t kShapeKnownInForm = 0x3fff;
 
 // The byte before the I/O extension.
 inline constexpr uint32_t kIoAdjacent = 1;  // offset = the last one's offset + length
 inline constexpr uint32_t kIoLength = 2;    // length as the last one's
 inline constexpr uint32_t kIoWhole = 4;     // result = length
 inline constexpr uint32_t kIoThread = 8;    // thread as the last one's
-inline constexpr uint32_t kIoNone = 16;     // offset and length are 0; the last ones stay (version 2)
-inline constexpr uint32_t kIoKnown = 31;
+inline constexpr uint32_t kIoKnown = 15;
+// Only in a form.
+inline constexpr uint32_t kIoNone = 16;   // offset and length are 0; the last ones stay
+inline constexpr uint32_t kIoPages = 32;  // of what is no call: length = offset, rounded up to kIoPage
+inline constexpr uint32_t kIoNoDuration = 64;
+inline constexpr uint32_t kIoKnownInForm = 127;
+inline constexpr uint64_t kIoPage = 4096;
 
-// Columns of a block with kBlockColumns, in this order behind what is left of the records. Numbers that are hardly
-// ever alike must not stand between others: those pack well only beside their own kind.
+// Columns of a block with kBlockColumns, in this order behind what is left of the records. Numbers pack well only
+// beside their own kind.
 enum Column : uint32_t {
+  kForms,        // which form each record has
+  kNewForms,     // forms that are spelled out
   kTimeLow,      // the lowest byte of the time's svarint
   kTimeHigh,     // the rest of it, as varint
   kDurationLow,  // the same of durations
   kDurationHigh,
-  kNames,   // bytes of names
-  kFids,    // FIDs that are spelled out
-  kPaths,   // of the call extension: the path's number
-  kFields,  // and the other fields
-  kColumns,
+  kOffsets,
+  kLengths,
+  kResults,
+  kThreads,
+  kNameShared,  // how many bytes a name has of the last one
+  kNameSizes,   // and how many of its own
+  kNames,       // those
+  kFidBacks,    // distances of FIDs that are not spelled out
+  kFidSeqs,     // of those that are
+  kFidRests,
+  kFields,  // the first of the call extension's fields; the others follow in their order
+  kColumns = kFields + 12,
 };
 inline constexpr size_t kColumnSize = 4;  // bytes at the payload's end that tell the size of a column
 
+inline uint64_t in_pages(uint64_t bytes) {
+  return (bytes + kIoPage - 1) & ~(kIoPage - 1);
+}
 inline bool has_jobid(const Record& record) {
   return (record.flags & kFlagJobid) != 0;
 }

@@ -54,10 +54,9 @@ Result<SegmentHeader> decode_segment_header(const uint8_t* from) {
     return Error(Code::newer, "format version " + std::to_string(version) + ", this reel reads versions up to " +
                                   std::to_string(kTraceVersion) + "; use a newer reel");
   }
-  if (version == kOldTraceVersion)
-    return Error(Code::unsupported,
-                 "a trace of an older reel (format version 2), whose times this one would read wrongly; "
-                 "record it again");
+  if (version > kVersion && version <= kOldTraceVersion)
+    return Error(Code::unsupported, "a trace of an older reel (format version " + std::to_string(version) +
+                                        "), which this one would read wrongly; record it again");
   SegmentHeader header;
   header.version = version;
   header.salt = load_le<uint32_t>(from + 16);

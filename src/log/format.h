@@ -15,9 +15,9 @@
 namespace reel::log {
 
 inline constexpr uint32_t kVersion = 1;       // of a changelog's segments, and of `users`
-inline constexpr uint32_t kTraceVersion = 3;  // of a trace's: records may have a call extension
-// Of traces in which a record's time was told from the one before, not from its end.
-inline constexpr uint32_t kOldTraceVersion = 2;
+inline constexpr uint32_t kTraceVersion = 4;  // of a trace's: records may have a call extension
+// The last version of traces that are written otherwise.
+inline constexpr uint32_t kOldTraceVersion = 3;
 inline constexpr size_t kSegmentHeaderSize = 128;
 inline constexpr size_t kBlockHeaderSize = 80;
 inline constexpr size_t kMaxStreamName = 48;

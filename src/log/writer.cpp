@@ -192,7 +192,7 @@ Status StreamWriter::new_segment() {
 
 Result<uint64_t> StreamWriter::append(const Record& record) {
   if (broken_) return broken_->clone();
-  if (record.call && version_ < kTraceVersion)
+  if (record.call && (!options_.trace || version_ < kTraceVersion))
     return Error(Code::invalid,
                  "a traced call cannot go into " + dir_ + ", which is a changelog; record into a new directory");
   if (encoder_.size() >= options_.block_bytes) TRY(write_block());
@@ -251,18 +251,20 @@ void StreamWriter::build_block(uint32_t flags) {
   encoder_.clear();
 }
 
-// Each part as a frame of its own. The size of all; when it cannot be done, more than they are.
+// One frame, in which each part has blocks of its own. Its size; when it cannot be done, more than the parts are.
 size_t StreamWriter::pack(const std::vector<size_t>& parts, uint8_t* to, size_t room) {
-  size_t stored = 0, done = 0;
-  for (size_t part : parts) {
-    if (part == 0) continue;
-    size_t size = ZSTD_compressCCtx(zstd_, to + stored, room - stored, encoder_.data() + done, part,
-                                    options_.trace ? kTraceZstdLevel : kZstdLevel);
-    if (ZSTD_isError(size)) return encoder_.size();
-    stored += size;
-    done += part;
+  ZSTD_CCtx_reset(zstd_, ZSTD_reset_session_only);
+  ZSTD_CCtx_setParameter(zstd_, ZSTD_c_compressionLevel, options_.trace ? kTraceZstdLevel : kZstdLevel);
+  ZSTD_CCtx_setPledgedSrcSize(zstd_, encoder_.size());
+  ZSTD_outBuffer out{to, room, 0};
+  const uint8_t* part = encoder_.data();
+  for (size_t i = 0; i < parts.size(); ++i) {
+    ZSTD_inBuffer in{part, parts[i], 0};
+    size_t left = ZSTD_compressStream2(zstd_, &out, &in, i + 1 == parts.size() ? ZSTD_e_end : ZSTD_e_flush);
+    if (left != 0) return encoder_.size();
+    part += parts[i];
   }
-  return stored;
+  return out.pos;
 }
 
 // Closes the block that is being filled and puts it into the file.

@@ -68,6 +68,33 @@ TEST(Log, RandomRecordsSurviveCommitsReopeningAndRotation) {
   }
 }
 
+// Large blocks too: with more forms and more FIDs than either list keeps.
+TEST(Log, RandomRecordsOfATraceSurvive) {
+  uint64_t seed = test_seed();
+  for (uint64_t round = 0; round < 12; ++round) {
+    Random random(seed + round);
+    TempDir dir;
+    WriterOptions options;
+    options.trace = true;
+    options.segment_bytes = 200 + random.below(1'000'000);
+    options.block_bytes = static_cast<uint32_t>(1 + random.below(round < 6 ? 3000 : 2'000'000));
+    options.compress = random.below(2) == 0;
+    auto writer = open_writer(dir, options);
+    std::vector<OwnedRecord> written;
+    uint64_t strings = random.below(1000);
+    for (uint64_t i = 0, n = random.below(round < 6 ? 800 : 20'000); i < n; ++i) {
+      OwnedRecord record = random_traced(random, strings);
+      if (random.below(30) == 0) record.record.index = writer->last_index() + 1 + random.below(1000);
+      record.record.index = must(writer->append(record.view()));
+      written.push_back(record);
+      if (random.below(4000) == 0) must(writer->flush());
+    }
+    must(writer->commit());
+    expect_log(dir, written);
+    if (HasFailure()) FAIL() << "round " << round;
+  }
+}
+
 TEST(Log, SecondWriterIsRefused) {
   TempDir dir;
   auto writer = open_writer(dir);

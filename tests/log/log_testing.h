@@ -129,12 +129,47 @@ inline OwnedRecord random_record(Random& random) {
   return o;
 }
 
+// Of a trace: calls as they come, few ops and forms mostly, and strings that have much in common.
+inline OwnedRecord random_traced(Random& random, uint64_t& strings) {
+  if (random.below(8) == 0) return random_record(random);
+  OwnedRecord o;
+  Record& r = o.record;
+  auto some = [&](uint64_t below) { return random.below(30) == 0 ? random.next() : random.below(below); };
+  r.time = pack_time(1'700'000'000, static_cast<uint32_t>(random.below(4) * 1000));
+  r.target = random_fid(random);
+  CallExtension& call = r.call.emplace();
+  IoExtension& io = r.io.emplace();
+  if (random.below(3) == 0) {
+    r.type = RecordType::string;
+    call.path = random.below(20) == 0 ? random.next() : ++strings;
+    o.name = "/usr/share/" + std::to_string(random.below(50)) + (random.below(2) == 0 ? "/" : "") +
+             random_bytes(random, random.below(random.below(50) == 0 ? 3000 : 9), false);
+    return o;
+  }
+  r.type = random.below(5) == 0 ? RecordType::file : random.below(5) == 0 ? RecordType::compute : RecordType::stat;
+  if (r.type != RecordType::file)
+    call.op = static_cast<uint32_t>(random.below(9) == 0 ? random.next() : random.below(4));
+  io = {some(1 << 20), some(5) * 4096, static_cast<int64_t>(some(3)), some(3), some(3)};
+  if (random.below(2) == 0) io.offset = io.length = 0;
+  if (r.type == RecordType::file && random.below(2) == 0) io.length = (io.offset + 4095) / 4096 * 4096;
+  call.fd = static_cast<int32_t>(random.below(6)) - 1;
+  call.fd_generation = static_cast<uint32_t>(some(3));
+  if (random.below(3) == 0) call.fd2 = static_cast<int32_t>(some(300));
+  if (random.below(3) == 0) call.fd2_generation = static_cast<uint32_t>(some(3));
+  call.path = random.below(2) == 0 ? strings : random.below(strings + 1);
+  call.relative = static_cast<uint32_t>(some(9));
+  for (uint64_t* field : {&call.flags, &call.mode, &call.arg, &call.path2, &call.arg2})
+    if (random.below(6) == 0) *field = some(4);
+  call.relative2 = static_cast<uint32_t>(some(2));
+  return o;
+}
+
 inline bool same(const Record& a, const Record& b) {
   return a.index == b.index && a.prev == b.prev && a.time == b.time && a.type == b.type && a.flags == b.flags &&
          a.target == b.target && a.parent == b.parent && a.name == b.name && a.source == b.source &&
          a.source_parent == b.source_parent && a.source_name == b.source_name && a.jobid_field == b.jobid_field &&
          a.extra_flags == b.extra_flags && a.uid == b.uid && a.gid == b.gid && a.nid_field == b.nid_field &&
-         a.open_mode == b.open_mode && a.xattr_field == b.xattr_field && a.io == b.io;
+         a.open_mode == b.open_mode && a.xattr_field == b.xattr_field && a.io == b.io && a.call == b.call;
 }
 
 inline std::unique_ptr<Writer> open_writer(const TempDir& dir, const WriterOptions& options = {},
