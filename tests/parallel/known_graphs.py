@@ -102,6 +102,12 @@ def told_edges(args, log, work, iterations, how):
     return found, wanted
 
 
+def is_implied(edge, wanted):
+    """One run may see a source a place too early (docs/replay.md): who waits for a step has waited for those before it."""
+    source, step, waits, before = edge
+    return any((source, later, waits, before) in wanted for later in range(step, step + 3))
+
+
 def threads_of_ranks(args, log):
     """all but the one that made them"""
     trace = Trace(args.reel, log)
@@ -129,7 +135,7 @@ def compare(args):
             found, wanted = told_edges(args, log, work, iterations, f"throttled {again + 1} times")
             if found == wanted:
                 break
-            problems += [] if found <= wanted else ["dependencies that are none"]
+            problems += [] if all(is_implied(edge, wanted) for edge in found) else ["dependencies that are none"]
         problems += [] if found == wanted else ["other dependencies"]
         run([args.reel, "anonymize", log, f"{top}/nobody"], work)
         if found_waits(args, f"{top}/nobody") != found_waits(args, log):
