@@ -42,7 +42,6 @@ namespace {
 constexpr int kDrainMs = 2;
 constexpr uint64_t kSettle_ns = 5'000'000;
 constexpr uint64_t kGrace_ns = 1'000'000'000;
-constexpr uint64_t kFlush_ns = 100'000'000;  // what is not in the log then is gone when reel dies
 constexpr uint64_t kKernelGeneration = 1ull << 63;
 
 // An event as it lies in the ring, kept until its turn.
@@ -183,7 +182,7 @@ Status BpfRecorder::drain(bool last) {
   for (auto at = held_.begin(); at != end; ++at) TRY(deliver(at->bytes));
   held_.erase(held_.begin(), end);
   TRY(write_lost());
-  return last || assembler_.is_due(monotonic_now(), kFlush_ns) ? assembler_.flush() : ok();
+  return last || assembler_.is_due(monotonic_now()) ? assembler_.flush() : ok();
 }
 
 Status BpfRecorder::write_lost() {

@@ -18,8 +18,8 @@ namespace reel::trace {
 namespace {
 
 constexpr uint64_t kSettle_ns = 5'000'000;  // a thread may be held up between its stamp and its event
-// The rings keep what is not in the log yet, also when reel dies.
-constexpr uint64_t kFlush_ns = 250'000'000;
+// A few calls may wait for more: the rings keep what is not in the log yet, also when reel dies.
+constexpr uint64_t kFew_ns = 250'000'000;
 constexpr size_t kControlBytes = 4096;
 
 bool is_dead(int32_t pid) {
@@ -197,7 +197,7 @@ Status Collector::collect(bool last) {
   }
   TRY(find_rings(last));
   TRY(take_until(horizon, last));
-  if (last || assembler_.is_due(monotonic_now(), kFlush_ns)) {
+  if (last || assembler_.is_due(monotonic_now(), kFew_ns)) {
     TRY(write_taken());
     TRY(retire(last));
   }

@@ -60,15 +60,18 @@ class Assembler {
   // All that is still open is closed in the trace.
   Status finish();
   // What was taken goes to the writer, each thread's in a row; flush() makes it readable, too. Blocks that are
-  // closed too often pack badly, so recorders flush when it is due: after `every_ns`, or when there is much.
+  // closed too often pack badly, so recorders flush when it is due: after kFlush_ns, `few_ns` when there is little, or
+  // when there is much.
   Status hand_over();
   Status flush();
-  bool is_due(uint64_t now_ns, uint64_t every_ns) const {
-    return now_ns - flushed_ns_ >= every_ns || batch_.size() >= kMuch;
+  bool is_due(uint64_t now_ns, uint64_t few_ns = kFlush_ns) const {
+    return now_ns - flushed_ns_ >= (batch_.size() < kFew ? few_ns : kFlush_ns) || batch_.size() >= kMuch;
   }
 
   uint64_t in_real_time(uint64_t monotonic_ns) const { return monotonic_ns + ahead_ns_; }
   uint32_t thread_count() const { return static_cast<uint32_t>(threads_.size()); }
+
+  static constexpr uint64_t kFlush_ns = 100'000'000;
 
  private:
   // A posix_spawn that has begun.
@@ -119,8 +122,8 @@ class Assembler {
   void move(OpenFile& file, Event& event, int64_t moved, bool writes);
   void emit(Event event, const std::string& path);
 
-  static constexpr uint64_t kCount_ns = 1'000'000'000;  // counts are in the log no later than this
-  static constexpr size_t kMuch = 50'000;
+  static constexpr size_t kFew = 2'000, kMuch = 50'000;  // calls
+  static constexpr uint64_t kCount_ns = 1'000'000'000;   // counts are in the log no later than this
 
   Writer& writer_;
   uint64_t flushed_ns_ = 0, counted_ns_ = 0;
