@@ -287,7 +287,7 @@ TEST_P(Conformance, GapsHaveTheirCpuTime) {
   EXPECT_LE(before[2].arg + before[2].arg2 + 35 * kMs, before[2].duration_ns);
   // A long call behind a sleep is none of it.
   ASSERT_TRUE(before.count(6));
-  EXPECT_LE(before[6].arg, 4 * kMs);
+  EXPECT_LE(before[6].arg, 12 * kMs);
   EXPECT_EQ(before[2].mode, std::string(GetParam().via) == "preload" ? 0u : 1u);
 }
 

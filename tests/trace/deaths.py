@@ -109,11 +109,11 @@ def with_small(directory, size, seen):
 
 
 def full_disk(run):
-    """The log lies on a file system of 640 KiB: 128 and the reserve."""
+    """The log lies on a file system of 560 KiB: 48 and the reserve."""
     run.log += "/trace"
     os.mkdir(f"{run.top}/log")
     run.go()
-    reel = run.start(with_small(f"{run.top}/log", "640k", f"{run.top}/seen"))
+    reel = run.start(with_small(f"{run.top}/log", "560k", f"{run.top}/seen"))
     said = reel.communicate(timeout=PATIENCE_S)[1]
     check(reel.returncode == 3, f"reel ended with {reel.returncode}, not as the command: {said}")
     run.program_was_not_harmed()
