@@ -33,16 +33,12 @@ uint64_t in_ns(uint64_t ticks) {
   return static_cast<uint64_t>(static_cast<unsigned __int128>(ticks) * process().control->ns_per_tick_24 >> 24);
 }
 
-// Of shorter calls the question after them would cost too much, by what it is worth.
-constexpr uint64_t kLongGaps = 5;
-
 void note_exit(uint64_t enter, uint64_t exit) {
   thread.last_exit = exit;
   if (exit - enter < process().control->gap_ticks) return;
   thread.cpu = thread_cpu();
   thread.cpu_at = exit;
-  thread.blocked_stale = exit - enter < kLongGaps * process().control->gap_ticks;
-  if (!thread.blocked_stale) thread.blocked = times_blocked();
+  thread.blocked = times_blocked();
 }
 
 // The descriptors that were seen to be opened; of those above it is not asked.
@@ -172,10 +168,8 @@ bool is_short(uint64_t enter, uint64_t exit) {
 uint64_t measure_queued(uint64_t off) {
   if (off < wire::kGap_ns) return wire::kNotKnown;
   long before = thread.blocked;
-  bool stale = thread.blocked_stale;
   thread.blocked = times_blocked();
-  thread.blocked_stale = false;
-  return !stale && before >= 0 && thread.blocked == before ? off : wire::kNotKnown;
+  return before >= 0 && thread.blocked == before ? off : wire::kNotKnown;
 }
 
 }  // namespace

@@ -36,7 +36,6 @@ struct ThreadState {
   uint64_t last_exit;       // ticks, of the last call
   uint64_t cpu, cpu_at;     // the CPU time last measured in nanoseconds, and when in ticks
   long blocked;             // how often it had given its processor up to wait for something, when last asked
-  bool blocked_stale;       // a call since then may have
   uint32_t inside;          // calls of MPI that it is in; what it does there is not the program's
   bool files_inside;        // but for calls on files
 };
