@@ -8,10 +8,10 @@
 
 #include <cerrno>
 #include <climits>
-#include <cstdlib>
 #include <cstring>
 
 #include "base/kill_point.h"
+#include "base/real_path.h"
 #include "mirror/target_dirs.h"
 
 namespace reel::service {
@@ -19,14 +19,6 @@ namespace {
 
 constexpr const char* kMarkerName = "id";
 constexpr const char* kLostFound = "lost+found";  // what mkfs leaves in an empty ext4
-
-Result<std::string> real_path(const std::string& path) {
-  char* resolved = ::realpath(path.c_str(), nullptr);
-  if (!resolved) return Error::from_errno(errno, path);
-  std::string text = resolved;
-  std::free(resolved);
-  return text;
-}
 
 bool is_within(const std::string& inner, const std::string& outer) {
   if (outer == "/") return true;

@@ -36,7 +36,6 @@ inline constexpr const char* kControlName = "control";
 inline constexpr uint32_t kFirstRingBytes = 32u << 10;  // of a thread; the next ones are larger
 inline constexpr uint32_t kRingBytes = 256u << 10;
 
-inline constexpr uint64_t kNotKnown = ~0ull;
 inline constexpr uint64_t kGap_ns = 20'000;  // of shorter gaps between calls the CPU time is not told
 
 // Before the command begins: calls that measure what recording one costs (trace/collect/calibration.h). An lseek of
@@ -121,6 +120,8 @@ inline constexpr uint16_t kOpFact = 1004;  // path = "key=value"
 // there are any, the file actions.
 inline constexpr uint16_t kOpSpawnTry = 1005;
 inline constexpr uint16_t kOpSpawnActions = 1006;
+
+inline constexpr uint64_t kNotKnown = ~0ull;
 
 // 24 bytes, then the parts that `has` tells of, in the order of its bits, each in whole words of 8 bytes.
 struct Event {

@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 
+#include "base/real_path.h"
 #include "cli/cli.h"
 #include "cli/mirror/filter_options.h"
 #include "cli/mirror/progress.h"
@@ -104,11 +105,8 @@ void catch_signals() {
 // With the path in it absolute and free of symlinks: "recorded:/srv/recording".
 Result<std::string> source_of(const std::string& argument) {
   std::string kind = service::kind_of_source(argument);
-  std::string path = argument.substr(kind.size());
-  char* resolved = ::realpath(path.c_str(), nullptr);
-  if (!resolved) return Error::from_errno(errno, "source " + path);
-  path = resolved;
-  std::free(resolved);
+  std::string given = argument.substr(kind.size());
+  TRY_ASSIGN(std::string path, real_path(given, "source " + given));
   struct stat found;
   if (::stat(path.c_str(), &found) != 0) return Error::from_errno(errno, "source " + path);
   if (!S_ISDIR(found.st_mode)) return Error(Code::invalid, "source " + path + " is not a directory");

@@ -6,10 +6,10 @@
 #include <cerrno>
 #include <cinttypes>
 #include <cstdio>
-#include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "base/real_path.h"
 #include "cli/cli.h"
 #include "cli/common/output.h"
 #include "cli/mirror/filter_options.h"
@@ -65,14 +65,6 @@ std::string json_line(const Difference& difference) {
     }
   }
   return line.dump();
-}
-
-Result<std::string> real_path(const std::string& path) {
-  char* resolved = ::realpath(path.c_str(), nullptr);
-  if (!resolved) return Error::from_errno(errno, path);
-  std::string text = resolved;
-  std::free(resolved);
-  return text;
 }
 
 // One comparison; what differs is printed, and put into `paths`.

@@ -16,10 +16,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 
 #include "base/codec.h"
 #include "base/handle.h"
+#include "base/real_path.h"
 #include "source/lustre/char_device.h"
 #include "source/lustre/lustre.h"
 #include "source/lustre/mdt_view.h"
@@ -111,14 +111,6 @@ class MountedMdt final : public Mdt {
   const std::string lctl_;
   Fid fence_fid_;
 };
-
-Result<std::string> real_path(const std::string& path) {
-  char* resolved = ::realpath(path.c_str(), nullptr);
-  if (!resolved) return Error::from_errno(errno, path);
-  std::string result = resolved;
-  std::free(resolved);
-  return result;
-}
 
 }  // namespace
 

@@ -12,6 +12,7 @@
 
 #include "trace/preload/process_state.h"
 #include "trace/preload/shim.h"
+#include "trace/statx_object.h"
 
 namespace reel::trace::shim {
 namespace {
@@ -344,17 +345,7 @@ void look(int dirfd, const char* path, int at_flags, wire::Object& object) {
   long error = kernel(SYS_statx, dirfd, reinterpret_cast<long>(path), at_flags | AT_NO_AUTOMOUNT,
                       STATX_BASIC_STATS | STATX_BTIME, reinterpret_cast<long>(&x));
   if (error < 0) return;
-  object.device = static_cast<uint64_t>(x.stx_dev_major) << 32 | x.stx_dev_minor;
-  object.inode = x.stx_ino;
-  if ((x.stx_mask & STATX_BTIME) != 0)
-    object.generation = static_cast<uint64_t>(x.stx_btime.tv_sec) * 1'000'000'000u + x.stx_btime.tv_nsec;
-  object.size = x.stx_size;
-  object.blocks = x.stx_blocks;
-  object.rdev = static_cast<uint64_t>(x.stx_rdev_major) << 32 | x.stx_rdev_minor;
-  object.mode = x.stx_mode;
-  object.uid = x.stx_uid;
-  object.gid = x.stx_gid;
-  object.links = x.stx_nlink == 0 ? 1 : x.stx_nlink;  // unlinked, but there
+  object = object_of(x);
 }
 
 }  // namespace reel::trace::shim

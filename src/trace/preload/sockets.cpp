@@ -97,7 +97,8 @@ int accepted(Call& call, int made) {
   if (call.on() && made >= 0 &&
       name_connection(address_of(made, SYS_getsockname), address_of(made, SYS_getpeername), name))
     call.path2(name);
-  if (call.on() && made >= 0) call.args(static_cast<uint64_t>(peer_of(made)));
+  int32_t peer = call.on() && made >= 0 ? peer_of(made) : 0;
+  if (peer != 0) call.args(static_cast<uint64_t>(peer));
   if (call.on()) call.finish(made < 0 ? -static_cast<long>(error) : made, exit);
   errno = error;
   return made;

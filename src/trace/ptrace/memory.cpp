@@ -11,6 +11,7 @@
 #include <algorithm>
 
 #include "base/codec.h"
+#include "trace/statx_object.h"
 
 namespace reel::trace {
 namespace {
@@ -85,22 +86,6 @@ void fetch_blob(int32_t tid, FetchedCall& call) {
   const CallShape& shape = *call.shape;
   uint64_t address = call.arguments[shape.blob];
   call.has_blob = address != 0 && read_memory(tid, address, call.blob, shape.blob_size) == shape.blob_size;
-}
-
-wire::Object object_of(const struct statx& x) {
-  wire::Object object{};
-  object.device = static_cast<uint64_t>(x.stx_dev_major) << 32 | x.stx_dev_minor;
-  object.inode = x.stx_ino;
-  if ((x.stx_mask & STATX_BTIME) != 0)
-    object.generation = static_cast<uint64_t>(x.stx_btime.tv_sec) * 1'000'000'000u + x.stx_btime.tv_nsec;
-  object.size = x.stx_size;
-  object.blocks = x.stx_blocks;
-  object.rdev = static_cast<uint64_t>(x.stx_rdev_major) << 32 | x.stx_rdev_minor;
-  object.mode = x.stx_mode;
-  object.uid = x.stx_uid;
-  object.gid = x.stx_gid;
-  object.links = x.stx_nlink == 0 ? 1 : x.stx_nlink;
-  return object;
 }
 
 }  // namespace

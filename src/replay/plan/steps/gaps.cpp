@@ -51,8 +51,8 @@ void Gaps::end(At& at, const std::vector<Need>& pending) {
   if (state.wall != 0 && state.queued_known) at.step.queued_ns = std::min(state.queued, off);
   uint64_t blocked = off - (at.step.queued_ns != ~0ull ? at.step.queued_ns : 0);
   // Off the CPU until another thread was so far: it waited for that.
-  const std::vector<Need> joined{at.joined};
-  const std::vector<Need>& waited = at.joined.count != 0 ? joined : pending.empty() ? walk_.needs.found() : pending;
+  std::vector<Need> waited = pending.empty() ? walk_.needs.found() : pending;
+  if (at.joined.count != 0) waited.push_back(at.joined);  // others may know it already, and need it no more
   if (!at.step.waits && (!pending.empty() || blocked > kNoise || at.found)) {
     for (const Need& need : waited) {
       uint64_t exit = walk_.plan.recorded_ns(walk_.trace, need);

@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "trace/collect/assemble/initial_state.h"
+#include "trace/statx_object.h"
 
 namespace reel::trace {
 namespace {
@@ -45,18 +46,7 @@ bool LiveSurroundings::look(const std::string& path, wire::Object& object, std::
   struct statx x;
   if (::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_BTIME, &x) != 0)
     return false;
-  object = wire::Object{};
-  object.device = static_cast<uint64_t>(x.stx_dev_major) << 32 | x.stx_dev_minor;
-  object.inode = x.stx_ino;
-  if ((x.stx_mask & STATX_BTIME) != 0)
-    object.generation = static_cast<uint64_t>(x.stx_btime.tv_sec) * 1'000'000'000u + x.stx_btime.tv_nsec;
-  object.size = x.stx_size;
-  object.blocks = x.stx_blocks;
-  object.rdev = static_cast<uint64_t>(x.stx_rdev_major) << 32 | x.stx_rdev_minor;
-  object.mode = x.stx_mode;
-  object.uid = x.stx_uid;
-  object.gid = x.stx_gid;
-  object.links = x.stx_nlink;
+  object = object_of(x);
   if (S_ISLNK(x.stx_mode)) {
     char text[4096];
     ssize_t size = ::readlink(path.c_str(), text, sizeof text);
