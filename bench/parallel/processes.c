@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Parallel workloads without MPI: pipeline, queue, polling, spin, phases. The ranks are children of one process, in the order
+// Parallel workloads without MPI: pipeline, queue, polling, spin, phases, gates, turns. The ranks are children of one process, in the order
 // in which it makes them; it does no I/O itself. The flag --ranks N says how many (4). See common.h.
-#include <stdatomic.h>
+#include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -143,6 +145,47 @@ static void phases(void) {
   close(fd);
 }
 
+// What the ranks share.
+static struct {
+  pthread_barrier_t gate;
+  sem_t turn[64];
+}* shared;
+
+static void share(void) {
+  shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (shared == MAP_FAILED) die("mmap");
+  pthread_barrierattr_t of_processes;
+  pthread_barrierattr_init(&of_processes);
+  pthread_barrierattr_setpshared(&of_processes, PTHREAD_PROCESS_SHARED);
+  pthread_barrier_init(&shared->gate, &of_processes, (unsigned)ranks);
+  for (int i = 0; i < 64; ++i) sem_init(&shared->turn[i], 1, 0);
+}
+
+// As spin, with libc's barrier: who waits sleeps.
+static void gates(void) {
+  int fd = open_in("part", rank, O_RDWR | O_CREAT | O_EXCL);
+  for (int i = 0; i < iterations; ++i) {
+    compute(us * (1 + (rank + i) % ranks));
+    fill((uint64_t)rank, (uint64_t)i);
+    write_at(fd, (uint64_t)i * size);
+    pthread_barrier_wait(&shared->gate);
+  }
+  close(fd);
+}
+
+// One after the other, in a ring of semaphores.
+static void turns(void) {
+  int fd = open_in("part", rank, O_RDWR | O_CREAT | O_EXCL);
+  for (int i = 0; i < iterations; ++i) {
+    if (rank != 0 || i != 0) sem_wait(&shared->turn[rank]);
+    compute(us);
+    fill((uint64_t)rank, (uint64_t)i);
+    write_at(fd, (uint64_t)i * size);
+    sem_post(&shared->turn[(rank + 1) % ranks]);
+  }
+  close(fd);
+}
+
 int main(int count, char** arguments) {
   common_arguments(count, arguments);
   const char* name = arguments[1];
@@ -151,15 +194,18 @@ int main(int count, char** arguments) {
                       : strcmp(name, "polling") == 0 ? polling
                       : strcmp(name, "spin") == 0    ? spin
                       : strcmp(name, "phases") == 0  ? phases
+                      : strcmp(name, "gates") == 0   ? gates
+                      : strcmp(name, "turns") == 0   ? turns
                                                      : NULL;
   if (!run) {
-    fprintf(stderr, "no workload %s: pipeline queue polling spin phases\n", name);
+    fprintf(stderr, "no workload %s: pipeline queue polling spin phases gates turns\n", name);
     return 2;
   }
   us = number_flag(count, arguments, "--compute", 0);
   ranks = run == polling ? 2 : (int)number_flag(count, arguments, "--ranks", 4);
   barrier = mmap(NULL, sizeof *barrier, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (barrier == MAP_FAILED) die("mmap");
+  share();
   pipes = calloc((size_t)ranks, sizeof *pipes);
   for (int i = 0; i + 1 < ranks && run == pipeline; ++i)
     if (pipe(pipes[i]) != 0) die("pipe");

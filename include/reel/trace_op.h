@@ -109,6 +109,8 @@ enum class Op : uint16_t {
   recv = 124,
   compute = 125,
   range_lock = 126,  // fcntl's and lockf's
+  futex_wake = 127,
+  futex_wait = 128,
   // messages of MPI
   mpi_init = 141,
   mpi_send = 142,

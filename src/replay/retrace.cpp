@@ -44,7 +44,8 @@ Status write_retrace(Env& env, const std::string& dir, const LogKey* key, const 
       const Sample& sample = played.threads[i][k];
       if (sample.exit_ns == 0) break;
       Event event = trace.events[plan.threads[i][k].event];
-      bool begins = plan.threads[i][k].arrival && event.op != Op::mpi_arrive;
+      bool whole = event.op == Op::mpi_arrive || event.op == Op::futex_wake;
+      bool begins = plan.threads[i][k].arrival && !whole;
       uint64_t enter = arrived != 0 ? arrived : sample.enter_ns;
       arrived = begins ? enter : 0;
       if (begins) continue;

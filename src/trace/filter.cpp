@@ -22,6 +22,7 @@ bool gives_meaning(RecordType type) {
     case RecordType::exec:
     case RecordType::exit:
     case RecordType::wait:
+    case RecordType::signal:
     case RecordType::context:
     case RecordType::descriptor:
     case RecordType::compute:

@@ -108,6 +108,8 @@ constexpr OpInfo kOps[] = {
     {Op::recv, "recv", RecordType::recv, Family::other},
     {Op::compute, "compute", RecordType::compute, Family::other},
     {Op::range_lock, "range_lock", RecordType::lock, Family::lock},
+    {Op::futex_wake, "futex_wake", RecordType::signal, Family::process},
+    {Op::futex_wait, "futex_wait", RecordType::wait, Family::process},
     {Op::mpi_init, "mpi_init", RecordType::barrier, Family::message},
     {Op::mpi_send, "mpi_send", RecordType::send, Family::message},
     {Op::mpi_recv, "mpi_recv", RecordType::recv, Family::message},

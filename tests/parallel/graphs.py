@@ -193,6 +193,18 @@ def spin(ranks, iterations):
     return edges([program(rank) for rank in range(ranks)])
 
 
+gates = spin  # but by calls of libc
+
+
+def turns(ranks, iterations):
+    def program(rank):
+        steps = [IO]
+        for i in range(iterations):
+            steps += ([recv((rank - 1) % ranks)] if rank or i else []) + [IO, send((rank + 1) % ranks)]
+        return steps + [IO]
+    return edges([program(rank) for rank in range(ranks)])
+
+
 def phases(ranks, iterations):
     def program(rank):
         steps = [IO]

@@ -72,6 +72,7 @@ class BpfRecorder {
   Status deliver(const std::string& bytes);
   Status call(const reel_bpf_event& event, std::string_view path, std::string_view path2);
   Status uring(const reel_bpf_event& event);
+  Status futex(const reel_bpf_event& event);
   Status ended(const reel_bpf_event& event);
   Result<uint32_t> thread_of(const reel_bpf_event& event);
   Status write_lost();
@@ -98,6 +99,14 @@ class BpfRecorder {
 
 int quiet(enum libbpf_print_level, const char*, va_list) {
   return 0;
+}
+
+// futex, and its younger kin futex_waitv, futex_wake, futex_wait and futex_requeue.
+constexpr uint32_t kFutexCalls[] = {SYS_futex, 449, 454, 455, 456};
+constexpr reel_bpf_shape kFutexShape{1, 255, 255, 0, 255, 0, 0, 255, 255, 0, 0, 1};
+
+Status put(int map, uint32_t key, const reel_bpf_shape& shape) {
+  return bpf_map_update_elem(map, &key, &shape, BPF_ANY) == 0 ? ok() : Error::from_errno(errno, "fill a BPF map");
 }
 
 unsigned char index_of(int8_t argument) {
@@ -127,10 +136,11 @@ Status BpfRecorder::load() {
                          index_of(from.blob2),
                          index_of(from.vector),
                          static_cast<unsigned char>(from.aio),
-                         from.op == Op::open};
-    uint32_t key = from.number;
-    if (bpf_map_update_elem(shapes, &key, &shape, BPF_ANY) != 0) return Error::from_errno(errno, "fill a BPF map");
+                         from.op == Op::open,
+                         0};
+    TRY(put(shapes, from.number, shape));
   }
+  for (uint32_t number : kFutexCalls) TRY(put(shapes, number, kFutexShape));
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, object_) {
     bpf_link* link = bpf_program__attach(program);
@@ -158,7 +168,7 @@ Status BpfRecorder::watch(int32_t pid) {
   uint8_t one = 1;
   if (bpf_map_update_elem(bpf_object__find_map_fd_by_name(object_, "processes"), &key, &one, BPF_ANY) != 0)
     return Error::from_errno(errno, "fill a BPF map");
-  uint64_t none[2] = {0, 0};
+  uint64_t none[3] = {0, 0, 0};
   if (bpf_map_update_elem(bpf_object__find_map_fd_by_name(object_, "offs"), &key, none, BPF_ANY) != 0)
     return Error::from_errno(errno, "fill a BPF map");
   living_.insert(pid);
@@ -168,9 +178,9 @@ Status BpfRecorder::watch(int32_t pid) {
 void BpfRecorder::take(const void* data, size_t size) {
   if (size < sizeof(reel_bpf_event)) return;
   const auto* event = static_cast<const reel_bpf_event*>(data);
-  bool closes = event->kind == REEL_BPF_CALL && event->number == SYS_close;
+  bool gives = (event->kind == REEL_BPF_CALL && event->number == SYS_close) || event->kind == REEL_BPF_WAKE;
   held_.push_back(
-      {closes ? event->enter_ns : event->exit_ns, arrivals_++, std::string(static_cast<const char*>(data), size)});
+      {gives ? event->enter_ns : event->exit_ns, arrivals_++, std::string(static_cast<const char*>(data), size)});
 }
 
 Status BpfRecorder::drain(bool last) {
@@ -293,6 +303,20 @@ Status BpfRecorder::uring(const reel_bpf_event& event) {
   return assembler_.take(thread, raw);
 }
 
+Status BpfRecorder::futex(const reel_bpf_event& event) {
+  TRY_ASSIGN(uint32_t thread, thread_of(event));
+  Raw raw;
+  raw.event.op = static_cast<uint16_t>(event.kind == REEL_BPF_WAKE ? Op::futex_wake : Op::futex_wait);
+  raw.event.enter_ns = event.enter_ns;
+  raw.event.exit_ns = event.exit_ns;
+  raw.event.result = event.result;
+  raw.event.fd = raw.event.fd2 = -1;
+  raw.arg = event.args[1];
+  raw.arg2 = event.args[0];
+  measure_gap(event, raw);
+  return assembler_.take(thread, raw);
+}
+
 // exit and exit_group do not return: this is how their thread's end is told.
 Status BpfRecorder::ended(const reel_bpf_event& event) {
   TRY_ASSIGN(uint32_t thread, thread_of(event));
@@ -339,6 +363,9 @@ Status BpfRecorder::deliver(const std::string& bytes) {
       return call(event, path, path2);
     case REEL_BPF_URING:
       return uring(event);
+    case REEL_BPF_WAKE:
+    case REEL_BPF_WOKEN:
+      return futex(event);
     default:
       return ok();
   }

@@ -20,6 +20,7 @@ struct reel_bpf_shape {
   unsigned char vector;
   unsigned char aio;    // 1: io_submit, 2: io_getevents; what they have in memory comes as the path
   unsigned char opens;  // the result is a descriptor whose file is to be told
+  unsigned char futex;  // nothing is told of it but who woke whom
 };
 
 enum reel_bpf_kind {
@@ -28,6 +29,8 @@ enum reel_bpf_kind {
   REEL_BPF_EXEC = 3,   // path: the program; path2: its arguments
   REEL_BPF_EXIT = 4,   // args[0]: exit code; args[1]: 1 when the process is gone
   REEL_BPF_URING = 5,  // args: opcode, offset, length, descriptor, user data, ring
+  REEL_BPF_WAKE = 6,   // args[0]: its number among the calls of its thread that woke somebody
+  REEL_BPF_WOKEN = 7,  // args[0]: number of the call that woke it, 0: it was an end; args[1]: tid of whose
 };
 
 // A record in the ring: this, then path_size and path2_size bytes.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The BPF recorder's programs: at the entry and exit of every system call of the recorded processes,
-// at their forks, execs, exits and switches, and at io_uring's submissions and completions. Tracepoints only; the
+// at their forks, execs, exits and switches, when one wakes another, and at io_uring's submissions and completions. Tracepoints only; the
 // kernel's structures are declared with just the fields that are read, and relocated when loaded.
 #include <linux/bpf.h>
 #include <bpf/bpf_core_read.h>
@@ -56,6 +56,7 @@ struct sched_info {
   unsigned long long run_delay;
 };
 struct task_struct {
+  unsigned int flags;
   int pid, tgid, exit_code;
   struct files_struct* files;
   struct signal_struct* signal;
@@ -118,6 +119,9 @@ struct entered {
   u32 number, has;
   u8 blob[REEL_BPF_BLOB];
   u64 vector_bytes;
+  // Of a call on a futex: its number among those of its thread that woke somebody, 0: it has not. Who woke it last
+  // (a tid, 0: nobody who is recorded), and the number of that call; 0: it was the other's end.
+  u64 futex, wakes, woken_by, woken_by_call;
 };
 struct {  // calls that have begun, by thread
   __uint(type, BPF_MAP_TYPE_HASH);
@@ -136,6 +140,7 @@ struct {  // requests of io_uring that have begun, by address
 // How long a thread was not on a processor: all in all, and since when it is not. Its CPU time is the rest.
 struct off {
   u64 total, since;
+  u64 wakes;  // its calls on a futex that woke somebody
 };
 struct {  // by thread
   __uint(type, BPF_MAP_TYPE_HASH);
@@ -291,6 +296,8 @@ static __always_inline u64 argument(const u64* args, u8 index) {
   return index < 6 ? args[index & 7] : 0;
 }
 
+enum { kExiting = 4 };  // PF_EXITING
+
 struct vector {
   u64 address, count, bytes;
 };
@@ -319,6 +326,8 @@ int BPF_PROG(on_enter, struct pt_regs* regs, long number) {
   start->number = key;
   start->has = 0;
   start->vector_bytes = 0;
+  start->futex = shape->futex;
+  start->wakes = start->woken_by = start->woken_by_call = 0;
   start->args[0] = BPF_CORE_READ(regs, di);
   start->args[1] = BPF_CORE_READ(regs, si);
   start->args[2] = BPF_CORE_READ(regs, dx);
@@ -343,6 +352,27 @@ int BPF_PROG(on_enter, struct pt_regs* regs, long number) {
   return 0;
 }
 
+static __always_inline void put_times(struct reel_bpf_event* event, const struct entered* start, u64 now) {
+  event->enter_ns = start->enter_ns;
+  event->exit_ns = now;
+  event->off_enter = start->off_ns;
+  event->off_exit = off_total(event->tid);
+  event->queued_enter = start->queued_ns;
+  event->queued_exit = queued_total();
+}
+
+// Only those that woke somebody, or were woken, are of interest: the others waited for nobody.
+static __always_inline void futex_ends(const struct entered* start, long result, u64 now) {
+  if (!start->wakes && (result < 0 || !start->woken_by)) return;
+  struct room* room = new_event(start->wakes ? REEL_BPF_WAKE : REEL_BPF_WOKEN);
+  if (!room) return;
+  put_times(&room->event, start, now);
+  room->event.result = result;
+  room->event.args[0] = start->wakes ? start->wakes : start->woken_by_call;
+  room->event.args[1] = start->woken_by;
+  send(room);
+}
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_exit, struct pt_regs* regs, long result) {
   u64 now = bpf_ktime_get_ns();
@@ -351,18 +381,18 @@ int BPF_PROG(on_exit, struct pt_regs* regs, long result) {
   u32 tid = (u32)id;
   struct entered* start = bpf_map_lookup_elem(&calls, &tid);
   if (!start) return 0;
+  if (start->futex) {
+    futex_ends(start, result, now);
+    bpf_map_delete_elem(&calls, &tid);
+    return 0;
+  }
   u32 key = start->number;
   struct reel_bpf_shape* shape = bpf_map_lookup_elem(&shapes, &key);
   struct room* room = new_event(REEL_BPF_CALL);
   if (!room || !shape) return 0;
   struct reel_bpf_event* event = &room->event;
   event->number = key;
-  event->enter_ns = start->enter_ns;
-  event->exit_ns = now;
-  event->off_enter = start->off_ns;
-  event->off_exit = off_total(tid);
-  event->queued_enter = start->queued_ns;
-  event->queued_exit = queued_total();
+  put_times(event, start, now);
   event->result = result;
   __builtin_memcpy(event->args, start->args, sizeof event->args);
   __builtin_memcpy(event->blob, start->blob, sizeof event->blob);
@@ -411,6 +441,28 @@ int BPF_PROG(on_switch, bool preempted, struct task_struct* before, struct task_
   if (off && off->since != 0) {
     off->total += bpf_ktime_get_ns() - off->since;
     off->since = 0;
+  }
+  return 0;
+}
+
+// Who waits in a call on a futex is woken by another's call on one, or by its end (CLONE_CHILD_CLEARTID, robust locks);
+// else by time or a signal, and then it fails.
+SEC("tp_btf/sched_waking")
+int BPF_PROG(on_waking, struct task_struct* task) {
+  u32 sleeper_tid = BPF_CORE_READ(task, pid), tid = (u32)bpf_get_current_pid_tgid();
+  struct entered* sleeper = bpf_map_lookup_elem(&calls, &sleeper_tid);
+  if (!sleeper || !sleeper->futex) return 0;
+  sleeper->woken_by = 0;
+  struct task_struct* current = bpf_get_current_task_btf();
+  struct entered* waker = bpf_map_lookup_elem(&calls, &tid);
+  struct off* off = bpf_map_lookup_elem(&offs, &tid);
+  if (waker && waker->futex && off) {
+    if (!waker->wakes) waker->wakes = ++off->wakes;
+    sleeper->woken_by_call = waker->wakes;
+    sleeper->woken_by = tid;
+  } else if (current->flags & kExiting) {
+    sleeper->woken_by_call = 0;
+    sleeper->woken_by = tid;
   }
   return 0;
 }

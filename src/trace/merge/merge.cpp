@@ -17,7 +17,8 @@ namespace reel::trace {
 namespace {
 
 bool has_thread_in_arg(Op op) {
-  return op == Op::fork || op == Op::vfork || op == Op::clone_thread || op == Op::wait || op == Op::accept;
+  return op == Op::fork || op == Op::vfork || op == Op::clone_thread || op == Op::wait || op == Op::accept ||
+         op == Op::futex_wait;
 }
 
 bool is_of_network(const std::string& type) {

@@ -20,9 +20,10 @@ struct ThreadCalls {
 // By the name above.
 std::map<std::string, ThreadCalls> calls_of(const Trace& trace);
 
-// Whether it is a call of the program: what `found.N` counts.
+// Whether it is a call that every recorder sees: what `found.N` counts.
 inline bool is_call(const Event& event) {
-  return event.op != Op::compute && event.op != Op::held && event.op != Op::mpi_done;
+  return event.op != Op::compute && event.op != Op::held && event.op != Op::mpi_done && event.op != Op::futex_wake &&
+         event.op != Op::futex_wait;
 }
 
 // From the end of the call before to the beginning of this one, nanoseconds. call > 0.

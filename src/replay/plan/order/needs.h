@@ -25,8 +25,9 @@ enum class Why : uint8_t {
   stream,   // bytes of a pipe or a socket
   message,  // of MPI
   found,    // by throttling
+  futex,    // one woke the other
 };
-inline constexpr size_t kWhys = 11;
+inline constexpr size_t kWhys = 12;
 const char* why_text(Why why);  // one word
 
 // A thread's first `count` steps are over. count 0: nothing is needed.

@@ -35,6 +35,7 @@ uint64_t effect_ns(const Event& event) {
     case Op::clone_thread:
     case Op::exit:
     case Op::exit_thread:
+    case Op::futex_wake:
       return event.enter_ns;
     default:
       return unlocks(event) ? event.enter_ns : event.exit_ns();
@@ -53,6 +54,7 @@ Planner::Planner(const trace::Trace& trace, const PlanOptions& options, Plan& pl
       meetings_(walk_),
       found_(walk_),
       polls_(walk_),
+      futexes_(walk_),
       overlaps_(trace, names_, files_, threads_, meetings_),
       gaps_(walk_),
       name_steps_(walk_, names_, files_, flows_, descriptors_),
@@ -140,7 +142,7 @@ void Planner::take(uint32_t number, uint32_t index, bool arrival) {
   std::vector<Step>& steps = walk_.plan.threads[number - 1];
   Step step;
   step.event = index;
-  step.arrival = arrival && walk_.options.causal;
+  step.arrival = (arrival && walk_.options.causal) || event.op == Op::futex_wake;
   At at{step, event, {number, static_cast<uint32_t>(steps.size() + 1)}, process_steps_.process_of(number)};
   walk_.needs.begin(number);
   const std::vector<Need> pending = std::exchange(thread.pending, {});
@@ -150,7 +152,7 @@ void Planner::take(uint32_t number, uint32_t index, bool arrival) {
     found_.await(at);
     gaps_.join(at);
   }
-  if (step.arrival)
+  if (step.arrival && event.op != Op::futex_wake)
     meetings_.arrive(at);
   else if (polls_.has(index))
     take_poll(at);
@@ -242,6 +244,10 @@ void Planner::call_without_file(At& at) {
       return;
     case Op::wait:
       return process_steps_.wait(at);
+    case Op::futex_wake:
+      return futexes_.wake(at);
+    case Op::futex_wait:
+      return futexes_.wait(at);
     case Op::held:
     case Op::poll:
       at.step.skip = Skip::waiting;

@@ -17,6 +17,7 @@
 #include "replay/plan/things/threads.h"
 #include "replay/plan/things/walk.h"
 #include "replay/plan/waits/found.h"
+#include "replay/plan/waits/futexes.h"
 #include "replay/plan/waits/meetings.h"
 #include "replay/plan/waits/overlaps.h"
 #include "replay/plan/waits/polls.h"
@@ -50,6 +51,7 @@ class Planner {
   Meetings meetings_;
   Found found_;
   Polls polls_;
+  Futexes futexes_;
   Overlaps overlaps_;
   Gaps gaps_;
 

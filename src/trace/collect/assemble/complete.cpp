@@ -77,6 +77,11 @@ Status Assembler::complete_process(ThreadState& at, const Raw& raw, Event& event
       if (auto made = by_tid_.find(static_cast<int32_t>(event.result)); event.result > 0 && made != by_tid_.end())
         event.arg = made->second;
       break;
+    case Op::futex_wait: {
+      auto waker = by_tid_.find(static_cast<int32_t>(event.arg));
+      event.arg = waker == by_tid_.end() ? 0 : waker->second;
+      break;
+    }
     case Op::exec: {
       TRY_ASSIGN(event.path2, writer_.string(StringKind::arguments, raw.data));
       if (!event.failed()) became(at, full);
