@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Parallel workloads without MPI: pipeline, queue, polling, spin, phases, gates, turns. The ranks are children of one process, in the order
-// in which it makes them; it does no I/O itself. The flag --ranks N says how many (4). See common.h.
+// Parallel workloads without MPI: pipeline, queue, polling, spin, phases, gates, turns, relay. The ranks are children of one process, in the order
+// in which it makes them; it does no I/O itself. Flags: --ranks N says how many (4); --shm 1: what gates, turns and relay share
+// is in a file of /dev/shm that each rank opens and maps by itself. See common.h.
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -149,16 +150,37 @@ static void phases(void) {
 static struct {
   pthread_barrier_t gate;
   sem_t turn[64];
+  pthread_mutex_t lock;
+  pthread_cond_t passed;
+  int whose;
 }* shared;
+static char shm_name[64];
+
+static void map_shared(int flags) {
+  int fd = shm_name[0] ? shm_open(shm_name, flags, 0600) : -1;
+  if (shm_name[0] && (fd < 0 || ftruncate(fd, sizeof *shared) != 0)) die(shm_name);
+  // At another address in each rank.
+  if (fd >= 0 && mmap(NULL, (size_t)(rank + 1) << 16, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED) die("mmap");
+  shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | (fd < 0 ? MAP_ANONYMOUS : 0), fd, 0);
+  if (shared == MAP_FAILED) die("mmap");
+  if (fd >= 0) close(fd);
+}
 
 static void share(void) {
-  shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (shared == MAP_FAILED) die("mmap");
-  pthread_barrierattr_t of_processes;
-  pthread_barrierattr_init(&of_processes);
-  pthread_barrierattr_setpshared(&of_processes, PTHREAD_PROCESS_SHARED);
-  pthread_barrier_init(&shared->gate, &of_processes, (unsigned)ranks);
+  map_shared(O_RDWR | O_CREAT | O_EXCL);
+  pthread_barrierattr_t of_barrier;
+  pthread_barrierattr_init(&of_barrier);
+  pthread_barrierattr_setpshared(&of_barrier, PTHREAD_PROCESS_SHARED);
+  pthread_barrier_init(&shared->gate, &of_barrier, (unsigned)ranks);
   for (int i = 0; i < 64; ++i) sem_init(&shared->turn[i], 1, 0);
+  pthread_mutexattr_t of_mutex;
+  pthread_mutexattr_init(&of_mutex);
+  pthread_mutexattr_setpshared(&of_mutex, PTHREAD_PROCESS_SHARED);
+  pthread_mutex_init(&shared->lock, &of_mutex);
+  pthread_condattr_t of_condition;
+  pthread_condattr_init(&of_condition);
+  pthread_condattr_setpshared(&of_condition, PTHREAD_PROCESS_SHARED);
+  pthread_cond_init(&shared->passed, &of_condition);
 }
 
 // As spin, with libc's barrier: who waits sleeps.
@@ -186,6 +208,23 @@ static void turns(void) {
   close(fd);
 }
 
+// The same with a condition, once all are there.
+static void relay(void) {
+  int fd = open_in("part", rank, O_RDWR | O_CREAT | O_EXCL);
+  pthread_barrier_wait(&shared->gate);
+  for (int i = 0; i < iterations; ++i) {
+    pthread_mutex_lock(&shared->lock);
+    while (shared->whose != rank) pthread_cond_wait(&shared->passed, &shared->lock);
+    compute(us);
+    fill((uint64_t)rank, (uint64_t)i);
+    write_at(fd, (uint64_t)i * size);
+    shared->whose = (rank + 1) % ranks;
+    pthread_cond_broadcast(&shared->passed);
+    pthread_mutex_unlock(&shared->lock);
+  }
+  close(fd);
+}
+
 int main(int count, char** arguments) {
   common_arguments(count, arguments);
   const char* name = arguments[1];
@@ -196,15 +235,17 @@ int main(int count, char** arguments) {
                       : strcmp(name, "phases") == 0  ? phases
                       : strcmp(name, "gates") == 0   ? gates
                       : strcmp(name, "turns") == 0   ? turns
+                      : strcmp(name, "relay") == 0   ? relay
                                                      : NULL;
   if (!run) {
-    fprintf(stderr, "no workload %s: pipeline queue polling spin phases gates turns\n", name);
+    fprintf(stderr, "no workload %s: pipeline queue polling spin phases gates turns relay\n", name);
     return 2;
   }
   us = number_flag(count, arguments, "--compute", 0);
   ranks = run == polling ? 2 : (int)number_flag(count, arguments, "--ranks", 4);
   barrier = mmap(NULL, sizeof *barrier, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (barrier == MAP_FAILED) die("mmap");
+  if (number_flag(count, arguments, "--shm", 0)) snprintf(shm_name, sizeof shm_name, "/reel-parallel.%d", (int)getpid());
   share();
   pipes = calloc((size_t)ranks, sizeof *pipes);
   for (int i = 0; i + 1 < ranks && run == pipeline; ++i)
@@ -213,11 +254,13 @@ int main(int count, char** arguments) {
     pid_t pid = fork();
     if (pid < 0) die("fork");
     if (pid != 0) continue;
+    if (shm_name[0]) map_shared(O_RDWR);
     run();
     exit(0);
   }
   int failed = 0, status = 0;
   while (wait(&status) > 0) failed |= status != 0;
+  if (shm_name[0]) shm_unlink(shm_name);
   printf("%s %s\n", name, failed ? "failed" : "done");
   free(pipes);
   free(block);

@@ -109,8 +109,14 @@ enum class Op : uint16_t {
   recv = 124,
   compute = 125,
   range_lock = 126,  // fcntl's and lockf's
+  // waiting for others in memory
   futex_wake = 127,
   futex_wait = 128,
+  mutex_lock = 129,  // these of what processes share
+  mutex_unlock = 130,
+  sem_wait = 131,
+  sem_post = 132,
+  barrier_wait = 133,
   // messages of MPI
   mpi_init = 141,
   mpi_send = 142,

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "replay/play/caller.h"
+#include "trace/ops.h"
 
 namespace reel::replay {
 namespace {
@@ -44,7 +45,7 @@ Status write_retrace(Env& env, const std::string& dir, const LogKey* key, const 
       const Sample& sample = played.threads[i][k];
       if (sample.exit_ns == 0) break;
       Event event = trace.events[plan.threads[i][k].event];
-      bool whole = event.op == Op::mpi_arrive || event.op == Op::futex_wake;
+      bool whole = event.op == Op::mpi_arrive || trace::gives_way(event.op);
       bool begins = plan.threads[i][k].arrival && !whole;
       uint64_t enter = arrived != 0 ? arrived : sample.enter_ns;
       arrived = begins ? enter : 0;

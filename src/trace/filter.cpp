@@ -23,6 +23,7 @@ bool gives_meaning(RecordType type) {
     case RecordType::exit:
     case RecordType::wait:
     case RecordType::signal:
+    case RecordType::barrier:
     case RecordType::context:
     case RecordType::descriptor:
     case RecordType::compute:

@@ -108,8 +108,13 @@ constexpr OpInfo kOps[] = {
     {Op::recv, "recv", RecordType::recv, Family::other},
     {Op::compute, "compute", RecordType::compute, Family::other},
     {Op::range_lock, "range_lock", RecordType::lock, Family::lock},
-    {Op::futex_wake, "futex_wake", RecordType::signal, Family::process},
-    {Op::futex_wait, "futex_wait", RecordType::wait, Family::process},
+    {Op::futex_wake, "futex_wake", RecordType::signal, Family::memory},
+    {Op::futex_wait, "futex_wait", RecordType::wait, Family::memory},
+    {Op::mutex_lock, "mutex_lock", RecordType::wait, Family::memory},
+    {Op::mutex_unlock, "mutex_unlock", RecordType::signal, Family::memory},
+    {Op::sem_wait, "sem_wait", RecordType::wait, Family::memory},
+    {Op::sem_post, "sem_post", RecordType::signal, Family::memory},
+    {Op::barrier_wait, "barrier_wait", RecordType::barrier, Family::memory},
     {Op::mpi_init, "mpi_init", RecordType::barrier, Family::message},
     {Op::mpi_send, "mpi_send", RecordType::send, Family::message},
     {Op::mpi_recv, "mpi_recv", RecordType::recv, Family::message},
@@ -147,6 +152,10 @@ Op op_of_name(std::string_view name) {
 Family family_of(Op op) {
   const OpInfo* info = info_of(op);
   return info ? info->family : Family::other;
+}
+
+bool gives_way(Op op) {
+  return op == Op::futex_wake || op == Op::mutex_unlock || op == Op::sem_post;
 }
 
 RecordType type_of(Op op) {

@@ -19,11 +19,15 @@ enum class Family : uint8_t {
   move,  // two names
   truncate,
   question,  // about what a name or a descriptor leads to, its attributes too
-  lock,
-  message,  // of MPI
-  process,  // threads, programs, whose they are, waiting for them and their ends
+  lock,      // of files
+  message,   // of MPI
+  memory,    // waiting for others in memory, and letting them go on
+  process,   // threads, programs, whose they are, waiting for them and their ends
 };
 
 Family family_of(Op op);
+
+// A call in memory that lets others go on as it begins, and does nothing else.
+bool gives_way(Op op);
 
 }  // namespace reel::trace

@@ -90,6 +90,21 @@ def reduced(needs):
     return found
 
 
+def follows(edge, wanted):
+    """Whether it is one of them, or what they bring about."""
+    source, step, waits, before = edge
+    todo, seen = [(waits, before)], set()
+    while todo:
+        rank, number = todo.pop()
+        if rank == source and number >= step and (rank, number) != (waits, before):
+            return True
+        if (rank, number) in seen:
+            continue
+        seen.add((rank, number))
+        todo += ([(rank, number - 1)] if number > 1 else []) + [(a, k) for a, k, b, m in wanted if (b, m) == (rank, number)]
+    return False
+
+
 def shared_file(rank, name):
     return ([IO, IO] if rank == 0 else []) + [barrier(name), IO]
 
@@ -196,13 +211,17 @@ def spin(ranks, iterations):
 gates = spin  # but by calls of libc
 
 
-def turns(ranks, iterations):
+def turns(ranks, iterations, together=False):
     def program(rank):
-        steps = [IO]
+        steps = [IO] + ([barrier("there")] if together else [])
         for i in range(iterations):
             steps += ([recv((rank - 1) % ranks)] if rank or i else []) + [IO, send((rank + 1) % ranks)]
         return steps + [IO]
     return edges([program(rank) for rank in range(ranks)])
+
+
+def relay(ranks, iterations):
+    return turns(ranks, iterations, together=True)
 
 
 def phases(ranks, iterations):

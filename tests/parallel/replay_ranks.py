@@ -18,7 +18,8 @@ from run_ranks import ENVIRONMENT, command_of, complain, run  # noqa: E402
 
 ITERATIONS = 20
 # Who waits by one of these is in it before what it waits for has happened.
-WAITING = {"wait", "poll", "read", "recv", "accept", "connect", "flock", "range_lock"}
+WAITING = {"wait", "poll", "read", "recv", "accept", "connect", "flock", "range_lock", "futex_wait", "mutex_lock", "sem_wait",
+           "barrier_wait"}
 BARRIER = 1  # the kind of a collective
 NO_CALLS = {"compute", "held", "mpi_done"}
 

@@ -19,11 +19,11 @@ ENVIRONMENT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": 
                "OMPI_MCA_mpi_yield_when_idle": "1", "OMPI_MCA_btl": "self,vader", "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
                "OMPI_MCA_orte_abort_on_non_zero_status": "1"}
 MPI_WORKLOADS = ["pseudo", "pseudo_sync", "fitness", "quake", "halo", "tasks", "collective", "hdf5"]
-FORK_WORKLOADS = ["pipeline", "queue", "polling", "spin", "phases", "gates", "turns"]
+FORK_WORKLOADS = ["pipeline", "queue", "polling", "spin", "phases", "gates", "turns", "relay"]
 ODD = ["persistent", "some", "wildcards", "communicators", "messages", "collectives", "threads", "children", "window"]
 CHANCE = {"tasks", "queue"}  # who does what is chance; so is what they leave
 FLAGS = {"pseudo_sync": ["--barrier", "1", "--compute", "200"], "halo": ["--compute", "200"], "spin": ["--compute", "2000"],
-         "phases": ["--compute", "2000"], "gates": ["--compute", "2000"], "turns": ["--compute", "500"]}
+         "phases": ["--compute", "2000"], "gates": ["--compute", "2000"], "turns": ["--compute", "500"], "relay": ["--compute", "500"]}
 
 
 def run(command, work, environment=None, expect=0):
@@ -46,7 +46,8 @@ def command_of(args, iterations=6):
     name = args.scenario
     program = name.replace("pseudo_sync", "pseudo")
     if name in FORK_WORKLOADS:
-        return [args.processes, program, ".", "1000", str(iterations), *FLAGS.get(name, [])], []
+        shm = ["--shm", "1"] if getattr(args, "shm", False) else []
+        return [args.processes, program, ".", "1000", str(iterations), *FLAGS.get(name, []), *shm], []
     launcher = ["mpirun", "-n", "4"]
     if name in MPI_WORKLOADS:
         if name == "hdf5" and not args.hdf5:

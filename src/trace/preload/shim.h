@@ -145,6 +145,7 @@ void hold();  // this thread is the one that Control says to hold up: does it, w
 void tell_unseen(int fd);
 void calibrate();        // the first calls of a recording, which measure it
 void patch_stdio();      // stdio's own reads and writes come to us
+void find_in_memory();   // libc's functions that wait in memory, and how it keeps what they wait for
 const char* own_path();  // of this library
 const char* ring_dir();
 

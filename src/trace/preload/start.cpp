@@ -100,6 +100,7 @@ __attribute__((constructor)) void begin() {
   int error = errno;
   if (start_process()) {
     patch_stdio();
+    find_in_memory();
     on_exit(leave, nullptr);
   }
   errno = error;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "reel/trace.h"
+#include "trace/ops.h"
 
 namespace reel::trace {
 
@@ -22,8 +23,8 @@ std::map<std::string, ThreadCalls> calls_of(const Trace& trace);
 
 // Whether it is a call that every recorder sees: what `found.N` counts.
 inline bool is_call(const Event& event) {
-  return event.op != Op::compute && event.op != Op::held && event.op != Op::mpi_done && event.op != Op::futex_wake &&
-         event.op != Op::futex_wait;
+  return event.op != Op::compute && event.op != Op::held && event.op != Op::mpi_done &&
+         family_of(event.op) != Family::memory;
 }
 
 // From the end of the call before to the beginning of this one, nanoseconds. call > 0.

@@ -9,7 +9,7 @@ namespace reel::replay {
 
 const char* why_text(Why why) {
   static constexpr const char* kTexts[kWhys] = {"none", "descriptor", "name",   "size",    "order", "data",
-                                                "lock", "process",    "stream", "message", "found", "futex"};
+                                                "lock", "process",    "stream", "message", "found", "memory"};
   return kTexts[static_cast<size_t>(why)];
 }
 

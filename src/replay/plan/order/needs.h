@@ -25,7 +25,7 @@ enum class Why : uint8_t {
   stream,   // bytes of a pipe or a socket
   message,  // of MPI
   found,    // by throttling
-  futex,    // one woke the other
+  memory,   // one let the other go on in memory
 };
 inline constexpr size_t kWhys = 12;
 const char* why_text(Why why);  // one word

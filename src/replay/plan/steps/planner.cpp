@@ -35,10 +35,9 @@ uint64_t effect_ns(const Event& event) {
     case Op::clone_thread:
     case Op::exit:
     case Op::exit_thread:
-    case Op::futex_wake:
       return event.enter_ns;
     default:
-      return unlocks(event) ? event.enter_ns : event.exit_ns();
+      return unlocks(event) || trace::gives_way(event.op) ? event.enter_ns : event.exit_ns();
   }
 }
 
@@ -54,7 +53,7 @@ Planner::Planner(const trace::Trace& trace, const PlanOptions& options, Plan& pl
       meetings_(walk_),
       found_(walk_),
       polls_(walk_),
-      futexes_(walk_),
+      memory_(walk_),
       overlaps_(trace, names_, files_, threads_, meetings_),
       gaps_(walk_),
       name_steps_(walk_, names_, files_, flows_, descriptors_),
@@ -103,13 +102,17 @@ void Planner::begin_threads() {
   }
 }
 
+bool Planner::is_apart(uint32_t event) const {
+  return meetings_.is_apart(event) || memory_.is_apart(event);
+}
+
 // Its next call, if there is one.
 void Planner::push(uint32_t number) {
   const Thread& thread = threads_[number];
   if (thread.next >= thread.events.size()) return;
   uint32_t index = thread.events[thread.next];
   const Event& event = walk_.trace.events[index];
-  bool arrives = meetings_.is_apart(index) && !thread.arrived;
+  bool arrives = is_apart(index) && !thread.arrived;
   threads_.push(number, arrives ? event.enter_ns : effect_ns(event));
 }
 
@@ -121,12 +124,14 @@ void Planner::run() {
     threads_.take(number);
     Thread& thread = threads_[number];
     uint32_t index = thread.events[thread.next];
-    thread.arrived = meetings_.is_apart(index) && !thread.arrived;
-    take(number, index, thread.arrived || walk_.trace.events[index].op == Op::mpi_arrive);
+    thread.arrived = is_apart(index) && !thread.arrived;
+    Op op = walk_.trace.events[index].op;
+    take(number, index, thread.arrived || trace::gives_way(op) || (op == Op::mpi_arrive && walk_.options.causal));
     if (!thread.arrived) ++thread.next;
     push(number);
   }
   meetings_.tell_doubts();
+  memory_.tell_doubts();
   found_.tell_doubts();
   drop_torn_streams();
   flows_.finish();
@@ -142,7 +147,7 @@ void Planner::take(uint32_t number, uint32_t index, bool arrival) {
   std::vector<Step>& steps = walk_.plan.threads[number - 1];
   Step step;
   step.event = index;
-  step.arrival = (arrival && walk_.options.causal) || event.op == Op::futex_wake;
+  step.arrival = arrival;
   At at{step, event, {number, static_cast<uint32_t>(steps.size() + 1)}, process_steps_.process_of(number)};
   walk_.needs.begin(number);
   const std::vector<Need> pending = std::exchange(thread.pending, {});
@@ -152,8 +157,9 @@ void Planner::take(uint32_t number, uint32_t index, bool arrival) {
     found_.await(at);
     gaps_.join(at);
   }
-  if (step.arrival && event.op != Op::futex_wake)
-    meetings_.arrive(at);
+  bool of_memory = trace::family_of(event.op) == Family::memory;
+  if (step.arrival)
+    of_memory ? memory_.arrive(at) : meetings_.arrive(at);
   else if (polls_.has(index))
     take_poll(at);
   else
@@ -220,6 +226,8 @@ void Planner::call(At& at) {
       return data_steps_.transfer(at);
     case Family::message:
       return meetings_.plan(at);
+    case Family::memory:
+      return memory_.wait(at);
     case Family::process:
     case Family::other:
       return call_without_file(at);
@@ -244,10 +252,6 @@ void Planner::call_without_file(At& at) {
       return;
     case Op::wait:
       return process_steps_.wait(at);
-    case Op::futex_wake:
-      return futexes_.wake(at);
-    case Op::futex_wait:
-      return futexes_.wait(at);
     case Op::held:
     case Op::poll:
       at.step.skip = Skip::waiting;

@@ -17,8 +17,8 @@
 #include "replay/plan/things/threads.h"
 #include "replay/plan/things/walk.h"
 #include "replay/plan/waits/found.h"
-#include "replay/plan/waits/futexes.h"
 #include "replay/plan/waits/meetings.h"
+#include "replay/plan/waits/memory.h"
 #include "replay/plan/waits/overlaps.h"
 #include "replay/plan/waits/polls.h"
 
@@ -33,6 +33,7 @@ class Planner {
   void begin_files();
   void begin_threads();
   void push(uint32_t thread);
+  bool is_apart(uint32_t event) const;  // its arrival is a step of its own
   void take(uint32_t thread, uint32_t index, bool arrival);
   void take_poll(At& at);
   void finish_step(At& at);
@@ -51,7 +52,7 @@ class Planner {
   Meetings meetings_;
   Found found_;
   Polls polls_;
-  Futexes futexes_;
+  Memory memory_;
   Overlaps overlaps_;
   Gaps gaps_;
 

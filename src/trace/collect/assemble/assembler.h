@@ -115,6 +115,7 @@ class Assembler {
   void complete_data(Process& process, Event& event);
   void complete_copy(Process& process, Event& event);
   bool complete_mapping(Process& process, Event& event);
+  void complete_memory(Process& process, Event& event);
   Status complete_process(ThreadState& at, const Raw& raw, Event& event, const std::string& full, bool& wanted);
   Status complete_child(ThreadState& at, Event& event);
   void changed_directory(Process& process, const Event& event, const std::string& full);

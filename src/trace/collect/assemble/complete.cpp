@@ -48,6 +48,9 @@ Status Assembler::complete(ThreadState& at, const Raw& raw, Event& event, const 
     case Family::question:
       if (event.op == Op::chdir && !event.failed()) changed_directory(process, event, full);
       break;
+    case Family::memory:
+      complete_memory(process, event);
+      break;
     case Family::process:
       return complete_process(at, raw, event, full, wanted);
     default:
@@ -77,11 +80,6 @@ Status Assembler::complete_process(ThreadState& at, const Raw& raw, Event& event
       if (auto made = by_tid_.find(static_cast<int32_t>(event.result)); event.result > 0 && made != by_tid_.end())
         event.arg = made->second;
       break;
-    case Op::futex_wait: {
-      auto waker = by_tid_.find(static_cast<int32_t>(event.arg));
-      event.arg = waker == by_tid_.end() ? 0 : waker->second;
-      break;
-    }
     case Op::exec: {
       TRY_ASSIGN(event.path2, writer_.string(StringKind::arguments, raw.data));
       if (!event.failed()) became(at, full);
@@ -262,6 +260,22 @@ bool Assembler::complete_mapping(Process& process, Event& event) {
     if (end > hole_end) mappings[hole_end] = {end - hole_end, rest.offset + (hole_end - begin), rest.object};
   }
   return true;
+}
+
+// Who woke it; or where in which file the object is, if its memory is a file's.
+void Assembler::complete_memory(Process& process, Event& event) {
+  if (event.op == Op::futex_wake) return;
+  if (event.op == Op::futex_wait) {
+    auto waker = by_tid_.find(static_cast<int32_t>(event.arg));
+    event.arg = waker == by_tid_.end() ? 0 : waker->second;
+    return;
+  }
+  auto at = process.mappings.upper_bound(event.arg);
+  if (at == process.mappings.begin()) return;
+  --at;
+  if (event.arg - at->first >= at->second.length) return;
+  event.object = at->second.object;
+  event.offset = at->second.offset + (event.arg - at->first);
 }
 
 Status Assembler::complete_child(ThreadState& at, Event& event) {
