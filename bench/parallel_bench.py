@@ -28,8 +28,9 @@ WORKLOADS = {"pseudo": (65536, 200, []), "pseudo_sync": (65536, 150, ["--barrier
              "pseudo_sync_dat": (65536, 120, ["--barrier", "1", "--compute", "2000"]), "fitness": (65536, 120, []),
              "quake": (65536, 60, []), "halo": (65536, 120, ["--compute", "2000"]), "tasks": (65536, 300, []),
              "pipeline": (65536, 120, ["--compute", "2000"]), "queue": (4096, 60, ["--compute", "2000"]), "polling": (65536, 200, ["--compute", "2000"]),
-             "hdf5": (65536, 60, ["--compute", "1000"]), "spin": (65536, 100, ["--compute", "2000"]), "phases": (65536, 100, ["--compute", "2000"])}
-FORKS = ("pipeline", "queue", "polling", "spin", "phases")
+             "hdf5": (65536, 60, ["--compute", "1000"]), "spin": (65536, 100, ["--compute", "2000"]), "phases": (65536, 100, ["--compute", "2000"]),
+             "gates": (65536, 100, ["--compute", "2000"]), "turns": (65536, 120, ["--compute", "1000"]), "relay": (65536, 120, ["--compute", "1000"])}
+FORKS = ("pipeline", "queue", "polling", "spin", "phases", "gates", "turns", "relay")
 THROTTLED = ("spin", "phases")  # no call shows who waits
 
 

@@ -58,6 +58,7 @@ struct Step {
   Skip skip = Skip::none;
   bool releases = false;      // a step of another thread needs this one
   bool waits = false;         // waiting for its needs is what the call itself does
+  bool spins = false;         // it waited by computing
   bool stream = false;        // a pipe: bytes come when they come, as many as were recorded are taken
   bool through_proc = false;  // by the name /proc/self/fd/N of its slot
   SlotId slot = 0, slot2 = 0;

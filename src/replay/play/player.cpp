@@ -163,9 +163,9 @@ class Player {
     sample.exit_ns = now_ns();
   }
 
-  // MPI's calls poll, so here they do, too.
+  // MPI's calls poll, so here they do, too; and who spun takes a processor from the others again.
   void wait_for_needs(const Step& step) {
-    bool poll = step.skip == Skip::message;
+    uint64_t poll = step.spins ? ~0ull : step.skip == Skip::message ? kPoll : 0;
     for (uint32_t i = 0; i < step.need_count; ++i) {
       const Need& need = plan_.needs[step.needs + i];
       board_.progress(need.thread).wait_for(need.count, poll, stop_);
@@ -298,6 +298,7 @@ class Player {
   }
 
   static constexpr uint64_t kMostDebt = 2'000'000;
+  static constexpr uint64_t kPoll = 300'000;
 
   const trace::Trace& trace_;
   const Plan& plan_;

@@ -30,12 +30,12 @@ class Progress {
     if (waiting_.load() != 0) wake_all();
   }
   void wake_all() { ::syscall(SYS_futex, &count_, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0); }
-  // Until it is `wanted`, or `stop`. To be woken takes a processor that had nothing to do tens of microseconds; `poll`:
-  // looks for some time before it sleeps, not at the expense of those who have something to do.
-  void wait_for(uint32_t wanted, bool poll, const std::atomic<bool>& stop) {
+  // Until it is `wanted`, or `stop`. To be woken takes a processor that had nothing to do tens of microseconds; who
+  // polls looks for so many nanoseconds before it sleeps, and gives way to those who have something to do.
+  void wait_for(uint32_t wanted, uint64_t poll, const std::atomic<bool>& stop) {
     for (int i = 0; i < kSpins; ++i)
       if (count() >= wanted) return;
-    for (uint64_t until = poll ? now_ns() + kPoll : 0; now_ns() < until; ::sched_yield())
+    for (uint64_t begin = now_ns(); now_ns() - begin < poll && !stop.load(std::memory_order_relaxed); ::sched_yield())
       if (count() >= wanted) return;
     waiting_.fetch_add(1);
     for (;;) {
@@ -48,8 +48,7 @@ class Progress {
   }
 
  private:
-  static constexpr int kSpins = 200;          // looks at the count before anything else
-  static constexpr uint64_t kPoll = 300'000;  // ns
+  static constexpr int kSpins = 200;  // looks at the count before anything else
 
   std::atomic<uint32_t> count_{0}, waiting_{0};
 };

@@ -69,6 +69,7 @@ void Gaps::end(At& at, const std::vector<Need>& pending) {
   at.step.gap_ns = gap;
   at.step.cpu_ns = state.wall == 0 ? ~0ull : at.step.base.count != 0 ? gap : gap - std::min(gap, off);
   // It spun before, and computed behind: at the same share of the CPU.
+  at.step.spins = at.found && at.step.base.count != 0 && blocked < state.wall / 10;
   if (at.found && at.step.base.count != 0 && state.wall != 0)
     at.step.cpu_ns = static_cast<uint64_t>(static_cast<double>(gap) * static_cast<double>(state.cpu) /
                                            static_cast<double>(state.wall));
