@@ -39,7 +39,7 @@ Result<Waits> find_waits(const trace::Trace& trace) {
   waits.doubts = plan.doubts;
   gather(graph, waits);
   waits.path = critical_path(graph);
-  for (double faster : kFaster) waits.what_if.emplace_back(faster, simulated_ns(graph, faster));
+  for (double faster : kFaster) waits.what_if.emplace_back(faster, simulated_ns(graph, {faster}));
   return waits;
 }
 

@@ -54,7 +54,13 @@ std::string json_of(const trace::Trace& trace, const Waits& waits);
 
 // Its parts.
 std::vector<Segment> critical_path(const Graph& graph);
-// The time that the plan takes when calls on files are so many times as fast, and computing and messages as they were.
-uint64_t simulated_ns(const Graph& graph, double faster);
+// The time that the plan takes when things are otherwise, and all else as it was.
+struct Otherwise {
+  double faster = 1;    // calls on files, so many times
+  bool held_up = true;  // false: by no recorder (Op::held)
+};
+uint64_t simulated_ns(const Graph& graph, const Otherwise& otherwise);
+// When each step is over then, by thread (number - 1); fewer where what they wait for is not in the plan.
+std::vector<std::vector<uint64_t>> simulated_ends(const Graph& graph, const Otherwise& otherwise);
 
 }  // namespace reel::report

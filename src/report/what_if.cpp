@@ -2,6 +2,7 @@
 //
 // A trace's plan, played in thought.
 #include <algorithm>
+#include <utility>
 
 #include "report/waits.h"
 
@@ -15,17 +16,17 @@ using trace::Event;
 
 class Simulation {
  public:
-  Simulation(const Graph& graph, double faster)
+  Simulation(const Graph& graph, const Otherwise& otherwise)
       : graph_(graph),
         plan_(graph.plan()),
-        faster_(faster),
+        otherwise_(otherwise),
         threads_(plan_.threads.size() + 1),
         groups_(plan_.groups.size() + 1) {
     for (uint32_t i = 0; i < plan_.threads.size(); ++i) threads_[i + 1].done.reserve(plan_.threads[i].size());
     for (uint32_t first : plan_.first) begin(first, 0);
   }
 
-  uint64_t run() {
+  std::vector<std::vector<uint64_t>> run() {
     while (!ready_.empty()) {
       std::vector<uint32_t> round;
       round.swap(ready_);
@@ -36,10 +37,9 @@ class Simulation {
       }
       if (!moved) break;  // what they wait for is not in the plan
     }
-    uint64_t end = 0;
-    for (const Thread& thread : threads_)
-      if (!thread.done.empty()) end = std::max(end, thread.done.back());
-    return end;
+    std::vector<std::vector<uint64_t>> ends;
+    for (size_t i = 1; i < threads_.size(); ++i) ends.push_back(std::move(threads_[i].done));
+    return ends;
   }
 
  private:
@@ -114,13 +114,14 @@ class Simulation {
       return std::max(start, there) + (event.exit_ns() > from ? event.exit_ns() - from : 0);
     }
     if (step.starts != 0 && event.op != trace::Op::fork) return start;  // vfork ends when its child lets it
+    if (event.op == trace::Op::held && !otherwise_.held_up) return start;
     if (!graph_.is_storage(step)) return start + event.duration_ns;
-    return start + static_cast<uint64_t>(static_cast<double>(event.duration_ns) / faster_);
+    return start + static_cast<uint64_t>(static_cast<double>(event.duration_ns) / otherwise_.faster);
   }
 
   const Graph& graph_;
   const Plan& plan_;
-  double faster_;
+  Otherwise otherwise_;
   std::vector<Thread> threads_;  // by number
   std::vector<Meeting> groups_;  // by place + 1
   std::vector<uint32_t> ready_;
@@ -128,8 +129,15 @@ class Simulation {
 
 }  // namespace
 
-uint64_t simulated_ns(const Graph& graph, double faster) {
-  return Simulation(graph, faster).run();
+std::vector<std::vector<uint64_t>> simulated_ends(const Graph& graph, const Otherwise& otherwise) {
+  return Simulation(graph, otherwise).run();
+}
+
+uint64_t simulated_ns(const Graph& graph, const Otherwise& otherwise) {
+  uint64_t end = 0;
+  for (const std::vector<uint64_t>& ends : simulated_ends(graph, otherwise))
+    if (!ends.empty()) end = std::max(end, ends.back());
+  return end;
 }
 
 }  // namespace reel::report

@@ -8,6 +8,7 @@
 #include <optional>
 #include <random>
 
+#include "report/explained.h"
 #include "trace/throttle/findings.h"
 #include "trace/throttle/plan.h"
 
@@ -152,13 +153,16 @@ class Throttling : public testing::Test {
   void expect_found(const Program& program, int runs) {
     Trace plain = Played(program, std::nullopt).run();
     Discovery discovery(plain);
+    Trace throttled;
     for (int run = 0; run < runs; ++run) {
       Result<Probes> probes = plan_probes(plain, discovery.findings().holds);
       ASSERT_TRUE(probes) << probes.error().text();
-      Status same = discovery.add(Played(program, *probes).run());
+      throttled = Played(program, *probes).run();
+      Status same = discovery.add(throttled);
       ASSERT_TRUE(same) << same.error().text();
     }
     Findings findings = discovery.findings();
+    expect_explained(plain, throttled, findings.series);
     uint64_t waiting = 0;
     for (const Phase& phase : program.phases) waiting += phase.waits ? 1 : 0;
     ASSERT_EQ(findings.series.size(), waiting);
@@ -174,6 +178,16 @@ class Throttling : public testing::Test {
   uint64_t exact_ = 0, asked_ = 0, places_ = 0;
 
  private:
+  // By what was found, and not without it.
+  void expect_explained(const Trace& plain, const Trace& throttled, const std::vector<Series>& found) {
+    Result<double> all = report::explained(plain, throttled, found), none = report::explained(plain, throttled, {});
+    ASSERT_TRUE(all && none);
+    EXPECT_GE(*all, 0.85);  // a place too early leaves some
+    if (!found.empty()) {
+      EXPECT_LE(*none, 0.2);
+    }
+  }
+
   void expect_series(const Series& found, const Phase& phase, uint64_t begin) {
     ASSERT_TRUE(phase.waits);
     EXPECT_EQ(found.from_thread, phase.from_thread);

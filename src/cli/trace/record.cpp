@@ -14,6 +14,7 @@
 #include "cli/cli.h"
 #include "cli/common/key_option.h"
 #include "cli/trace/anonymize_options.h"
+#include "report/explained.h"
 #include "trace/recording/recording.h"
 #include "trace/throttle/findings.h"
 #include "trace/throttle/plan.h"
@@ -21,6 +22,8 @@
 
 namespace reel::cli {
 namespace {
+
+constexpr double kEnough = 0.95;  // of what holds cost, explained
 
 struct Options {
   trace::RecordOptions record;
@@ -155,6 +158,20 @@ Status add_throttled(trace::Discovery& discovery, const trace::Trace& plain, con
   return ok();
 }
 
+Status tell_explained(const trace::Trace& plain, const Options& options, const trace::Findings& findings) {
+  if (options.quiet) return ok();
+  TRY_ASSIGN(trace::Trace throttled, trace::load(Env::posix(), options.record.log, pointer_to(options.record.key)));
+  TRY_ASSIGN(double share, report::explained(plain, std::move(throttled), findings.series));
+  const char* next = share >= kEnough                   ? "no other run is needed"
+                     : findings.asked < findings.places ? "the same command again asks more"
+                                                        : "what else it waits for does not repeat, or is not found so";
+  std::fprintf(
+      stderr,
+      "reel: of the time for which threads stopped while others were held, what is known explains %.0f %%: %s\n",
+      share * 100, next);
+  return ok();
+}
+
 // The program runs once more; what it waits for goes into the log of the first run.
 Result<int> run_throttled(Options& options) {
   Env& env = Env::posix();
@@ -183,10 +200,10 @@ Result<int> run_throttled(Options& options) {
   TRY(trace::write_series(*writer, findings.series));
   if (!options.quiet)
     std::fprintf(stderr,
-                 "reel: %zu holds of %.0f ms, at %zu of %zu places in loops; %zu kinds of waiting found, now in %s%s\n",
+                 "reel: %zu holds of %.0f ms, at %zu of %zu places in loops; %zu kinds of waiting found, now in %s\n",
                  findings.holds, static_cast<double>(record.throttle->hold_ns) / 1e6, findings.asked, findings.places,
-                 findings.series.size(), options.throttle.c_str(),
-                 findings.asked < findings.places ? "; the same command again asks more" : "");
+                 findings.series.size(), options.throttle.c_str());
+  TRY(tell_explained(plain, options, findings));
   return recorded.exit_code;
 }
 

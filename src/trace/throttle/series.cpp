@@ -7,16 +7,21 @@
 
 namespace reel::trace {
 
-Status write_series(Writer& writer, const std::vector<Series>& all) {
+std::map<std::string, std::string> facts_of(const std::vector<Series>& all) {
+  std::map<std::string, std::string> facts{{"found", std::to_string(all.size())}};
   for (size_t i = 0; i < all.size(); ++i) {
     const Series& one = all[i];
     std::string text;
     for (uint64_t number :
          {uint64_t{one.from_thread}, one.from, one.from_step, uint64_t{one.to_thread}, one.to, one.to_step, one.count})
       text += (text.empty() ? "" : " ") + std::to_string(number);
-    TRY(writer.fact("found." + std::to_string(i), text));
+    facts["found." + std::to_string(i)] = text;
   }
-  TRY(writer.fact("found", std::to_string(all.size())));
+  return facts;
+}
+
+Status write_series(Writer& writer, const std::vector<Series>& all) {
+  for (const auto& [key, value] : facts_of(all)) TRY(writer.fact(key, value));
   return writer.commit();
 }
 

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "reel/trace.h"
@@ -17,6 +19,8 @@ struct Series {
   uint64_t from = 0, from_step = 0, to = 0, to_step = 0, count = 0;
 };
 
+// The facts that say it.
+std::map<std::string, std::string> facts_of(const std::vector<Series>& all);
 Status write_series(Writer& writer, const std::vector<Series>& all);
 std::vector<Series> found_series(const Trace& trace);
 
