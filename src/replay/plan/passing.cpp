@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "trace/ops.h"
+
 namespace reel::replay {
 namespace {
 
@@ -125,7 +127,9 @@ void find_passing(const trace::Trace& trace, Plan& plan) {
         if (step.fed_by.count != 0) from = std::max(from, plan.recorded_ns(trace, step.fed_by));
         if (step.awaits != 0) from = std::max(from, plan.groups[step.awaits - 1].last_ns);
       }
-      if (exit <= from) continue;
+      // Who slept in memory does so in a replay, and is woken by the same means: that takes what it takes there.
+      bool woken = from > event.enter_ns && trace::family_of(event.op) == trace::Family::memory;
+      if (exit <= from || woken) continue;
       step.passing_ns = exit - from - (step.waits ? contention.within(thread, from, exit) : 0);
     }
   }
