@@ -5,7 +5,7 @@
 # recorders and the bare program take turns, and medians are compared. "beside" is a program that is not recorded while
 # the BPF recorder records another one. bpf needs root; strace and fio are left out when they are not there.
 #   record_cost.py [--build DIR] [--rounds N] [--dir DIR] [--only VIA,...] ROW...
-# Rows: calls, writes, untar, make, sqlite, fio, bytes.
+# Rows: calls, writes, parallel (root), untar, make, sqlite, fio, bytes.
 
 import argparse
 import os
@@ -16,6 +16,8 @@ import sys
 import tarfile
 import tempfile
 import time
+
+from replay_bench import Storage, fresh, rest
 
 SQLITE = """
 import sqlite3, sys
@@ -34,6 +36,7 @@ class Bench:
     def __init__(self, arguments):
         self.reel = os.path.join(arguments.build, "src/cli/reel")
         self.calls = os.path.join(arguments.build, "bench/record_calls")
+        self.processes = os.path.join(arguments.build, "tests/parallel/parallel_processes")
         self.rounds = arguments.rounds
         self.dir = tempfile.mkdtemp(prefix="reel-cost-", dir=arguments.dir)
         wanted = arguments.only.split(",") if arguments.only else []
@@ -131,6 +134,19 @@ def writes(bench):
     """The sizes that LANL-Trace's cost is known for: 51-69 % and 0.6-6 %."""
     per_call(bench, "pwrite", 64 << 10, 40000)
     per_call(bench, "pwrite", 8 << 20, 400)
+
+
+def parallel(bench):
+    """The same where they were measured: of a parallel program that writes to its storage."""
+    with Storage("ext4-20M") as storage:
+        work = fresh(storage)
+
+        def prepare():
+            fresh(storage)
+            rest()
+        for size, turns in ((64 << 10, 100), (8 << 20, 1)):
+            bench.row("four processes write %d KiB, %d times, and meet" % (size >> 10, turns), prepare,
+                      [bench.processes, "gates", work, str(size), str(turns), "--sync", "1"])
 
 
 def make_sources(bench):
@@ -233,7 +249,7 @@ def bytes_of(bench):
             bench.drop(log)
 
 
-ROWS = {"calls": calls, "writes": writes, "untar": untar, "make": make, "sqlite": sqlite, "fio": fio, "bytes": bytes_of}
+ROWS = {"calls": calls, "writes": writes, "parallel": parallel, "untar": untar, "make": make, "sqlite": sqlite, "fio": fio, "bytes": bytes_of}
 
 
 def main():
