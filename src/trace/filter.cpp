@@ -7,6 +7,8 @@
 
 #include <algorithm>
 
+#include "trace/ops.h"
+
 namespace reel::trace {
 namespace {
 
@@ -22,8 +24,6 @@ bool gives_meaning(RecordType type) {
     case RecordType::exec:
     case RecordType::exit:
     case RecordType::wait:
-    case RecordType::signal:
-    case RecordType::barrier:
     case RecordType::context:
     case RecordType::descriptor:
     case RecordType::compute:
@@ -43,7 +43,7 @@ bool Filter::wants(const Event& event, const Thread& thread, const std::string& 
                    const std::string& path) const {
   if (!active()) return true;
   RecordType type = type_of(event.op);
-  if (gives_meaning(type) || event.op == Op::held) return true;
+  if (gives_meaning(type) || event.op == Op::held || family_of(event.op) == Family::memory) return true;
   if ((types & mask_bit(type)) == 0) return false;
   if (!users.empty() && std::find(users.begin(), users.end(), thread.uid) == users.end()) return false;
   if (!programs.empty() && !matches_any(programs, program)) return false;

@@ -6,6 +6,7 @@
 
 #include "recorded.h"
 #include "report/report.h"
+#include "trace/filter.h"
 
 namespace reel::trace {
 namespace {
@@ -146,6 +147,21 @@ TEST_P(Filtered, ByUser) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root, to become somebody else";
   EXPECT_EQ(with("--user 65534", "rights"), (Ops{"open/f", "write/f", "close/f"}));
   EXPECT_TRUE(with("--user 12345", "rights").empty());
+}
+
+TEST(Filter, WhatLetsThreadsGoOnInMemoryIsKeptWhateverIsWanted) {
+  Filter filter;
+  filter.types = mask_bit(RecordType::write);
+  Event event;
+  for (Op op : {Op::futex_wake, Op::futex_wait, Op::mutex_lock, Op::mutex_unlock, Op::sem_wait, Op::sem_post,
+                Op::barrier_wait, Op::compute}) {
+    event.op = op;
+    EXPECT_TRUE(filter.wants(event, Thread{}, "", "")) << op_name(op);
+  }
+  for (Op op : {Op::mpi_collective, Op::read}) {
+    event.op = op;
+    EXPECT_FALSE(filter.wants(event, Thread{}, "", "")) << op_name(op);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Recorders, Filtered, ::testing::Values("preload", "ptrace"));
