@@ -67,6 +67,52 @@ TEST_F(Children, OneThatEndsBeforeItsMakersCallReturnsIsThatOne) {
   EXPECT_EQ(trace_.threads.size(), 2u);
 }
 
+// What a file's memory holds is one thing in the process that mapped it and in those that it forks.
+TEST_F(Children, WhatIsInAMappingIsTheSameInAForkedChild) {
+  wire::Object file{};
+  file.inode = 7;
+  file.links = 1;
+  file.mode = 0100644;
+  Raw open;
+  open.event.op = static_cast<uint16_t>(Op::open);
+  open.event.enter_ns = open.event.exit_ns = 10;
+  open.event.result = 3;
+  open.event.fd = open.event.fd2 = -1;
+  open.path = "/dev/shm/f";
+  open.object = file;
+  ASSERT_TRUE(assembler_->take(parent_, open));
+  Raw map = open;
+  map.event.op = static_cast<uint16_t>(Op::mmap);
+  map.event.enter_ns = map.event.exit_ns = 20;
+  map.event.result = 0x10000;
+  map.event.fd = 3;
+  map.event.offset = 4096;
+  map.event.length = 8192;
+  map.path = {};
+  map.object.reset();
+  ASSERT_TRUE(assembler_->take(parent_, map));
+  take(parent_, Op::fork, 30, 40, kChild);
+  Origin origin;
+  origin.pid = origin.tid = kChild;
+  origin.ppid = kParent;
+  origin.made_ns = 35;
+  Raw lock;
+  lock.event.op = static_cast<uint16_t>(Op::mutex_lock);
+  lock.event.enter_ns = lock.event.exit_ns = 50;
+  lock.event.fd = lock.event.fd2 = -1;
+  lock.arg = 0x10010;
+  for (uint32_t thread : {parent_, *assembler_->thread(origin)}) ASSERT_TRUE(assembler_->take(thread, lock));
+  made();
+  int locks = 0;
+  for (const Event& event : trace_.events) {
+    if (event.op != Op::mutex_lock) continue;
+    ++locks;
+    EXPECT_FALSE(event.object.is_zero()) << "thread " << event.thread;
+    EXPECT_EQ(event.offset, 4096u + 0x10);
+  }
+  EXPECT_EQ(locks, 2);
+}
+
 TEST_F(Children, OneWithTheNumberOfAnEarlierOneIsAnother) {
   child_lives_and_dies(150, 200);
   take(parent_, Op::vfork, 100, 300, kChild);

@@ -84,6 +84,8 @@ Result<uint32_t> Assembler::child_of(ThreadState& parent, int32_t pid, uint64_t 
   process->pid = pid;
   process->table = parent.process->table;
   process->cwd = parent.process->cwd;
+  process->born_with = parent.process->born_with;
+  for (const auto& [at, mapping] : parent.process->mappings) process->born_with.insert_or_assign(at, mapping);
   Origin origin;
   origin.pid = origin.tid = pid;
   origin.uid = parent.thread.uid;

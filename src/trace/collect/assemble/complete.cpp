@@ -270,12 +270,15 @@ void Assembler::complete_memory(Process& process, Event& event) {
     event.arg = waker == by_tid_.end() ? 0 : waker->second;
     return;
   }
-  auto at = process.mappings.upper_bound(event.arg);
-  if (at == process.mappings.begin()) return;
-  --at;
-  if (event.arg - at->first >= at->second.length) return;
-  event.object = at->second.object;
-  event.offset = at->second.offset + (event.arg - at->first);
+  for (const auto* mappings : {&process.mappings, &process.born_with}) {
+    auto at = mappings->upper_bound(event.arg);
+    if (at == mappings->begin()) continue;
+    --at;
+    if (event.arg - at->first >= at->second.length) continue;
+    event.object = at->second.object;
+    event.offset = at->second.offset + (event.arg - at->first);
+    return;
+  }
 }
 
 Status Assembler::complete_child(ThreadState& at, Event& event) {
@@ -325,6 +328,7 @@ void Assembler::became(ThreadState& at, std::string_view program) {
   at.process->exec_pending = false;
   at.process->table.exec();
   at.process->mappings.clear();
+  at.process->born_with.clear();
 }
 
 // A program begins: after an exec in a process that is known, or as the first thing seen of one.

@@ -58,9 +58,10 @@ struct Process {
   int32_t pid = 0;
   FdTable table;
   std::string cwd;
-  std::map<uint64_t, Mapping> mappings;  // by address
-  bool exec_pending = false;             // an exec was tried and nothing is heard since
-  Event exec;                            // that one
+  std::map<uint64_t, Mapping> mappings;   // by address
+  std::map<uint64_t, Mapping> born_with;  // those of its makers, when it was forked: what is in them is shared
+  bool exec_pending = false;              // an exec was tried and nothing is heard since
+  Event exec;                             // that one
   bool ended = false;
   std::optional<Event> exit;  // what it said of its end
   uint32_t exit_thread = 0;
