@@ -148,19 +148,18 @@ std::string throttled_log(const std::string& log, std::vector<std::string>* earl
   return name;
 }
 
-Status add_throttled(trace::Discovery& discovery, const trace::Trace& plain, const Options& options,
-                     const std::string& log) {
+// Gives back the trace.
+Result<trace::Trace> add_throttled(trace::Discovery& discovery, const trace::Trace& plain, const Options& options,
+                                   const std::string& log) {
   TRY_ASSIGN(trace::Trace throttled, trace::load(Env::posix(), log, pointer_to(options.record.key)));
   if (std::string was = fact_of(plain, "exit"), is = fact_of(throttled, "exit"); was != is)
     return Error(Code::invalid, log + ": the exit code was " + was + ", and is " + is);
   if (Status same = discovery.add(throttled); !same)
     return Error(Code::invalid, log + ": the program did not do the same again: " + same.error().text());
-  return ok();
+  return throttled;
 }
 
-Status tell_explained(const trace::Trace& plain, const Options& options, const trace::Findings& findings) {
-  if (options.quiet) return ok();
-  TRY_ASSIGN(trace::Trace throttled, trace::load(Env::posix(), options.record.log, pointer_to(options.record.key)));
+Status tell_explained(const trace::Trace& plain, trace::Trace throttled, const trace::Findings& findings) {
   TRY_ASSIGN(double share, report::explained(plain, std::move(throttled), findings.series));
   const char* next = share >= kEnough                   ? "no other run is needed"
                      : findings.asked < findings.places ? "the same command again asks more"
@@ -185,25 +184,26 @@ Result<int> run_throttled(Options& options) {
   if (record.log.empty()) record.log = next;
   trace::Discovery discovery(plain);
   for (const std::string& log : earlier)
-    if (Status added = add_throttled(discovery, plain, options, log); !added)
+    if (auto added = add_throttled(discovery, plain, options, log); !added)
       std::fprintf(stderr, "reel: left out: %s\n", added.error().text().c_str());
   TRY_ASSIGN(record.throttle, trace::plan_probes(plain, discovery.findings().holds));
   record.throttle->only = options.throttle_only;
   TRY_ASSIGN(trace::Recorded recorded, trace::record(env, record));
   if (!options.quiet) tell(recorded, record.log);
-  if (Status added = add_throttled(discovery, plain, options, record.log); !added) {
-    std::fprintf(stderr, "reel: throttling shows nothing: %s\n", added.error().text().c_str());
+  Result<trace::Trace> throttled = add_throttled(discovery, plain, options, record.log);
+  if (!throttled) {
+    std::fprintf(stderr, "reel: throttling shows nothing: %s\n", throttled.error().text().c_str());
     return recorded.exit_code != 0 ? recorded.exit_code : kDifferent;
   }
   trace::Findings findings = discovery.findings();
   TRY_ASSIGN(std::unique_ptr<trace::Writer> writer, trace::Writer::open(env, options.throttle, pointer_to(record.key)));
   TRY(trace::write_series(*writer, findings.series));
-  if (!options.quiet)
-    std::fprintf(stderr,
-                 "reel: %zu holds of %.0f ms, at %zu of %zu places in loops; %zu kinds of waiting found, now in %s\n",
-                 findings.holds, static_cast<double>(record.throttle->hold_ns) / 1e6, findings.asked, findings.places,
-                 findings.series.size(), options.throttle.c_str());
-  TRY(tell_explained(plain, options, findings));
+  if (options.quiet) return recorded.exit_code;
+  std::fprintf(stderr,
+               "reel: %zu holds of %.0f ms, at %zu of %zu places in loops; %zu kinds of waiting found, now in %s\n",
+               findings.holds, static_cast<double>(record.throttle->hold_ns) / 1e6, findings.asked, findings.places,
+               findings.series.size(), options.throttle.c_str());
+  TRY(tell_explained(plain, *std::move(throttled), findings));
   return recorded.exit_code;
 }
 
