@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How near a replay's elapsed time comes to the program's own, by storage, workload and mode.
 
-For each cell: the program is recorded once on that storage (or with --traced-on on another one: what the replay is
-for); then, in turns, the bare program and a
-replay in each mode run there, each in an empty directory after a sync. Printed: the bare program's
+For each storage and workload: the program is recorded once there (or with --traced-on on others: what the replay is
+for); then, in turns, the bare program and a replay of each log in each mode run there, each in an empty directory
+after a sync. Printed: the bare program's
 median and its variation (standard deviation / mean), how much longer the recorded run took (from its first call to
 its last), and of each mode the median's error against the bare program.
 Throttled storage is a loop device over tmpfs in a cgroup (v1, blkio): root. Example:
@@ -25,7 +25,6 @@ import tempfile
 import time
 
 BLKIO = "/sys/fs/cgroup/blkio/reel-bench"
-MODES = ("afap", "timed", "think", "resource")
 
 FSYNC = """
 import os, threading
@@ -155,33 +154,44 @@ def replayed(reel, log, mode, storage):
 
 
 def record(options, command, storage, log):
+    """Records the program on `storage`; returns the seconds from its first call to its last."""
     subprocess.run([options.reel, "record", "-q", "--via", options.via, "-o", log, "--", *command], cwd=fresh(storage), check=True)
+    told = subprocess.run([options.reel, "report", "--json", log], check=True, capture_output=True)
+    return json.loads(told.stdout)["elapsed_ns"] / 1e9
 
 
-def cell(options, storage, workload):
+def recorded_on(options, command, storage, inputs):
+    """Yields (storage's name, log, seconds) of a recording on each storage that is asked for."""
+    for name in options.traced_on.split(",") if options.traced_on else [storage.name]:
+        log = f"{inputs}/log.{name}"
+        if name == storage.name:
+            yield name, log, record(options, command, storage, log)
+            continue
+        with Storage(name, at=storage.dir) as other:
+            yield name, log, record(options, command, other, log)
+        storage.limit(storage.name.partition("-")[2])
+
+
+def group(options, storage, workload):
+    """The cells that have their bare runs in common: one workload, replayed on one storage."""
     with tempfile.TemporaryDirectory(prefix="reel-bench-in-") as inputs:
         command = WORKLOADS[workload](inputs)
         bare(command, storage)  # warms the program itself
         rest()
-        if options.traced_on:
-            with Storage(options.traced_on, at=storage.dir) as other:
-                record(options, command, other, f"{inputs}/log")
-            storage.limit(storage.name.partition("-")[2])
-        else:
-            record(options, command, storage, f"{inputs}/log")
-        own, modes, different = [], {mode: [] for mode in MODES}, 0
-        told = subprocess.run([options.reel, "report", "--json", f"{inputs}/log"], check=True, capture_output=True)
-        recorded = json.loads(told.stdout)["elapsed_ns"] / 1e9
+        logs = list(recorded_on(options, command, storage, inputs))
+        own, taken, different = [], {}, {}
         for _ in range(options.rounds):
             own.append(bare(command, storage))
-            for mode in MODES:
-                seconds, differ = replayed(options.reel, f"{inputs}/log", mode, storage)
-                modes[mode].append(seconds)
-                different += differ
+            for name, log, _ in logs:
+                for mode in options.modes.split(","):
+                    seconds, differ = replayed(options.reel, log, mode, storage)
+                    taken.setdefault((name, mode), []).append(seconds)
+                    different[name] = different.get(name, 0) + differ
     median = statistics.median(own)
     variation = statistics.stdev(own) / statistics.mean(own) if len(own) > 1 else 0
-    errors = "".join(f" {(statistics.median(modes[m]) / median - 1) * 100:+8.1f}" for m in MODES)
-    print(f"{storage.name:12} {workload:8} {median:8.3f} {variation * 100:6.1f} {(recorded / median - 1) * 100:+10.1f} {errors}   {different}", flush=True)
+    for name, _, recorded in logs:
+        errors = "".join(f" {(statistics.median(taken[name, m]) / median - 1) * 100:+8.1f}" for m in options.modes.split(","))
+        print(f"{storage.name:14} {workload:8} {name:14} {median:8.3f} {variation * 100:6.1f} {(recorded / median - 1) * 100:+10.1f} {errors}   {different[name]}", flush=True)
 
 
 def main():
@@ -189,16 +199,18 @@ def main():
     parser.add_argument("--reel", required=True)
     parser.add_argument("--via", default="preload")
     parser.add_argument("--storage", default="tmpfs,ext4-20M,xfs-300iops")
-    parser.add_argument("--traced-on", help="storage on which the program is recorded; default: where it is replayed")
+    parser.add_argument("--traced-on", help="storages on which the program is recorded; default: where it is replayed")
+    parser.add_argument("--modes", default="afap,timed,think,resource")
     parser.add_argument("--workload", default=",".join(WORKLOADS))
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     options.reel = os.path.abspath(options.reel)
-    print(f"{'storage':12} {'workload':8} {'bare s':>8} {'var %':>6} {'recorded %':>10} " + "".join(f" {m + ' %':>8}" for m in MODES) + "   results that differ")
+    heads = "".join(f" {m + ' %':>8}" for m in options.modes.split(","))
+    print(f"{'storage':14} {'workload':8} {'recorded on':14} {'bare s':>8} {'var %':>6} {'recorded %':>10} {heads}   results that differ")
     for name in options.storage.split(","):
         with Storage(name) as storage:
             for workload in options.workload.split(","):
-                cell(options, storage, workload)
+                group(options, storage, workload)
 
 
 if __name__ == "__main__":

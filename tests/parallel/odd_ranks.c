@@ -283,17 +283,63 @@ static void killed(void) {
   }
 }
 
+// Each reads from its right neighbour: between fences, in an epoch of the two, and with a lock.
 static void window(void) {
+  int right = (rank + 1) % ranks, left = (rank + ranks - 1) % ranks;
   int* memory;
   int value = 0;
   MPI_Win made;
+  MPI_Group world, targets, origins;
   MPI_Win_allocate(sizeof *memory, sizeof *memory, MPI_INFO_NULL, MPI_COMM_WORLD, &memory, &made);
   *memory = rank;
   MPI_Win_fence(0, made);
-  MPI_Get(&value, 1, MPI_INT, (rank + 1) % ranks, 0, 1, MPI_INT, made);
+  MPI_Get(&value, 1, MPI_INT, right, 0, 1, MPI_INT, made);
   MPI_Win_fence(0, made);
   sum += value;
+  MPI_Comm_group(MPI_COMM_WORLD, &world);
+  MPI_Group_incl(world, 1, &right, &targets);
+  MPI_Group_incl(world, 1, &left, &origins);
+  for (int i = 0; i < 3; ++i) {
+    MPI_Win_post(origins, 0, made);
+    MPI_Win_start(targets, 0, made);
+    MPI_Get(&value, 1, MPI_INT, right, 0, 1, MPI_INT, made);
+    MPI_Win_complete(made);
+    int flag = 0;
+    if (i == 0) MPI_Win_wait(made);
+    while (i != 0 && !flag) MPI_Win_test(made, &flag);
+    sum += value;
+  }
+  MPI_Group_free(&targets);
+  MPI_Group_free(&origins);
+  MPI_Group_free(&world);
+  MPI_Win_lock(MPI_LOCK_SHARED, right, 0, made);
+  MPI_Get(&value, 1, MPI_INT, right, 0, 1, MPI_INT, made);
+  MPI_Win_unlock(right, made);
+  sum += value;
   MPI_Win_free(&made);
+}
+
+// On a grid that is closed in one direction (with two ranks, so that one is a neighbour on both sides) and in a ring.
+static void neighbours(void) {
+  int sizes[] = {2, 2}, closed[] = {1, 0}, out[16], in[16];
+  int counts[] = {1, 2, 3, 4}, received[4], places[] = {0, 1, 3, 6};
+  for (int i = 0; i < 16; ++i) out[i] = rank * 16 + i;
+  memset(in, 0, sizeof in);
+  MPI_Comm grid, ring;
+  MPI_Cart_create(MPI_COMM_WORLD, 2, sizes, closed, 0, &grid);
+  MPI_Neighbor_allgather(out, 2, MPI_INT, in, 2, MPI_INT, grid);
+  for (int i = 0; i < 8; ++i) sum += in[i] * i;
+  // What goes to a rank's lower neighbour comes to that one from its upper.
+  for (int i = 0; i < 4; ++i) received[i] = counts[i ^ 1];
+  int where[] = {0, 2, 3, 7};
+  MPI_Neighbor_alltoallv(out, counts, places, MPI_INT, in, received, where, MPI_INT, grid);
+  for (int i = 0; i < 10; ++i) sum += in[i] * i;
+  int right = (rank + 1) % ranks, left = (rank + ranks - 1) % ranks, weight = 1;
+  MPI_Dist_graph_create_adjacent(MPI_COMM_WORLD, 1, &left, &weight, 1, &right, &weight, MPI_INFO_NULL, 0, &ring);
+  MPI_Neighbor_alltoall(out, 1, MPI_INT, in, 1, MPI_INT, ring);
+  sum += in[0];
+  MPI_Comm_free(&ring);
+  MPI_Comm_free(&grid);
 }
 
 int main(int count, char** arguments) {
@@ -315,6 +361,7 @@ int main(int count, char** arguments) {
   if (strcmp(name, "threads") == 0) threads();
   if (strcmp(name, "children") == 0) children(arguments);
   if (strcmp(name, "window") == 0) window();
+  if (strcmp(name, "neighbours") == 0) neighbours();
   if (strcmp(name, "killed") == 0) killed();
   char line[64];
   int size = snprintf(line, sizeof line, "rank %d: %ld\n", rank, sum);

@@ -11,10 +11,10 @@
 
 #include "trace/mpi/shim.h"
 
-REEL_PMPI(Allreduce);
-REEL_PMPI(Send);
-REEL_PMPI(Recv);
-REEL_PMPI(Comm_dup);
+REEL_REAL(Allreduce);
+REEL_REAL(Send);
+REEL_REAL(Recv);
+REEL_REAL(Comm_dup);
 
 namespace reel::trace::mpi {
 namespace {
@@ -62,9 +62,9 @@ void answer(int rank) {
   for (int i = 0; i < kRounds; ++i) {
     uint64_t ignored;
     MPI_Status status;
-    PMPI_Recv(&ignored, 1, handles().integer, rank, 0, own, &status);
+    real_Recv(&ignored, 1, handles().integer, rank, 0, own, &status);
     uint64_t now = monotonic();
-    PMPI_Send(&now, 1, handles().integer, rank, 0, own);
+    real_Send(&now, 1, handles().integer, rank, 0, own);
   }
 }
 
@@ -79,8 +79,8 @@ Sample ask() {
   for (int i = 0; i < kRounds; ++i) {
     uint64_t before = monotonic(), theirs = 0;
     MPI_Status status;
-    PMPI_Send(&before, 1, handles().integer, 0, 0, own);
-    PMPI_Recv(&theirs, 1, handles().integer, 0, 0, own, &status);
+    real_Send(&before, 1, handles().integer, 0, 0, own);
+    real_Recv(&theirs, 1, handles().integer, 0, 0, own, &status);
     uint64_t took = monotonic() - before;
     if (took >= shortest) continue;
     shortest = took;
@@ -100,9 +100,9 @@ void tell_sample(int which, const Sample& sample) {
 void compare_machines() {
   find_machine();
   uint64_t mine[2] = {machine_hash(), ~machine_hash()}, most[2] = {0, 0};
-  if (PMPI_Allreduce(mine, most, 2, handles().integer, handles().maximum, handles().world) != MPI_SUCCESS) return;
+  if (real_Allreduce(mine, most, 2, handles().integer, handles().maximum, handles().world) != MPI_SUCCESS) return;
   apart = most[0] != ~most[1];
-  if (apart) PMPI_Comm_dup(handles().world, &own);
+  if (apart) real_Comm_dup(handles().world, &own);
 }
 
 }  // namespace

@@ -7,13 +7,21 @@
 using namespace reel::trace;       // NOLINT: the whole file is about them
 using namespace reel::trace::mpi;  // NOLINT
 
-namespace {
+namespace reel::trace::mpi {
 
-void tell_collective(DoorEvent& event, const Communicator& at, Collective kind, int root) {
+void tell_collective(DoorEvent& event, const Communicator& at, Collective kind, uint32_t root) {
   event.arg = at.number;
   event.offset = static_cast<uint64_t>(at.size);
   event.mode = static_cast<uint32_t>(kind);
-  event.flags = root < 0 ? kNoRoot : at.world_of(root);
+  event.flags = root;
+}
+
+}  // namespace reel::trace::mpi
+
+namespace {
+
+uint32_t root_of(const Communicator& at, int root) {
+  return root < 0 ? kNoRoot : at.world_of(root);
 }
 
 template <class Given>
@@ -21,7 +29,7 @@ void collective(Inside& call, MPI_Comm comm, Collective kind, int root, Given gi
   if (!call.on() || error != MPI_SUCCESS) return;
   const Communicator& at = *communicator_of(comm);
   DoorEvent& event = call.add(Op::mpi_collective);
-  tell_collective(event, at, kind, root);
+  tell_collective(event, at, kind, root_of(at, root));
   event.length = at.is_known() ? given(at) : 0;
   event.result = static_cast<int64_t>(event.length);
 }
@@ -35,7 +43,7 @@ void begun(Inside& call, MPI_Comm comm, Collective kind, int root, Given given, 
   request.number = next_request();
   request.communicator = keep(at);
   DoorEvent& event = call.add(Op::mpi_icollective);
-  tell_collective(event, *at, kind, root);
+  tell_collective(event, *at, kind, root_of(*at, root));
   event.length = at->is_known() ? given(*at) : 0;
   event.arg2 = request.number;
   add_request(as_number(*place), place, request);
@@ -62,14 +70,14 @@ constexpr int kNobody = -1;  // no root
 #define REEL_COLLECTIVE(name, iname, kind, root, given, parameters, arguments)              \
   REEL_MPI(name)(parameters, MPI_Comm comm) {                                               \
     Inside call;                                                                            \
-    int error = PMPI_##name(arguments, comm);                                               \
+    int error = real_##name(arguments, comm);                                               \
     auto gave = [&]([[maybe_unused]] const Communicator& at) -> uint64_t { return given; }; \
     collective(call, comm, Collective::kind, root, gave, error);                            \
     return error;                                                                           \
   }                                                                                         \
   REEL_MPI(iname)(parameters, MPI_Comm comm, MPI_Request * request) {                       \
     Inside call;                                                                            \
-    int error = PMPI_##iname(arguments, comm, request);                                     \
+    int error = real_##iname(arguments, comm, request);                                     \
     auto gave = [&]([[maybe_unused]] const Communicator& at) -> uint64_t { return given; }; \
     begun(call, comm, Collective::kind, root, gave, request, error);                        \
     return error;                                                                           \
@@ -77,14 +85,14 @@ constexpr int kNobody = -1;  // no root
 
 REEL_MPI(Barrier)(MPI_Comm comm) {
   Inside call;
-  int error = PMPI_Barrier(comm);
+  int error = real_Barrier(comm);
   collective(
       call, comm, Collective::barrier, kNobody, [](const Communicator&) { return uint64_t{0}; }, error);
   return error;
 }
 REEL_MPI(Ibarrier)(MPI_Comm comm, MPI_Request* request) {
   Inside call;
-  int error = PMPI_Ibarrier(comm, request);
+  int error = real_Ibarrier(comm, request);
   begun(
       call, comm, Collective::barrier, kNobody, [](const Communicator&) { return uint64_t{0}; }, request, error);
   return error;
@@ -158,27 +166,3 @@ REEL_COLLECTIVE(Scan, Iscan, scan, kNobody, bytes_of(count, type),
 REEL_COLLECTIVE(Exscan, Iexscan, exscan, kNobody, bytes_of(count, type),
                 REEL_LIST(const void* out, void* in, int count, MPI_Datatype type, MPI_Op op),
                 REEL_LIST(out, in, count, type, op))
-
-// Among neighbours only: who waits for whom follows from the topology, which is not kept.
-#define REEL_NEIGHBOURS(name, parameters, arguments)     \
-  REEL_MPI(name) parameters {                            \
-    Inside call;                                         \
-    if (call.on()) tell_missing(Missing::neighbourhood); \
-    return PMPI_##name arguments;                        \
-  }
-REEL_NEIGHBOURS(Neighbor_allgather,
-                (const void* out, int out_count, MPI_Datatype out_type, void* in, int in_count, MPI_Datatype in_type,
-                 MPI_Comm comm),
-                (out, out_count, out_type, in, in_count, in_type, comm))
-REEL_NEIGHBOURS(Neighbor_alltoall,
-                (const void* out, int out_count, MPI_Datatype out_type, void* in, int in_count, MPI_Datatype in_type,
-                 MPI_Comm comm),
-                (out, out_count, out_type, in, in_count, in_type, comm))
-REEL_NEIGHBOURS(Neighbor_allgatherv,
-                (const void* out, int out_count, MPI_Datatype out_type, void* in, const int* in_counts,
-                 const int* places, MPI_Datatype in_type, MPI_Comm comm),
-                (out, out_count, out_type, in, in_counts, places, in_type, comm))
-REEL_NEIGHBOURS(Neighbor_alltoallv,
-                (const void* out, const int* out_counts, const int* out_places, MPI_Datatype out_type, void* in,
-                 const int* in_counts, const int* in_places, MPI_Datatype in_type, MPI_Comm comm),
-                (out, out_counts, out_places, out_type, in, in_counts, in_places, in_type, comm))

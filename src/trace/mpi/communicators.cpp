@@ -5,17 +5,17 @@
 
 #include "trace/mpi/shim.h"
 
-REEL_PMPI(Comm_get_attr);
-REEL_PMPI(Comm_set_attr);
-REEL_PMPI(Comm_create_keyval);
-REEL_PMPI(Comm_rank);
-REEL_PMPI(Comm_size);
-REEL_PMPI(Comm_group);
-REEL_PMPI(Comm_test_inter);
-REEL_PMPI(Group_translate_ranks);
-REEL_PMPI(Group_free);
-REEL_PMPI(Type_size_x);
-REEL_PMPI(Bcast);
+REEL_REAL(Comm_get_attr);
+REEL_REAL(Comm_set_attr);
+REEL_REAL(Comm_create_keyval);
+REEL_REAL(Comm_rank);
+REEL_REAL(Comm_size);
+REEL_REAL(Comm_group);
+REEL_REAL(Comm_test_inter);
+REEL_REAL(Group_translate_ranks);
+REEL_REAL(Group_free);
+REEL_REAL(Type_size_x);
+REEL_REAL(Bcast);
 
 namespace reel::trace::mpi {
 namespace {
@@ -50,11 +50,11 @@ int* ranks_in_the_world(MPI_Comm comm, int size) {
   if (!ranks) return nullptr;
   for (int i = 0; i < size; ++i) ranks[i] = i;
   MPI_Group group, world;
-  PMPI_Comm_group(comm, &group);
-  PMPI_Comm_group(handles().world, &world);
-  PMPI_Group_translate_ranks(group, size, ranks, world, ranks + size);
-  PMPI_Group_free(&group);
-  PMPI_Group_free(&world);
+  real_Comm_group(comm, &group);
+  real_Comm_group(handles().world, &world);
+  real_Group_translate_ranks(group, size, ranks, world, ranks + size);
+  real_Group_free(&group);
+  real_Group_free(&world);
   for (int i = 0; i < size; ++i) ranks[i] = ranks[size + i];
   return ranks;
 }
@@ -77,17 +77,17 @@ void attach(MPI_Comm comm, uint64_t number) {
   if (!made) return;
   made->number = number;
   made->references = 1;
-  PMPI_Comm_rank(comm, &made->rank);
-  PMPI_Comm_size(comm, &made->size);
+  real_Comm_rank(comm, &made->rank);
+  real_Comm_size(comm, &made->size);
   if (comm != handles().world) made->world_ranks = ranks_in_the_world(comm, made->size);
-  PMPI_Comm_set_attr(comm, key, made);
+  real_Comm_set_attr(comm, key, made);
 }
 
 void begin_world() {
-  PMPI_Comm_rank(handles().world, &rank_in_world);
-  PMPI_Comm_size(handles().world, &ranks_in_world);
+  real_Comm_rank(handles().world, &rank_in_world);
+  real_Comm_size(handles().world, &ranks_in_world);
   next_number = (static_cast<uint64_t>(rank_in_world) + 1) << 32;
-  PMPI_Comm_create_keyval(not_copied, freed, &key, nullptr);
+  real_Comm_create_keyval(not_copied, freed, &key, nullptr);
   attach(handles().world, 1);
   attach(handles().self, next_number);
 }
@@ -97,7 +97,7 @@ Communicator* communicator_of(MPI_Comm comm) {
   if (last.communicator && last.comm == comm && last.changes == now) return last.communicator;
   void* value = nullptr;
   int found = 0;
-  if (key == MPI_KEYVAL_INVALID || PMPI_Comm_get_attr(comm, key, &value, &found) != MPI_SUCCESS || !found) {
+  if (key == MPI_KEYVAL_INVALID || real_Comm_get_attr(comm, key, &value, &found) != MPI_SUCCESS || !found) {
     tell_missing(Missing::unknown_communicator);
     return &unknown;
   }
@@ -107,12 +107,12 @@ Communicator* communicator_of(MPI_Comm comm) {
 
 void was_made(MPI_Comm comm) {
   int inter = 0;
-  if (comm == handles().no_comm || PMPI_Comm_test_inter(comm, &inter) != MPI_SUCCESS) return;
+  if (comm == handles().no_comm || real_Comm_test_inter(comm, &inter) != MPI_SUCCESS) return;
   if (inter != 0) return tell_missing(Missing::intercommunicator);
   int rank = 0;
-  PMPI_Comm_rank(comm, &rank);
+  real_Comm_rank(comm, &rank);
   uint64_t number = rank == 0 ? __atomic_add_fetch(&next_number, 1, __ATOMIC_RELAXED) : 0;
-  if (PMPI_Bcast(&number, 1, handles().integer, 0, comm) == MPI_SUCCESS) attach(comm, number);
+  if (real_Bcast(&number, 1, handles().integer, 0, comm) == MPI_SUCCESS) attach(comm, number);
 }
 
 // A message would wait for ranks that are not there yet: so the number follows from what all of them know. The highest
@@ -133,7 +133,7 @@ int world_size() {
 
 uint64_t bytes_of(MPI_Count count, MPI_Datatype type) {
   MPI_Count size = 0;
-  if (count <= 0 || PMPI_Type_size_x(type, &size) != MPI_SUCCESS || size <= 0) return 0;
+  if (count <= 0 || real_Type_size_x(type, &size) != MPI_SUCCESS || size <= 0) return 0;
   return static_cast<uint64_t>(count) * static_cast<uint64_t>(size);
 }
 

@@ -91,7 +91,7 @@ void some_done(Inside& call, Waited& waited, int done, const int* indices, int e
 REEL_MPI(Wait)(MPI_Request* request, MPI_Status* status) {
   Inside call;
   Waited waited(call, 1, request, status, true);
-  int error = PMPI_Wait(request, waited.statuses());
+  int error = real_Wait(request, waited.statuses());
   if (call.on() && error == MPI_SUCCESS) waited.done(call, 0, 0);
   return error;
 }
@@ -99,14 +99,14 @@ REEL_MPI(Test)(MPI_Request* request, int* flag, MPI_Status* status) {
   Inside call;
   Waited waited(call, 1, request, status, true);
   call.was_test();
-  int error = PMPI_Test(request, flag, waited.statuses());
+  int error = real_Test(request, flag, waited.statuses());
   if (call.on() && error == MPI_SUCCESS && *flag != 0) waited.done(call, 0, 0);
   return error;
 }
 REEL_MPI(Waitall)(int count, MPI_Request* requests, MPI_Status* statuses) {
   Inside call;
   Waited waited(call, count, requests, statuses, false);
-  int error = PMPI_Waitall(count, requests, waited.statuses());
+  int error = real_Waitall(count, requests, waited.statuses());
   all_done(call, waited, count, error);
   return error;
 }
@@ -114,14 +114,14 @@ REEL_MPI(Testall)(int count, MPI_Request* requests, int* flag, MPI_Status* statu
   Inside call;
   Waited waited(call, count, requests, statuses, false);
   call.was_test();
-  int error = PMPI_Testall(count, requests, flag, waited.statuses());
+  int error = real_Testall(count, requests, flag, waited.statuses());
   if (*flag != 0) all_done(call, waited, count, error);
   return error;
 }
 REEL_MPI(Waitany)(int count, MPI_Request* requests, int* index, MPI_Status* status) {
   Inside call;
   Waited waited(call, count, requests, status, true);
-  int error = PMPI_Waitany(count, requests, index, waited.statuses());
+  int error = real_Waitany(count, requests, index, waited.statuses());
   if (call.on() && error == MPI_SUCCESS && *index != MPI_UNDEFINED) waited.done(call, *index, 0);
   return error;
 }
@@ -129,14 +129,14 @@ REEL_MPI(Testany)(int count, MPI_Request* requests, int* index, int* flag, MPI_S
   Inside call;
   Waited waited(call, count, requests, status, true);
   call.was_test();
-  int error = PMPI_Testany(count, requests, index, flag, waited.statuses());
+  int error = real_Testany(count, requests, index, flag, waited.statuses());
   if (call.on() && error == MPI_SUCCESS && *flag != 0 && *index != MPI_UNDEFINED) waited.done(call, *index, 0);
   return error;
 }
 REEL_MPI(Waitsome)(int count, MPI_Request* requests, int* done, int* indices, MPI_Status* statuses) {
   Inside call;
   Waited waited(call, count, requests, statuses, false);
-  int error = PMPI_Waitsome(count, requests, done, indices, waited.statuses());
+  int error = real_Waitsome(count, requests, done, indices, waited.statuses());
   some_done(call, waited, *done, indices, error);
   return error;
 }
@@ -144,7 +144,7 @@ REEL_MPI(Testsome)(int count, MPI_Request* requests, int* done, int* indices, MP
   Inside call;
   Waited waited(call, count, requests, statuses, false);
   call.was_test();
-  int error = PMPI_Testsome(count, requests, done, indices, waited.statuses());
+  int error = real_Testsome(count, requests, done, indices, waited.statuses());
   some_done(call, waited, *done, indices, error);
   return error;
 }
@@ -153,13 +153,13 @@ REEL_MPI(Testsome)(int count, MPI_Request* requests, int* done, int* indices, MP
 REEL_MPI(Request_free)(MPI_Request* request) {
   Inside call;
   uint64_t handle = as_number(*request);
-  int error = PMPI_Request_free(request);
+  int error = real_Request_free(request);
   if (call.on() && error == MPI_SUCCESS) forget_request(handle, request);
   return error;
 }
 REEL_MPI(Cancel)(MPI_Request* request) {
   Inside call;
-  int error = PMPI_Cancel(request);
+  int error = real_Cancel(request);
   if (call.on() && error == MPI_SUCCESS) cancel_request(as_number(*request), request);
   return error;
 }

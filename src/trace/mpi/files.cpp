@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// MPI-IO and windows. In a call on a file the calls on files that MPI makes are what counts: a collective is told in
+// MPI-IO. In a call on a file the calls on files that MPI makes are what counts: a collective is told in
 // two halves, its arrival before them and its end behind them.
-#include <pthread.h>
-#include <stdlib.h>
-
 #include "trace/mpi/shim.h"
 
 using namespace reel::trace;       // NOLINT: the whole file is about them
@@ -12,105 +9,54 @@ using namespace reel::trace::mpi;  // NOLINT
 
 namespace {
 
-struct OpenFile {
-  uint64_t file;
-  Communicator* at;
-  OpenFile* next;
-};
-OpenFile* open_files = nullptr;
-pthread_mutex_t files_mutex = PTHREAD_MUTEX_INITIALIZER;
-
-void tell(DoorEvent& event, const Communicator& at, Collective kind) {
-  event.arg = at.number;
-  event.offset = static_cast<uint64_t>(at.size);
-  event.mode = static_cast<uint32_t>(kind);
-  event.flags = kNoRoot;
-}
-
 void arrive(const Communicator* at, Collective kind) {
   Inside call;
-  if (call.on() && at) tell(call.add(Op::mpi_arrive, Span::entry), *at, kind);
+  if (call.on() && at) tell_collective(call.add(Op::mpi_arrive, Span::entry), *at, kind, kNoRoot);
 }
 
 void over(Inside& call, const Communicator* at, Collective kind) {
-  if (call.on() && at) tell(call.add(Op::mpi_collective, Span::after_files), *at, kind);
+  if (call.on() && at) tell_collective(call.add(Op::mpi_collective, Span::after_files), *at, kind, kNoRoot);
 }
 
 }  // namespace
 
-namespace reel::trace::mpi {
-
-void add_file(MPI_File file, MPI_Comm comm) {
-  auto* added = static_cast<OpenFile*>(malloc(sizeof(OpenFile)));
-  if (!added) return;
-  Communicator* at = keep(communicator_of(comm));
-  pthread_mutex_lock(&files_mutex);
-  *added = {as_number(file), at, open_files};
-  open_files = added;
-  pthread_mutex_unlock(&files_mutex);
-}
-
-Communicator* communicator_of_file(MPI_File file) {
-  Communicator* found = nullptr;
-  pthread_mutex_lock(&files_mutex);
-  for (OpenFile* at = open_files; at && !found; at = at->next)
-    if (at->file == as_number(file)) found = keep(at->at);
-  pthread_mutex_unlock(&files_mutex);
-  return found;
-}
-
-void forget_file(uint64_t file) {
-  pthread_mutex_lock(&files_mutex);
-  for (OpenFile** at = &open_files; *at; at = &(*at)->next) {
-    if ((*at)->file != file) continue;
-    OpenFile* gone = *at;
-    *at = gone->next;
-    drop(gone->at);
-    free(gone);
-    break;
-  }
-  pthread_mutex_unlock(&files_mutex);
-}
-
-}  // namespace reel::trace::mpi
-
 REEL_MPI(File_open)(MPI_Comm comm, const char* name, int mode, MPI_Info info, MPI_File* file) {
   arrive(communicator_of(comm), Collective::file_open);
   Inside call(true);
-  int error = PMPI_File_open(comm, name, mode, info, file);
+  int error = real_File_open(comm, name, mode, info, file);
   if (!call.on()) return error;
-  if (error == MPI_SUCCESS) add_file(*file, comm);
+  if (error == MPI_SUCCESS) add_thing(as_number(*file), comm);
   over(call, communicator_of(comm), Collective::file_open);
   return error;
 }
 REEL_MPI(File_close)(MPI_File* file) {
   uint64_t number = as_number(*file);
-  Communicator* at = communicator_of_file(*file);
+  Communicator* at = communicator_of_thing(number);
   arrive(at, Collective::file_close);
   int error;
   {
     Inside call(true);
-    error = PMPI_File_close(file);
+    error = real_File_close(file);
     over(call, at, Collective::file_close);
   }
-  forget_file(number);
+  forget_thing(number);
   drop(at);
   return error;
 }
 
 // Collectives of those who opened the file.
-#define REEL_FILE_COLLECTIVE(name, parameters, arguments) \
-  REEL_MPI(File_##name) parameters {                      \
-    Communicator* at = communicator_of_file(file);        \
-    arrive(at, Collective::file_transfer);                \
-    int error;                                            \
-    {                                                     \
-      Inside call(true);                                  \
-      error = PMPI_File_##name arguments;                 \
-      over(call, at, Collective::file_transfer);          \
-    }                                                     \
-    drop(at);                                             \
-    return error;                                         \
+#define REEL_FILE_COLLECTIVE(name, parameters, arguments)      \
+  REEL_MPI(File_##name) parameters {                           \
+    Communicator* at = communicator_of_thing(as_number(file)); \
+    arrive(at, Collective::file_transfer);                     \
+    int error;                                                 \
+    {                                                          \
+      Inside call(true);                                       \
+      error = real_File_##name arguments;                      \
+      over(call, at, Collective::file_transfer);               \
+    }                                                          \
+    drop(at);                                                  \
+    return error;                                              \
   }
 #define REEL_FILE_MOVES(name, pointer)                                                                          \
   REEL_FILE_COLLECTIVE(name, (MPI_File file, pointer buffer, int count, MPI_Datatype type, MPI_Status* status), \
@@ -143,7 +89,7 @@ REEL_FILE_COLLECTIVE(write_all_end, (MPI_File file, const void* buffer, MPI_Stat
 #define REEL_FILE_ALONE(name, parameters, arguments) \
   REEL_MPI(File_##name) parameters {                 \
     Inside call(true);                               \
-    return PMPI_File_##name arguments;               \
+    return real_File_##name arguments;               \
   }
 #define REEL_FILE_ALONE_MOVES(name, pointer)                                                               \
   REEL_FILE_ALONE(name, (MPI_File file, pointer buffer, int count, MPI_Datatype type, MPI_Status* status), \
@@ -162,7 +108,7 @@ REEL_FILE_ALONE(seek, (MPI_File file, MPI_Offset offset, int whence), (file, off
 REEL_FILE_ALONE(get_size, (MPI_File file, MPI_Offset* size), (file, size))
 REEL_MPI(File_delete)(const char* name, MPI_Info info) {
   Inside call(true);
-  return PMPI_File_delete(name, info);
+  return real_File_delete(name, info);
 }
 
 // Their calls on files come at some time, some within other calls.
@@ -170,14 +116,14 @@ REEL_MPI(File_delete)(const char* name, MPI_Info info) {
   REEL_MPI(File_##name)(MPI_File file, pointer buffer, int count, MPI_Datatype type, MPI_Request* request) { \
     Inside call(true);                                                                                       \
     if (call.on()) tell_missing(Missing::asynchronous_io);                                                   \
-    return PMPI_File_##name(file, buffer, count, type, request);                                             \
+    return real_File_##name(file, buffer, count, type, request);                                             \
   }
 #define REEL_FILE_BEGINS_AT(name, pointer)                                                                 \
   REEL_MPI(File_##name)                                                                                    \
   (MPI_File file, MPI_Offset offset, pointer buffer, int count, MPI_Datatype type, MPI_Request* request) { \
     Inside call(true);                                                                                     \
     if (call.on()) tell_missing(Missing::asynchronous_io);                                                 \
-    return PMPI_File_##name(file, offset, buffer, count, type, request);                                   \
+    return real_File_##name(file, offset, buffer, count, type, request);                                   \
   }
 REEL_FILE_BEGINS(iread, void*)
 REEL_FILE_BEGINS(iwrite, const void*)
@@ -189,39 +135,3 @@ REEL_FILE_BEGINS_AT(iread_at, void*)
 REEL_FILE_BEGINS_AT(iwrite_at, const void*)
 REEL_FILE_BEGINS_AT(iread_at_all, void*)
 REEL_FILE_BEGINS_AT(iwrite_at_all, const void*)
-
-// Windows: that their transfers are missing is said once; what all ranks do together is told.
-namespace {
-
-void window_of(Inside& call, MPI_Comm comm) {
-  if (!call.on()) return;
-  tell_missing(Missing::one_sided);
-  tell(call.add(Op::mpi_collective), *communicator_of(comm), Collective::window);
-}
-
-}  // namespace
-
-REEL_MPI(Win_create)(void* base, MPI_Aint size, int unit, MPI_Info info, MPI_Comm comm, MPI_Win* made) {
-  Inside call;
-  int error = PMPI_Win_create(base, size, unit, info, comm, made);
-  if (error == MPI_SUCCESS) window_of(call, comm);
-  return error;
-}
-REEL_MPI(Win_allocate)(MPI_Aint size, int unit, MPI_Info info, MPI_Comm comm, void* base, MPI_Win* made) {
-  Inside call;
-  int error = PMPI_Win_allocate(size, unit, info, comm, base, made);
-  if (error == MPI_SUCCESS) window_of(call, comm);
-  return error;
-}
-REEL_MPI(Win_allocate_shared)(MPI_Aint size, int unit, MPI_Info info, MPI_Comm comm, void* base, MPI_Win* made) {
-  Inside call;
-  int error = PMPI_Win_allocate_shared(size, unit, info, comm, base, made);
-  if (error == MPI_SUCCESS) window_of(call, comm);
-  return error;
-}
-REEL_MPI(Win_create_dynamic)(MPI_Info info, MPI_Comm comm, MPI_Win* made) {
-  Inside call;
-  int error = PMPI_Win_create_dynamic(info, comm, made);
-  if (error == MPI_SUCCESS) window_of(call, comm);
-  return error;
-}

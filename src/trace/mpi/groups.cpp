@@ -6,7 +6,7 @@
 using namespace reel::trace;       // NOLINT: the whole file is about them
 using namespace reel::trace::mpi;  // NOLINT
 
-REEL_PMPI(Comm_get_parent);
+REEL_REAL(Comm_get_parent);
 
 namespace {
 
@@ -23,16 +23,12 @@ void begun(Inside& call, int error) {
   begin_world();
   tell_world(call, Op::mpi_init, Collective::init);
   MPI_Comm parent = handles().no_comm;
-  if (PMPI_Comm_get_parent(&parent) == MPI_SUCCESS && parent != handles().no_comm) tell_missing(Missing::spawn);
+  if (real_Comm_get_parent(&parent) == MPI_SUCCESS && parent != handles().no_comm) tell_missing(Missing::spawn);
 }
 
 // Of the communicator that all of them are in who make another.
 void tell_making(Inside& call, const Communicator& at) {
-  DoorEvent& event = call.add(Op::mpi_collective);
-  event.arg = at.number;
-  event.offset = static_cast<uint64_t>(at.size);
-  event.mode = static_cast<uint32_t>(Collective::communicator);
-  event.flags = kNoRoot;
+  tell_collective(call.add(Op::mpi_collective), at, Collective::communicator, kNoRoot);
 }
 
 void made_from(Inside& call, MPI_Comm from, const MPI_Comm* made, int error) {
@@ -48,7 +44,7 @@ REEL_MPI(Init)(int* count, char*** arguments) {
   {
     Inside call;
     find_mpi();
-    error = PMPI_Init(count, arguments);
+    error = real_Init(count, arguments);
     begun(call, error);
   }
   if (error == MPI_SUCCESS) sample_clocks(0);
@@ -59,7 +55,7 @@ REEL_MPI(Init_thread)(int* count, char*** arguments, int wanted, int* given) {
   {
     Inside call;
     find_mpi();
-    error = PMPI_Init_thread(count, arguments, wanted, given);
+    error = real_Init_thread(count, arguments, wanted, given);
     begun(call, error);
   }
   if (error == MPI_SUCCESS) sample_clocks(0);
@@ -68,7 +64,7 @@ REEL_MPI(Init_thread)(int* count, char*** arguments, int wanted, int* given) {
 REEL_MPI(Finalize)(void) {
   sample_clocks(1);
   Inside call;
-  int error = PMPI_Finalize();
+  int error = real_Finalize();
   if (call.on() && error == MPI_SUCCESS) tell_world(call, Op::mpi_collective, Collective::finalize);
   return error;
 }
@@ -76,7 +72,7 @@ REEL_MPI(Finalize)(void) {
 #define REEL_MAKES(name, parameters, arguments) \
   REEL_MPI(name) parameters {                   \
     Inside call;                                \
-    int error = PMPI_##name arguments;          \
+    int error = real_##name arguments;          \
     made_from(call, comm, made, error);         \
     return error;                               \
   }
@@ -104,7 +100,7 @@ REEL_MAKES(Dist_graph_create_adjacent,
 // Only the members of the group call it: a collective of the new one.
 REEL_MPI(Comm_create_group)(MPI_Comm comm, MPI_Group group, int tag, MPI_Comm* made) {
   Inside call;
-  int error = PMPI_Comm_create_group(comm, group, tag, made);
+  int error = real_Comm_create_group(comm, group, tag, made);
   if (!call.on() || error != MPI_SUCCESS || *made == handles().no_comm) return error;
   was_made(*made);
   tell_making(call, *communicator_of(*made));
@@ -113,7 +109,7 @@ REEL_MPI(Comm_create_group)(MPI_Comm comm, MPI_Group group, int tag, MPI_Comm* m
 
 REEL_MPI(Comm_idup)(MPI_Comm comm, MPI_Comm* made, MPI_Request* request) {
   Inside call;
-  int error = PMPI_Comm_idup(comm, made, request);
+  int error = real_Comm_idup(comm, made, request);
   if (!call.on() || error != MPI_SUCCESS) return error;
   Communicator* at = communicator_of(comm);
   Request begun;
@@ -125,10 +121,7 @@ REEL_MPI(Comm_idup)(MPI_Comm comm, MPI_Comm* made, MPI_Request* request) {
     begun.made_number = number_of_next(*at);
   }
   DoorEvent& event = call.add(Op::mpi_icollective);
-  event.arg = at->number;
-  event.offset = static_cast<uint64_t>(at->size);
-  event.mode = static_cast<uint32_t>(Collective::communicator);
-  event.flags = kNoRoot;
+  tell_collective(event, *at, Collective::communicator, kNoRoot);
   event.arg2 = begun.number;
   add_request(as_number(*request), request, begun);
   return error;
@@ -138,7 +131,7 @@ REEL_MPI(Comm_idup)(MPI_Comm comm, MPI_Comm* made, MPI_Request* request) {
   REEL_MPI(name)(MPI_Comm * comm) {                                        \
     Inside call;                                                           \
     Communicator* at = call.on() ? keep(communicator_of(*comm)) : nullptr; \
-    int error = PMPI_##name(comm);                                         \
+    int error = real_##name(comm);                                         \
     if (at && error == MPI_SUCCESS) tell_making(call, *at);                \
     drop(at);                                                              \
     return error;                                                          \
@@ -149,11 +142,11 @@ REEL_FREES(Comm_disconnect)
 REEL_MPI(Intercomm_create)(MPI_Comm local, int leader, MPI_Comm peer, int remote_leader, int tag, MPI_Comm* made) {
   Inside call;
   if (call.on()) tell_missing(Missing::intercommunicator);
-  return PMPI_Intercomm_create(local, leader, peer, remote_leader, tag, made);
+  return real_Intercomm_create(local, leader, peer, remote_leader, tag, made);
 }
 REEL_MPI(Intercomm_merge)(MPI_Comm comm, int high, MPI_Comm* made) {
   Inside call;
-  int error = PMPI_Intercomm_merge(comm, high, made);
+  int error = real_Intercomm_merge(comm, high, made);
   if (!call.on() || error != MPI_SUCCESS) return error;
   was_made(*made);
   tell_making(call, *communicator_of(*made));
@@ -164,12 +157,12 @@ REEL_MPI(Comm_spawn)
  int* errors) {
   Inside call;
   if (call.on()) tell_missing(Missing::spawn);
-  return PMPI_Comm_spawn(command, arguments, count, info, root, comm, made, errors);
+  return real_Comm_spawn(command, arguments, count, info, root, comm, made, errors);
 }
 REEL_MPI(Comm_spawn_multiple)
 (int count, char** commands, char*** arguments, const int* counts, const MPI_Info* infos, int root, MPI_Comm comm,
  MPI_Comm* made, int* errors) {
   Inside call;
   if (call.on()) tell_missing(Missing::spawn);
-  return PMPI_Comm_spawn_multiple(count, commands, arguments, counts, infos, root, comm, made, errors);
+  return real_Comm_spawn_multiple(count, commands, arguments, counts, infos, root, comm, made, errors);
 }

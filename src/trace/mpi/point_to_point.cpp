@@ -6,8 +6,8 @@
 using namespace reel::trace;       // NOLINT: the whole file is about them
 using namespace reel::trace::mpi;  // NOLINT
 
-REEL_PMPI(Get_elements_x);
-REEL_PMPI(Test_cancelled);
+REEL_REAL(Get_elements_x);
+REEL_REAL(Test_cancelled);
 
 namespace reel::trace::mpi {
 
@@ -17,6 +17,37 @@ void tell_message(DoorEvent& event, const Communicator& at, uint32_t peer, int t
   event.mode = static_cast<uint32_t>(tag);
   event.length = bytes;
   event.result = static_cast<int64_t>(bytes);
+}
+
+void tell_posted(DoorEvent& event, const Communicator& at, const Half& half) {
+  tell_message(event, at, half.peer, static_cast<int>(half.tag), half.bytes);
+  event.result = 0;
+  event.arg2 = next_request();
+}
+
+void tell_exchange(Inside& call, const Communicator& at, const Exchange& exchange) {
+  uint32_t both = exchange.sends + exchange.receives;
+  if (both == 0) return;
+  call.expect(2 * both + 1);
+  DoorEvent* first = nullptr;
+  for (uint32_t i = 0; i < both; ++i) {
+    bool receives = i < exchange.receives;
+    DoorEvent& event = call.add(receives ? Op::mpi_irecv : Op::mpi_isend, Span::entry);
+    tell_posted(event, at, receives ? exchange.wanted[i] : exchange.sent[i - exchange.receives]);
+    if (i == 0) first = &event;
+  }
+  DoorEvent& wait = call.add(Op::mpi_wait);
+  wait.length = both;
+  wait.result = static_cast<int64_t>(both);
+  for (uint32_t i = 0; i < both; ++i) {
+    DoorEvent& event = call.add(Op::mpi_done, Span::exit);
+    event.arg2 = first[i].arg2;
+    if (i >= exchange.receives) continue;
+    const Half& came = exchange.came[i];
+    event.flags = came.peer;
+    event.mode = came.tag;
+    event.result = static_cast<int64_t>(came.bytes);
+  }
 }
 
 }  // namespace reel::trace::mpi
@@ -29,7 +60,7 @@ uint32_t wanted_rank(const Communicator& at, int rank) {
 
 uint64_t bytes_in(const MPI_Status& status) {
   MPI_Count bytes = 0;
-  if (PMPI_Get_elements_x(&status, handles().byte, &bytes) != MPI_SUCCESS || bytes < 0) return 0;
+  if (real_Get_elements_x(&status, handles().byte, &bytes) != MPI_SUCCESS || bytes < 0) return 0;
   return static_cast<uint64_t>(bytes);
 }
 
@@ -52,7 +83,7 @@ void sent(Inside& call, int count, MPI_Datatype type, int to, int tag, MPI_Comm 
 #define REEL_SEND(name, synchronous)                                                                 \
   REEL_MPI(name)(const void* buffer, int count, MPI_Datatype type, int to, int tag, MPI_Comm comm) { \
     Inside call;                                                                                     \
-    int error = PMPI_##name(buffer, count, type, to, tag, comm);                                     \
+    int error = real_##name(buffer, count, type, to, tag, comm);                                     \
     sent(call, count, type, to, tag, comm, synchronous, error);                                      \
     return error;                                                                                    \
   }
@@ -65,7 +96,7 @@ REEL_MPI(Recv)(void* buffer, int count, MPI_Datatype type, int from, int tag, MP
   Inside call;
   MPI_Status own;
   MPI_Status* filled = status == MPI_STATUS_IGNORE ? &own : status;
-  int error = PMPI_Recv(buffer, count, type, from, tag, comm, filled);
+  int error = real_Recv(buffer, count, type, from, tag, comm, filled);
   if (call.on() && from != MPI_PROC_NULL && error == MPI_SUCCESS)
     tell_received(call.add(Op::mpi_recv), *communicator_of(comm), *filled, bytes_of(count, type));
   return error;
@@ -73,36 +104,12 @@ REEL_MPI(Recv)(void* buffer, int count, MPI_Datatype type, int from, int tag, MP
 
 namespace {
 
-// The two halves of a call that does both: begun together, over together.
-struct BothWays {
-  Communicator* at;
-  uint32_t to, from;
-  int send_tag, receive_tag;
-  uint64_t send_bytes, room;
-};
-
-void sent_and_received(Inside& call, const BothWays& both, bool sends, bool receives, MPI_Status* status) {
-  Request out, in;
-  out.kind = Request::send;
-  in.kind = Request::receive;
-  out.communicator = in.communicator = both.at;
-  call.expect(5);
-  if (receives) {
-    DoorEvent& event = call.add(Op::mpi_irecv, Span::entry);
-    tell_message(event, *both.at, both.from, both.receive_tag, both.room);
-    event.arg2 = in.number = next_request();
-  }
-  if (sends) {
-    DoorEvent& event = call.add(Op::mpi_isend, Span::entry);
-    tell_message(event, *both.at, both.to, both.send_tag, both.send_bytes);
-    event.arg2 = out.number = next_request();
-  }
-  if (!sends && !receives) return;
-  DoorEvent& wait = call.add(Op::mpi_wait);
-  wait.length = (sends ? 1u : 0u) + (receives ? 1u : 0u);
-  wait.result = static_cast<int64_t>(wait.length);
-  if (receives) tell_done(call.add(Op::mpi_done, Span::exit), in, status);
-  if (sends) tell_done(call.add(Op::mpi_done, Span::exit), out, nullptr);
+// MPI_Sendrecv's halves; both or one may be with nobody.
+void sent_and_received(Inside& call, const Communicator& at, const Half& sent, bool sends, const Half& wanted,
+                       bool receives, const MPI_Status& status) {
+  Half came;
+  if (receives) came = {at.world_of(status.MPI_SOURCE), static_cast<uint32_t>(status.MPI_TAG), bytes_in(status)};
+  tell_exchange(call, at, {&sent, sends ? 1u : 0u, &wanted, &came, receives ? 1u : 0u});
 }
 
 }  // namespace
@@ -113,13 +120,12 @@ REEL_MPI(Sendrecv)
   Inside call;
   MPI_Status own;
   MPI_Status* filled = status == MPI_STATUS_IGNORE ? &own : status;
-  int error = PMPI_Sendrecv(out, out_count, out_type, to, out_tag, in, in_count, in_type, from, in_tag, comm, filled);
+  int error = real_Sendrecv(out, out_count, out_type, to, out_tag, in, in_count, in_type, from, in_tag, comm, filled);
   if (!call.on() || error != MPI_SUCCESS) return error;
-  Communicator* at = communicator_of(comm);
-  sent_and_received(call,
-                    {at, at->world_of(to), wanted_rank(*at, from), out_tag, in_tag, bytes_of(out_count, out_type),
-                     bytes_of(in_count, in_type)},
-                    to != MPI_PROC_NULL, from != MPI_PROC_NULL, filled);
+  const Communicator& at = *communicator_of(comm);
+  Half sent = {at.world_of(to), static_cast<uint32_t>(out_tag), bytes_of(out_count, out_type)};
+  Half wanted = {wanted_rank(at, from), static_cast<uint32_t>(in_tag), bytes_of(in_count, in_type)};
+  sent_and_received(call, at, sent, to != MPI_PROC_NULL, wanted, from != MPI_PROC_NULL, *filled);
   return error;
 }
 REEL_MPI(Sendrecv_replace)
@@ -128,12 +134,13 @@ REEL_MPI(Sendrecv_replace)
   Inside call;
   MPI_Status own;
   MPI_Status* filled = status == MPI_STATUS_IGNORE ? &own : status;
-  int error = PMPI_Sendrecv_replace(buffer, count, type, to, out_tag, from, in_tag, comm, filled);
+  int error = real_Sendrecv_replace(buffer, count, type, to, out_tag, from, in_tag, comm, filled);
   if (!call.on() || error != MPI_SUCCESS) return error;
-  Communicator* at = communicator_of(comm);
+  const Communicator& at = *communicator_of(comm);
   uint64_t bytes = bytes_of(count, type);
-  sent_and_received(call, {at, at->world_of(to), wanted_rank(*at, from), out_tag, in_tag, bytes, bytes},
-                    to != MPI_PROC_NULL, from != MPI_PROC_NULL, filled);
+  Half sent = {at.world_of(to), static_cast<uint32_t>(out_tag), bytes};
+  Half wanted = {wanted_rank(at, from), static_cast<uint32_t>(in_tag), bytes};
+  sent_and_received(call, at, sent, to != MPI_PROC_NULL, wanted, from != MPI_PROC_NULL, *filled);
   return error;
 }
 
@@ -176,7 +183,7 @@ Request prepared(Request::Kind kind, Op op, int peer, int tag, bool persistent) 
   REEL_MPI(name)                                                                                             \
   (const void* buffer, int count, MPI_Datatype type, int to, int tag, MPI_Comm comm, MPI_Request* request) { \
     Inside call;                                                                                             \
-    int error = PMPI_##name(buffer, count, type, to, tag, comm, request);                                    \
+    int error = real_##name(buffer, count, type, to, tag, comm, request);                                    \
     if (call.on() && error == MPI_SUCCESS)                                                                   \
       made(call, prepared(Request::send, Op::mpi_isend, to, tag, persistent), comm, count, type, request);   \
     return error;                                                                                            \
@@ -193,7 +200,7 @@ REEL_BEGIN_SEND(Bsend_init, true)
 #define REEL_BEGIN_RECEIVE(name, persistent)                                                                           \
   REEL_MPI(name)(void* buffer, int count, MPI_Datatype type, int from, int tag, MPI_Comm comm, MPI_Request* request) { \
     Inside call;                                                                                                       \
-    int error = PMPI_##name(buffer, count, type, from, tag, comm, request);                                            \
+    int error = real_##name(buffer, count, type, from, tag, comm, request);                                            \
     if (call.on() && error == MPI_SUCCESS)                                                                             \
       made(call, prepared(Request::receive, Op::mpi_irecv, from, tag, persistent), comm, count, type, request);        \
     return error;                                                                                                      \
@@ -203,7 +210,7 @@ REEL_BEGIN_RECEIVE(Recv_init, true)
 
 REEL_MPI(Start)(MPI_Request* request) {
   Inside call;
-  int error = PMPI_Start(request);
+  int error = real_Start(request);
   Request started;
   if (call.on() && error == MPI_SUCCESS && start_request(as_number(*request), request, started) && started.number != 0)
     tell_begun(call, started);
@@ -211,7 +218,7 @@ REEL_MPI(Start)(MPI_Request* request) {
 }
 REEL_MPI(Startall)(int count, MPI_Request* requests) {
   Inside call;
-  int error = PMPI_Startall(count, requests);
+  int error = real_Startall(count, requests);
   if (!call.on() || error != MPI_SUCCESS) return error;
   call.expect(static_cast<uint32_t>(count));
   for (int i = 0; i < count; ++i) {
@@ -226,7 +233,7 @@ REEL_MPI(Probe)(int from, int tag, MPI_Comm comm, MPI_Status* status) {
   Inside call;
   MPI_Status own;
   MPI_Status* filled = status == MPI_STATUS_IGNORE ? &own : status;
-  int error = PMPI_Probe(from, tag, comm, filled);
+  int error = real_Probe(from, tag, comm, filled);
   if (call.on() && error == MPI_SUCCESS && from != MPI_PROC_NULL)
     tell_received(call.add(Op::mpi_probe), *communicator_of(comm), *filled, bytes_in(*filled));
   return error;
@@ -236,7 +243,7 @@ REEL_MPI(Iprobe)(int from, int tag, MPI_Comm comm, int* flag, MPI_Status* status
   MPI_Status own;
   MPI_Status* filled = status == MPI_STATUS_IGNORE ? &own : status;
   call.was_test();
-  int error = PMPI_Iprobe(from, tag, comm, flag, filled);
+  int error = real_Iprobe(from, tag, comm, flag, filled);
   if (call.on() && error == MPI_SUCCESS && *flag != 0 && from != MPI_PROC_NULL)
     tell_received(call.add(Op::mpi_probe), *communicator_of(comm), *filled, bytes_in(*filled));
   return error;
@@ -261,7 +268,7 @@ REEL_MPI(Mprobe)(int from, int tag, MPI_Comm comm, MPI_Message* message, MPI_Sta
   Inside call;
   MPI_Status own;
   MPI_Status* filled = status == MPI_STATUS_IGNORE ? &own : status;
-  int error = PMPI_Mprobe(from, tag, comm, message, filled);
+  int error = real_Mprobe(from, tag, comm, message, filled);
   if (call.on() && error == MPI_SUCCESS) matched(call, comm, *filled, message);
   return error;
 }
@@ -270,7 +277,7 @@ REEL_MPI(Improbe)(int from, int tag, MPI_Comm comm, int* flag, MPI_Message* mess
   MPI_Status own;
   MPI_Status* filled = status == MPI_STATUS_IGNORE ? &own : status;
   call.was_test();
-  int error = PMPI_Improbe(from, tag, comm, flag, message, filled);
+  int error = real_Improbe(from, tag, comm, flag, message, filled);
   if (call.on() && error == MPI_SUCCESS && *flag != 0) matched(call, comm, *filled, message);
   return error;
 }
@@ -279,7 +286,7 @@ REEL_MPI(Mrecv)(void* buffer, int count, MPI_Datatype type, MPI_Message* message
   MPI_Status own;
   MPI_Status* filled = status == MPI_STATUS_IGNORE ? &own : status;
   uint64_t handle = as_number(*message);
-  int error = PMPI_Mrecv(buffer, count, type, message, filled);
+  int error = real_Mrecv(buffer, count, type, message, filled);
   Request request;
   if (!call.on() || error != MPI_SUCCESS || !take_request(handle, message, request)) return error;
   DoorEvent& wait = call.add(Op::mpi_wait);
@@ -292,7 +299,7 @@ REEL_MPI(Mrecv)(void* buffer, int count, MPI_Datatype type, MPI_Message* message
 REEL_MPI(Imrecv)(void* buffer, int count, MPI_Datatype type, MPI_Message* message, MPI_Request* begun) {
   Inside call;
   uint64_t handle = as_number(*message);
-  int error = PMPI_Imrecv(buffer, count, type, message, begun);
+  int error = real_Imrecv(buffer, count, type, message, begun);
   Request request;
   if (!call.on() || error != MPI_SUCCESS || !take_request(handle, message, request)) return error;
   request.kind = Request::receive;
@@ -306,7 +313,7 @@ void tell_done(DoorEvent& event, const Request& request, MPI_Status* status) {
   event.arg2 = request.number;
   if (!status) return;
   int cancelled = 0;
-  if (request.cancelled) PMPI_Test_cancelled(status, &cancelled);
+  if (request.cancelled) real_Test_cancelled(status, &cancelled);
   if (cancelled != 0) {
     event.result = kCancelled;
     return;

@@ -2,7 +2,7 @@
 //
 // The inside of libreel-record-mpi.so: MPI's functions, each around its PMPI twin, and what they tell libreel-record.so
 // (trace/mpi/door.h). It is loaded into every program of a recording, also into those without MPI: so it is linked
-// against no MPI library, its references are weak, and MPI's predefined handles are looked up once MPI is there.
+// against no MPI library, and MPI's functions and predefined handles are looked up once MPI is there.
 // Nothing may be refused or answered differently because of it. Threads: as MPI_THREAD_MULTIPLE allows.
 #pragma once
 
@@ -14,11 +14,16 @@
 #include "trace/mpi/door.h"
 #include "trace/wire.h"
 
-// PMPI's function of this name may be missing: of a program without MPI, or of an older MPI.
-#define REEL_PMPI(name) extern "C" __typeof__(PMPI_##name) PMPI_##name __attribute__((weak))
-// Begins the definition of MPI's function of this name.
-#define REEL_MPI(name) \
-  REEL_PMPI(name);     \
+// MPI's own function of this name, as real_NAME.
+#define REEL_REAL(name)                                                                           \
+  [[maybe_unused]] static constinit reel::trace::mpi::Real<__typeof__(PMPI_##name)> real_##name { \
+    "PMPI_" #name                                                                                 \
+  }
+// Begins the definition of MPI's function of this name. It stands before PMPI's, too: that is what Open MPI's Fortran
+// calls (MPICH's calls MPI's).
+#define REEL_MPI(name)                                                                                        \
+  REEL_REAL(name);                                                                                            \
+  extern "C" __typeof__(PMPI_##name) PMPI_##name __attribute__((alias("MPI_" #name), visibility("default"))); \
   extern "C" __attribute__((visibility("default"))) int MPI_##name
 
 namespace reel::trace::mpi {
@@ -27,6 +32,23 @@ inline constexpr uint32_t kAny = ~0u;        // a rank or a tag: whatever comes
 inline constexpr uint32_t kNoRoot = ~0u;     // of a collective without one
 inline constexpr int64_t kFailed = -5;       // result of a call that MPI failed
 inline constexpr int64_t kCancelled = -125;  // result of a request that was cancelled
+
+// Null: there is no function of this name behind this library's.
+void* find_real(const char* name);
+
+// A function of MPI's, looked up when it is called first: it is there when somebody calls MPI.
+template <class Function>
+struct Real {
+  const char* name;
+  mutable Function* at = nullptr;
+
+  template <class... Arguments>
+  int operator()(Arguments... arguments) const {
+    Function* found = __atomic_load_n(&at, __ATOMIC_ACQUIRE);
+    if (!found) __atomic_store_n(&at, found = reinterpret_cast<Function*>(find_real(name)), __ATOMIC_RELEASE);
+    return found(arguments...);
+  }
+};
 
 // MPI's predefined handles.
 struct Handles {
@@ -37,7 +59,7 @@ struct Handles {
   MPI_Op maximum;
 };
 const Handles& handles();
-// Before MPI's first call: PMPI can be called from here on, also when a plugin brought MPI along.
+// Before MPI's first call: its functions can be found from here on, also when a plugin brought MPI along.
 void find_mpi();
 // MPI works: handles() can be used, and the world has its number.
 void begin_world();
@@ -66,15 +88,14 @@ class Inside {
 
 // Once in a process: something that this recorder does not take is used.
 enum class Missing {
-  one_sided,
+  locked_window,
   intercommunicator,
-  neighbourhood,
+  begun_neighbourhood,
   spawn,
   asynchronous_io,
   persistent_collective,
   generalized,
   unknown_communicator,
-  fortran,
   count
 };
 void tell_missing(Missing what);
@@ -140,10 +161,34 @@ void tell_message(DoorEvent& event, const Communicator& at, uint32_t peer, int t
 void tell_done(DoorEvent& event, const Request& request, MPI_Status* status);
 void finish_request(const Request& request);
 
-// Files are known by handles of their own.
-void add_file(MPI_File file, MPI_Comm comm);
-Communicator* communicator_of_file(MPI_File file);  // null: not known; kept for the caller
-void forget_file(uint64_t file);
+// One message of several that are sent and received in one call.
+struct Half {
+  uint32_t peer;  // rank of the world
+  uint32_t tag;
+  uint64_t bytes;
+};
+// Received is what was `wanted`, as it `came`.
+struct Exchange {
+  const Half* sent;
+  uint32_t sends;
+  const Half *wanted, *came;
+  uint32_t receives;
+};
+// As requests that all begin as the call does, and a wait for them.
+void tell_exchange(Inside& call, const Communicator& at, const Exchange& exchange);
+// One that only begins: nobody is told when it is done.
+void tell_posted(DoorEvent& event, const Communicator& at, const Half& half);
+
+// Tags of what ranks tell each other without messages of the program's; MPI's own are positive.
+inline constexpr uint32_t kNeighbourTag = 0xffff'ff01, kPostTag = 0xffff'ff02, kCompleteTag = 0xffff'ff03;
+
+// Files and windows, by their handles: who made them. Of any thread.
+void add_thing(uint64_t handle, MPI_Comm comm);
+Communicator* communicator_of_thing(uint64_t handle);  // null: not known; kept for the caller
+void forget_thing(uint64_t handle);
+
+// What a collective is known by.
+void tell_collective(DoorEvent& event, const Communicator& at, Collective kind, uint32_t root);
 
 // Samples of the clock against rank 0's, as facts: at the beginning and at the end.
 void sample_clocks(int which);

@@ -46,12 +46,12 @@ int promote(struct dl_phdr_info* library, size_t, void*) {
 
 const char* text_of(Missing what) {
   switch (what) {
-    case Missing::one_sided:
-      return "one-sided communication of MPI is used; its transfers are not recorded";
+    case Missing::locked_window:
+      return "windows of MPI are locked; who waits for whom there is not recorded";
     case Missing::intercommunicator:
       return "an intercommunicator of MPI is used; which ranks talk to which over it is not recorded";
-    case Missing::neighbourhood:
-      return "collectives of neighbours are used; they are not recorded";
+    case Missing::begun_neighbourhood:
+      return "collectives of neighbours that do not block are used; they are not recorded";
     case Missing::spawn:
       return "ranks were started by ranks; which messages go between them is not recorded";
     case Missing::asynchronous_io:
@@ -62,8 +62,6 @@ const char* text_of(Missing what) {
       return "generalized requests are used; they are not recorded";
     case Missing::unknown_communicator:
       return "a communicator is used that was made in a way that is not recorded";
-    case Missing::fortran:
-      return "MPI is called from Fortran; those calls are not recorded";
     case Missing::count:
       break;
   }
@@ -98,8 +96,12 @@ const Handles& handles() {
   return known;
 }
 
+void* find_real(const char* name) {
+  return dlsym(RTLD_NEXT, name);
+}
+
 void find_mpi() {
-  if (!dlsym(RTLD_DEFAULT, "PMPI_Init")) dl_iterate_phdr(promote, nullptr);
+  if (!find_real("PMPI_Init")) dl_iterate_phdr(promote, nullptr);
 #ifdef OPEN_MPI
   find_handle(known.world, "ompi_mpi_comm_world");
   find_handle(known.self, "ompi_mpi_comm_self");

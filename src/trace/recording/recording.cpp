@@ -33,7 +33,7 @@ constexpr const char* kPreloadBlind =
     "inside its own functions (stdio's reads and writes are seen, how much readdir read is not), stores through mmap, "
     "what io_uring does";
 
-constexpr const char* kMpiBlind = ", MPI called from Fortran, what a signal handler does within a call of MPI";
+constexpr const char* kMpiBlind = ", what a signal handler does within a call of MPI";
 
 constexpr const char* kPtraceBlind = "stores through mmap, what io_uring does behind its submission";
 
