@@ -29,8 +29,9 @@ WORKLOADS = {"pseudo": (65536, 200, []), "pseudo_sync": (65536, 150, ["--barrier
              "quake": (65536, 60, []), "halo": (65536, 120, ["--compute", "2000"]), "tasks": (65536, 300, []),
              "pipeline": (65536, 120, ["--compute", "2000"]), "queue": (4096, 60, ["--compute", "2000"]), "polling": (65536, 200, ["--compute", "2000"]),
              "hdf5": (65536, 60, ["--compute", "1000"]), "spin": (65536, 100, ["--compute", "2000"]), "phases": (65536, 100, ["--compute", "2000"]),
-             "gates": (65536, 100, ["--compute", "2000"]), "turns": (65536, 120, ["--compute", "1000"]), "relay": (65536, 120, ["--compute", "1000"])}
-FORKS = ("pipeline", "queue", "polling", "spin", "phases", "gates", "turns", "relay")
+             "gates": (65536, 100, ["--compute", "2000"]), "turns": (65536, 120, ["--compute", "1000"]), "relay": (65536, 120, ["--compute", "1000"]),
+             "board": (65536, 120, ["--compute", "1000"])}
+FORKS = ("pipeline", "queue", "polling", "spin", "phases", "gates", "turns", "relay", "board")
 THROTTLED = ("spin", "phases")  # no call shows who waits
 
 

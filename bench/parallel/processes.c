@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Parallel workloads without MPI: pipeline, queue, polling, spin, phases, gates, turns, relay. The ranks are children of one process, in the order
-// in which it makes them; it does no I/O itself. Flags: --ranks N says how many (4); --shm 1: what gates, turns and relay share
-// is in a file of /dev/shm that each rank opens and maps by itself. See common.h.
+// Parallel workloads without MPI: pipeline, queue, polling, spin, phases, gates, turns, relay, board. The ranks are
+// children of one process, in the order in which it makes them; it does no I/O itself. Flags: --ranks N says how many
+// (4); --shm 1: what gates, turns, relay and board share is in files of /dev/shm that each rank opens and maps by
+// itself, semaphores by their names. See common.h.
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -151,19 +152,35 @@ static struct {
   pthread_barrier_t gate;
   sem_t turn[64];
   pthread_mutex_t lock;
+  pthread_rwlock_t board;
   pthread_cond_t passed;
   int whose;
-}* shared;
+} * shared;
+static sem_t* turn[64];
 static char shm_name[64];
+
+static const char* name_of(int i) {
+  static char name[80];
+  snprintf(name, sizeof name, "%s.%d", shm_name, i);
+  return name;
+}
+
+static sem_t* named(int i) {
+  sem_t* semaphore = sem_open(name_of(i), O_CREAT, 0600, 0);
+  if (semaphore == SEM_FAILED) die(name_of(i));
+  return semaphore;
+}
 
 static void map_shared(int flags) {
   int fd = shm_name[0] ? shm_open(shm_name, flags, 0600) : -1;
   if (shm_name[0] && (fd < 0 || ftruncate(fd, sizeof *shared) != 0)) die(shm_name);
   // At another address in each rank.
-  if (fd >= 0 && mmap(NULL, (size_t)(rank + 1) << 16, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED) die("mmap");
+  if (fd >= 0 && mmap(NULL, (size_t)(rank + 1) << 16, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
+    die("mmap");
   shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | (fd < 0 ? MAP_ANONYMOUS : 0), fd, 0);
   if (shared == MAP_FAILED) die("mmap");
   if (fd >= 0) close(fd);
+  for (int i = 0; i < ranks; ++i) turn[i] = shm_name[0] ? named(i) : &shared->turn[i];
 }
 
 static void share(void) {
@@ -177,6 +194,10 @@ static void share(void) {
   pthread_mutexattr_init(&of_mutex);
   pthread_mutexattr_setpshared(&of_mutex, PTHREAD_PROCESS_SHARED);
   pthread_mutex_init(&shared->lock, &of_mutex);
+  pthread_rwlockattr_t of_board;
+  pthread_rwlockattr_init(&of_board);
+  pthread_rwlockattr_setpshared(&of_board, PTHREAD_PROCESS_SHARED);
+  pthread_rwlock_init(&shared->board, &of_board);
   pthread_condattr_t of_condition;
   pthread_condattr_init(&of_condition);
   pthread_condattr_setpshared(&of_condition, PTHREAD_PROCESS_SHARED);
@@ -199,11 +220,11 @@ static void gates(void) {
 static void turns(void) {
   int fd = open_in("part", rank, O_RDWR | O_CREAT | O_EXCL);
   for (int i = 0; i < iterations; ++i) {
-    if (rank != 0 || i != 0) sem_wait(&shared->turn[rank]);
+    if (rank != 0 || i != 0) sem_wait(turn[rank]);
     compute(us);
     fill((uint64_t)rank, (uint64_t)i);
     write_at(fd, (uint64_t)i * size);
-    sem_post(&shared->turn[(rank + 1) % ranks]);
+    sem_post(turn[(rank + 1) % ranks]);
   }
   close(fd);
 }
@@ -225,6 +246,26 @@ static void relay(void) {
   close(fd);
 }
 
+// In turns one changes the board while the others wait to read it, and then all of them do at once.
+static void board(void) {
+  int fd = open_in("part", rank, O_RDWR | O_CREAT | O_EXCL);
+  for (int i = 0; i < iterations; ++i) {
+    int writer = i % ranks, next = (i + 1) % ranks;
+    if (rank == writer) {
+      for (int reader = 0; i > 0 && reader < ranks - 2; ++reader) sem_wait(turn[rank]);
+      pthread_rwlock_wrlock(&shared->board);
+    }
+    pthread_barrier_wait(&shared->gate);
+    if (rank != writer) pthread_rwlock_rdlock(&shared->board);
+    if (rank != writer && rank != next) sem_post(turn[next]);
+    compute(us * (1 + (rank + i) % ranks));
+    fill((uint64_t)rank, (uint64_t)i);
+    write_at(fd, (uint64_t)i * size);
+    pthread_rwlock_unlock(&shared->board);
+  }
+  close(fd);
+}
+
 int main(int count, char** arguments) {
   common_arguments(count, arguments);
   const char* name = arguments[1];
@@ -236,16 +277,18 @@ int main(int count, char** arguments) {
                       : strcmp(name, "gates") == 0   ? gates
                       : strcmp(name, "turns") == 0   ? turns
                       : strcmp(name, "relay") == 0   ? relay
+                      : strcmp(name, "board") == 0   ? board
                                                      : NULL;
   if (!run) {
-    fprintf(stderr, "no workload %s: pipeline queue polling spin phases gates turns relay\n", name);
+    fprintf(stderr, "no workload %s: pipeline queue polling spin phases gates turns relay board\n", name);
     return 2;
   }
   us = number_flag(count, arguments, "--compute", 0);
   ranks = run == polling ? 2 : (int)number_flag(count, arguments, "--ranks", 4);
   barrier = mmap(NULL, sizeof *barrier, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (barrier == MAP_FAILED) die("mmap");
-  if (number_flag(count, arguments, "--shm", 0)) snprintf(shm_name, sizeof shm_name, "/reel-parallel.%d", (int)getpid());
+  if (number_flag(count, arguments, "--shm", 0))
+    snprintf(shm_name, sizeof shm_name, "/reel-parallel.%d", (int)getpid());
   share();
   pipes = calloc((size_t)ranks, sizeof *pipes);
   for (int i = 0; i + 1 < ranks && run == pipeline; ++i)
@@ -261,6 +304,7 @@ int main(int count, char** arguments) {
   int failed = 0, status = 0;
   while (wait(&status) > 0) failed |= status != 0;
   if (shm_name[0]) shm_unlink(shm_name);
+  for (int i = 0; shm_name[0] && i < ranks; ++i) sem_unlink(name_of(i));
   printf("%s %s\n", name, failed ? "failed" : "done");
   free(pipes);
   free(block);

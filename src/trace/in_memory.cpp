@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <tuple>
 #include <utility>
 
@@ -22,7 +23,7 @@ class Matching {
     for (const auto& [time, index] : in_order()) take(index);
     for (const auto& [place, semaphore] : semaphores_) {
       for (size_t k = semaphore.initial; k < semaphore.waits.size(); ++k)
-        out_.after[semaphore.waits[k]] = semaphore.posts[k - semaphore.initial];
+        out_.after[semaphore.waits[k]] = {semaphore.posts[k - semaphore.initial]};
     }
     for (const auto& [place, arrived] : barriers_) out_.unmatched += arrived.size();
     return std::move(out_);
@@ -31,6 +32,10 @@ class Matching {
  private:
   using Place = std::tuple<Fid, uint64_t, uint64_t>;  // the file and the offset, or nothing, the address and the image
 
+  struct Lock {
+    std::optional<uint32_t> alone;        // who gave it up last that had it alone
+    std::map<uint32_t, uint32_t> shared;  // since then: by thread, the last time it gave it up
+  };
   struct Semaphore {
     std::vector<uint32_t> posts, waits;
     size_t initial = 0;  // what it had at first: at least as much as was taken before it was given
@@ -75,11 +80,9 @@ class Matching {
         image_of(trace_.threads[event.thread - 1].process) = (1ull << 32) + index;
         return;
       case Op::mutex_lock:
-        if (auto last = unlocked_.find(place_of(event)); last != unlocked_.end()) out_.after[index] = last->second;
-        return;
+        return lock(index, locks_[place_of(event)]);
       case Op::mutex_unlock:
-        unlocked_[place_of(event)] = index;
-        return;
+        return unlock(index, locks_[place_of(event)]);
       case Op::sem_post:
         semaphores_[place_of(event)].posts.push_back(index);
         return;
@@ -97,11 +100,29 @@ class Matching {
         return;
       case Op::futex_wait:
         if (auto wake = wakes_.find({static_cast<uint32_t>(event.arg), event.arg2}); wake != wakes_.end())
-          out_.after[index] = wake->second;
+          out_.after[index] = {wake->second};
         return;
       default:
         return;
     }
+  }
+
+  void lock(uint32_t index, const Lock& lock) {
+    std::vector<uint32_t> after;
+    if (lock.alone) after.push_back(*lock.alone);
+    if (trace_.events[index].arg2 == 0)
+      for (const auto& [thread, last] : lock.shared) after.push_back(last);
+    if (!after.empty()) out_.after[index] = std::move(after);
+  }
+
+  void unlock(uint32_t index, Lock& lock) {
+    const Event& event = trace_.events[index];
+    if (event.arg2 == 1) {
+      lock.shared[event.thread] = index;
+      return;
+    }
+    lock.alone = index;
+    lock.shared.clear();
   }
 
   // Nobody can come to a barrier's next turn before all of this one have come.
@@ -116,7 +137,7 @@ class Matching {
   const Trace& trace_;
   InMemory out_;
   std::unordered_map<uint32_t, uint64_t> images_;  // by process
-  std::map<Place, uint32_t> unlocked_;             // who did it last
+  std::map<Place, Lock> locks_;
   std::map<Place, Semaphore> semaphores_;
   std::map<Place, std::vector<uint32_t>> barriers_;  // who has come and not all
   std::map<std::pair<uint32_t, uint64_t>, uint32_t> wakes_;

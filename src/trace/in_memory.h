@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Who let whom go on in memory: futexes, and the mutexes, semaphores and barriers that processes share
+// Who let whom go on in memory: futexes, and the locks, semaphores and barriers that processes share
 // (docs/trace-format.md, "In memory"). Pure.
 #pragma once
 
@@ -14,9 +14,10 @@ namespace reel::trace {
 
 // Numbers of events are indexes into Trace::events.
 struct InMemory {
-  // Of a call that waited: the one that let it go on as it began. A mutex was unlocked last by it; a semaphore's k-th
-  // wait needs as many posts as it had not been given before; a futex's sleeper was woken by it.
-  std::unordered_map<uint32_t, uint32_t> after;
+  // Of a call that waited: those that let it go on as they began. A lock was given up last by them (a shared one: by
+  // who had it alone); a semaphore's k-th wait needs as many posts as it had not been given before; a futex's sleeper
+  // was woken.
+  std::unordered_map<uint32_t, std::vector<uint32_t>> after;
   // Those who met at a barrier: each begins there. Only such as were whole.
   std::vector<std::vector<uint32_t>> meetings;
   std::unordered_map<uint32_t, uint32_t> meeting;  // of a barrier_wait: an index of `meetings`

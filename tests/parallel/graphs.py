@@ -224,6 +224,23 @@ def relay(ranks, iterations):
     return turns(ranks, iterations, together=True)
 
 
+def board(ranks, iterations):
+    def program(rank):
+        steps = [IO]
+        for i in range(iterations):
+            writer, others = i % ranks, [other for other in range(ranks) if other != i % ranks]
+            last = (i - 1) % ranks
+            if rank == writer and i > 0:
+                steps += [recv(other, ("read", i - 1)) for other in range(ranks) if other not in (rank, last)]
+            steps.append(barrier(i))
+            if rank == writer:
+                steps += [IO] + [send(other, ("written", i)) for other in others]
+            else:
+                steps += [recv(writer, ("written", i)), IO] + ([send((i + 1) % ranks, ("read", i))] if rank != (i + 1) % ranks else [])
+        return steps + [IO]
+    return edges([program(rank) for rank in range(ranks)])
+
+
 def phases(ranks, iterations):
     def program(rank):
         steps = [IO]

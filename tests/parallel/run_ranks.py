@@ -19,11 +19,12 @@ ENVIRONMENT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": 
                "OMPI_MCA_mpi_yield_when_idle": "1", "OMPI_MCA_btl": "self,vader", "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
                "OMPI_MCA_orte_abort_on_non_zero_status": "1"}
 MPI_WORKLOADS = ["pseudo", "pseudo_sync", "fitness", "quake", "halo", "tasks", "collective", "hdf5"]
-FORK_WORKLOADS = ["pipeline", "queue", "polling", "spin", "phases", "gates", "turns", "relay"]
+FORK_WORKLOADS = ["pipeline", "queue", "polling", "spin", "phases", "gates", "turns", "relay", "board"]
 ODD = ["persistent", "some", "wildcards", "communicators", "messages", "collectives", "threads", "children", "window", "neighbours"]
 CHANCE = {"tasks", "queue"}  # who does what is chance; so is what they leave
 FLAGS = {"pseudo_sync": ["--barrier", "1", "--compute", "200"], "halo": ["--compute", "200"], "spin": ["--compute", "2000"],
-         "phases": ["--compute", "2000"], "gates": ["--compute", "2000"], "turns": ["--compute", "500"], "relay": ["--compute", "500"]}
+         "phases": ["--compute", "2000"], "gates": ["--compute", "2000"], "turns": ["--compute", "500"], "relay": ["--compute", "500"],
+         "board": ["--compute", "500"]}
 
 
 def run(command, work, environment=None, expect=0):

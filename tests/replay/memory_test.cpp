@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <random>
+#include <set>
 
 #include "made_by_hand.h"
 #include "trace/in_memory.h"
@@ -167,8 +168,9 @@ TEST(Futexes, NobodyGoesOnBeforeHeIsWoken) {
   });
 }
 
-// Processes that share a mutex, a semaphore each and a barrier, in virtual time: in each round each may lock and
-// unlock, gives its neighbour's semaphore one and takes one of its own; and in some rounds all meet.
+// Processes that share a lock (which some take to read, beside each other), a semaphore each and a barrier, in virtual
+// time: in each round each may lock and unlock, gives its neighbour's semaphore one and takes one of its own; and in
+// some rounds all meet.
 class Sharing {
  public:
   Sharing(uint64_t seed, uint32_t processes, uint32_t rounds, bool in_file)
@@ -186,7 +188,7 @@ class Sharing {
   Program program;
 
  private:
-  enum class Do : uint8_t { lock, unlock, post, wait, meet };
+  enum class Do : uint8_t { lock, unlock, read, leave, post, wait, meet };
   struct State {
     std::deque<Do> script;
     uint64_t at = 0;  // when its next call begins, or the one that it waits in began
@@ -195,6 +197,7 @@ class Sharing {
 
   void add_round(std::deque<Do>& script, uint64_t chance) {
     if (random_() % 2 == 0) script.insert(script.end(), {Do::lock, Do::unlock});
+    if (random_() % 2 == 0) script.insert(script.end(), {Do::read, Do::leave});
     script.insert(script.end(), {Do::post, Do::wait});
     if (chance % 3 == 0) script.push_back(Do::meet);
   }
@@ -217,6 +220,7 @@ class Sharing {
     if (in_file_) event.object = {77, 1, 0};
     if (in_file_) event.offset = place * 64;
     if (op == Op::barrier_wait) event.arg2 = states_.size() - 1;
+    if (state.script.front() == Do::read || state.script.front() == Do::leave) event.arg2 = 1;
     state.script.pop_front();
     state.waits = false;
     state.at = exit + 1 + random_() % 40;
@@ -229,16 +233,14 @@ class Sharing {
     uint32_t neighbour = thread % (static_cast<uint32_t>(states_.size()) - 1) + 1;
     switch (states_[thread].script.front()) {
       case Do::lock:
-        if (owner_ != 0) return wait_for(thread, for_lock_);
-        owner_ = thread;
-        return over(thread, Op::mutex_lock, 0, now + soon());
+      case Do::read:
+        wait_for(thread, for_lock_);
+        return give_lock(now);
       case Do::unlock:
+      case Do::leave:
         over(thread, Op::mutex_unlock, 0, now + soon());
-        owner_ = 0;
-        if (for_lock_.empty()) return;
-        owner_ = for_lock_.front();
-        for_lock_.pop_front();
-        return over(owner_, Op::mutex_lock, 0, now + soon());
+        holders_.erase(thread);
+        return give_lock(now);
       case Do::post: {
         over(thread, Op::sem_post, neighbour, now + soon());
         State& other = states_[neighbour];
@@ -263,6 +265,19 @@ class Sharing {
     }
   }
 
+  // In the order of coming: to one alone, or to readers.
+  void give_lock(uint64_t now) {
+    while (!for_lock_.empty()) {
+      uint32_t next = for_lock_.front();
+      bool alone = states_[next].script.front() == Do::lock;
+      if (!holders_.empty() && (alone || !only_read_)) return;
+      for_lock_.pop_front();
+      holders_.insert(next);
+      only_read_ = !alone;
+      over(next, Op::mutex_lock, 0, now + soon());
+    }
+  }
+
   void wait_for(uint32_t thread, std::deque<uint32_t>& queue) {
     states_[thread].waits = true;
     queue.push_back(thread);
@@ -273,21 +288,24 @@ class Sharing {
   std::vector<State> states_;  // by thread
   std::vector<uint64_t> given_;
   std::deque<uint32_t> for_lock_, there_;
-  uint32_t owner_ = 0;
+  std::set<uint32_t> holders_;
+  bool only_read_ = false;  // those who hold it
 };
 
 void expect_exclusion(const trace::Trace& trace, const Times& times) {
+  constexpr int kAlone = 1000;  // readers count 1
   std::vector<std::pair<uint64_t, int>> changes;
   for (size_t i = 0; i < trace.events.size(); ++i) {
+    int much = trace.events[i].arg2 == 1 ? 1 : kAlone;
     // A lock is given before it is taken when both are at one moment.
-    if (trace.events[i].op == Op::mutex_lock) changes.emplace_back(times.over[i], 1);
-    if (trace.events[i].op == Op::mutex_unlock) changes.emplace_back(times.arrived[i], -1);
+    if (trace.events[i].op == Op::mutex_lock) changes.emplace_back(times.over[i], much);
+    if (trace.events[i].op == Op::mutex_unlock) changes.emplace_back(times.arrived[i], -much);
   }
   std::sort(changes.begin(), changes.end());
   int held = 0;
   for (const auto& [at, change] : changes) {
     held += change;
-    EXPECT_LE(held, 1);
+    EXPECT_LE(held, kAlone);
   }
 }
 
@@ -333,6 +351,31 @@ TEST(Memory, WhatProcessesShareKeepsThemApartAndTogetherInAReplay) {
   });
 }
 
+using After = std::unordered_map<uint32_t, std::vector<uint32_t>>;
+
+// Who reads waits for who wrote, who writes for all who read since: readers not for each other.
+TEST(Memory, ReadersDoNotWaitForEachOther) {
+  Program program(3);
+  auto lock = [&](uint32_t thread, Op op, uint64_t at, bool reads) {
+    Event& event = program.call(thread, op, at, at + 1);
+    event.arg = 4096;
+    event.arg2 = reads ? 1 : 0;
+  };
+  lock(1, Op::mutex_lock, 10, false);    // 0
+  lock(1, Op::mutex_unlock, 20, false);  // 1
+  for (uint64_t at : {30, 50}) {         // 2, 3, 4, 5
+    lock(1, Op::mutex_lock, at, true);
+    lock(1, Op::mutex_unlock, at + 10, true);
+  }
+  lock(2, Op::mutex_lock, 70, true);     // 6
+  lock(2, Op::mutex_unlock, 80, true);   // 7
+  lock(3, Op::mutex_lock, 90, false);    // 8
+  lock(3, Op::mutex_unlock, 95, false);  // 9
+  lock(1, Op::mutex_lock, 99, true);     // 10
+  trace::InMemory matched = trace::match_in_memory(program.trace);
+  EXPECT_EQ(matched.after, (After{{2, {1}}, {4, {1}}, {6, {1}}, {8, {1, 5, 7}}, {10, {9}}}));
+}
+
 // What a semaphore had before it was given anything is not waited for.
 TEST(Memory, ASemaphoreMayHaveHadSomethingAtFirst) {
   Program program(2);
@@ -345,7 +388,7 @@ TEST(Memory, ASemaphoreMayHaveHadSomethingAtFirst) {
   semaphore(2, Op::sem_post, 40, 45);  // 3
   semaphore(1, Op::sem_wait, 50, 51);  // 4
   trace::InMemory matched = trace::match_in_memory(program.trace);
-  EXPECT_EQ(matched.after, (std::unordered_map<uint32_t, uint32_t>{{4, 2}}));
+  EXPECT_EQ(matched.after, (After{{4, {2}}}));
 }
 
 // The same address in processes that do not come from each other, or run another program now, is another place.
@@ -363,7 +406,7 @@ TEST(Memory, AnAddressIsThatOfProcessesThatForkedFromEachOther) {
     if (execs)
       EXPECT_TRUE(matched.after.empty());
     else
-      EXPECT_EQ(matched.after, (std::unordered_map<uint32_t, uint32_t>{{lock, 1}}));
+      EXPECT_EQ(matched.after, (After{{lock, {1}}}));
   }
 }
 

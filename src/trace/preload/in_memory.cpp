@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What processes wait for in memory that they share: libc's mutexes, conditions, semaphores and barriers. Those of one
-// process alone are left to themselves (there are too many). Which they are is in a word of each, where it has been
-// since glibc 2.25 (nptl's internal headers); whether it still is there is looked at when the program begins.
+// What processes wait for in memory that they share: libc's mutexes, read-write locks, conditions, semaphores and
+// barriers. Those of one process alone are left to themselves (there are too many). Which they are is in a word of
+// each, where it has been since glibc 2.25 (nptl's internal headers); whether it still is there is looked at when the
+// program begins.
 #include <dlfcn.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "trace/preload/process_state.h"
 #include "trace/preload/shim.h"
@@ -30,6 +38,9 @@ int word_at(const void* object, size_t offset) {
 
 bool is_shared(const pthread_mutex_t* mutex) {
   return (mutex->__data.__kind & kSharedMutex) != 0;
+}
+bool is_shared(const pthread_rwlock_t* lock) {
+  return lock->__data.__shared != 0;
 }
 bool is_shared(const sem_t* semaphore) {
   return word_at(semaphore, kOfSemaphore) == kForProcesses;
@@ -73,6 +84,15 @@ enum Which {
   kTimed,
   kClock,
   kUnlock,
+  kRead,
+  kReadTry,
+  kReadTimed,
+  kReadClock,
+  kWrite,
+  kWriteTry,
+  kWriteTimed,
+  kWriteClock,
+  kLeave,
   kWait,
   kWaitTimed,
   kWaitClock,
@@ -89,6 +109,15 @@ constexpr const char* kNames[kCount] = {"pthread_mutex_lock",
                                         "pthread_mutex_timedlock",
                                         "pthread_mutex_clocklock",
                                         "pthread_mutex_unlock",
+                                        "pthread_rwlock_rdlock",
+                                        "pthread_rwlock_tryrdlock",
+                                        "pthread_rwlock_timedrdlock",
+                                        "pthread_rwlock_clockrdlock",
+                                        "pthread_rwlock_wrlock",
+                                        "pthread_rwlock_trywrlock",
+                                        "pthread_rwlock_timedwrlock",
+                                        "pthread_rwlock_clockwrlock",
+                                        "pthread_rwlock_unlock",
                                         "pthread_cond_wait",
                                         "pthread_cond_timedwait",
                                         "pthread_cond_clockwait",
@@ -111,11 +140,11 @@ int as_locked(int error) {
   return error == EOWNERDEAD ? 0 : error;
 }
 
-template <class... More>
-int lock(Which which, pthread_mutex_t* mutex, More... more) {
-  Use use(mutex);
-  int error = real<int(pthread_mutex_t*, More...)>(which)(mutex, more...);
-  use.tell(Op::mutex_lock, as_locked(error));
+template <class T, class... More>
+int lock(Which which, bool shared, T* object, More... more) {
+  Use use(object);
+  int error = real<int(T*, More...)>(which)(object, more...);
+  use.tell(Op::mutex_lock, as_locked(error), shared ? 1 : 0);
   return error;
 }
 
@@ -133,9 +162,9 @@ int wait(Which which, pthread_cond_t* condition, pthread_mutex_t* mutex, More...
 
 // What was taken without waiting is told afterwards, and that it was not to be had is not: programs try for ever.
 template <class T>
-int attempt(Which which, Op op, T* object) {
+int attempt(Which which, Op op, T* object, bool shared = false) {
   int result = real<int(T*)>(which)(object);
-  if (as_locked(result) == 0) Use(object).tell(op, 0);
+  if (as_locked(result) == 0) Use(object).tell(op, 0, shared ? 1 : 0);
   return result;
 }
 
@@ -151,7 +180,9 @@ bool looks_as_expected(int shared) {
   pthread_mutexattr_t of_mutex;
   pthread_barrierattr_t of_barrier;
   pthread_mutex_t mutex;
+  pthread_rwlockattr_t of_lock;
   pthread_barrier_t barrier;
+  pthread_rwlock_t lock;
   sem_t semaphore;
   pthread_mutexattr_init(&of_mutex);
   pthread_mutexattr_setpshared(&of_mutex, shared);
@@ -159,10 +190,18 @@ bool looks_as_expected(int shared) {
   pthread_barrierattr_init(&of_barrier);
   pthread_barrierattr_setpshared(&of_barrier, shared);
   pthread_barrier_init(&barrier, &of_barrier, 77);
+  pthread_rwlockattr_init(&of_lock);
+  pthread_rwlockattr_setpshared(&of_lock, shared);
+  pthread_rwlock_init(&lock, &of_lock);
   sem_init(&semaphore, shared, 1);
   bool wanted = shared == PTHREAD_PROCESS_SHARED;
-  return is_shared(&mutex) == wanted && is_shared(&barrier) == wanted && is_shared(&semaphore) == wanted &&
-         word_at(&barrier, kOfBarrier) == (wanted ? kForProcesses : 0) && word_at(&barrier, kCountOfBarrier) == 77;
+  pthread_rwlock_wrlock(&lock);
+  bool tells_writer = lock.__data.__cur_writer != 0;
+  pthread_rwlock_unlock(&lock);
+  tells_writer = tells_writer && lock.__data.__cur_writer == 0;
+  return is_shared(&mutex) == wanted && is_shared(&barrier) == wanted && is_shared(&lock) == wanted && tells_writer &&
+         is_shared(&semaphore) == wanted && word_at(&barrier, kOfBarrier) == (wanted ? kForProcesses : 0) &&
+         word_at(&barrier, kCountOfBarrier) == 77;
 }
 
 }  // namespace
@@ -182,14 +221,14 @@ void find_in_memory() {
 }  // namespace reel::trace::shim
 
 REEL_EXPORT int pthread_mutex_lock(pthread_mutex_t* mutex) noexcept {
-  return lock(kLock, mutex);
+  return lock(kLock, false, mutex);
 }
 REEL_EXPORT int pthread_mutex_timedlock(pthread_mutex_t* mutex, const struct timespec* until) noexcept {
-  return lock(kTimed, mutex, until);
+  return lock(kTimed, false, mutex, until);
 }
 REEL_EXPORT int pthread_mutex_clocklock(pthread_mutex_t* mutex, clockid_t clock,
                                         const struct timespec* until) noexcept {
-  return lock(kClock, mutex, clock, until);
+  return lock(kClock, false, mutex, clock, until);
 }
 REEL_EXPORT int pthread_mutex_trylock(pthread_mutex_t* mutex) noexcept {
   return attempt(kTry, Op::mutex_lock, mutex);
@@ -198,6 +237,41 @@ REEL_EXPORT int pthread_mutex_unlock(pthread_mutex_t* mutex) noexcept {
   Use use(mutex);
   int error = real<int(pthread_mutex_t*)>(kUnlock)(mutex);
   use.tell(Op::mutex_unlock, error);
+  return error;
+}
+
+REEL_EXPORT int pthread_rwlock_rdlock(pthread_rwlock_t* object) noexcept {
+  return lock(kRead, true, object);
+}
+REEL_EXPORT int pthread_rwlock_timedrdlock(pthread_rwlock_t* object, const struct timespec* until) noexcept {
+  return lock(kReadTimed, true, object, until);
+}
+REEL_EXPORT int pthread_rwlock_clockrdlock(pthread_rwlock_t* object, clockid_t clock,
+                                           const struct timespec* until) noexcept {
+  return lock(kReadClock, true, object, clock, until);
+}
+REEL_EXPORT int pthread_rwlock_tryrdlock(pthread_rwlock_t* object) noexcept {
+  return attempt(kReadTry, Op::mutex_lock, object, true);
+}
+REEL_EXPORT int pthread_rwlock_wrlock(pthread_rwlock_t* object) noexcept {
+  return lock(kWrite, false, object);
+}
+REEL_EXPORT int pthread_rwlock_timedwrlock(pthread_rwlock_t* object, const struct timespec* until) noexcept {
+  return lock(kWriteTimed, false, object, until);
+}
+REEL_EXPORT int pthread_rwlock_clockwrlock(pthread_rwlock_t* object, clockid_t clock,
+                                           const struct timespec* until) noexcept {
+  return lock(kWriteClock, false, object, clock, until);
+}
+REEL_EXPORT int pthread_rwlock_trywrlock(pthread_rwlock_t* object) noexcept {
+  return attempt(kWriteTry, Op::mutex_lock, object);
+}
+// While somebody writes nobody reads: then who unlocks is the one that writes.
+REEL_EXPORT int pthread_rwlock_unlock(pthread_rwlock_t* object) noexcept {
+  bool shared = object->__data.__cur_writer == 0;
+  Use use(object);
+  int error = real<int(pthread_rwlock_t*)>(kLeave)(object);
+  use.tell(Op::mutex_unlock, error, shared ? 1 : 0);
   return error;
 }
 
@@ -246,4 +320,39 @@ REEL_EXPORT int shm_open(const char* name, int flags, mode_t mode) {
   int fd = real(name, flags, mode);
   if (fd >= 0 && recording()) tell_unseen(fd);
   return fd;
+}
+
+namespace {
+
+// A semaphore with a name is a file that libc opens and maps (sem_overview(7)): told as if the program had done so.
+void tell_named(const char* name, sem_t* semaphore) {
+  constexpr char kWhere[] = "/dev/shm/sem.";
+  char path[sizeof kWhere + NAME_MAX];
+  if (snprintf(path, sizeof path, "%s%s", kWhere, name + (*name == '/' ? 1 : 0)) >= static_cast<int>(sizeof path))
+    return;
+  long fd = kernel(SYS_openat, AT_FDCWD, reinterpret_cast<long>(path), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  tell_unseen(static_cast<int>(fd));
+  uint64_t enter = now();
+  Call map(Op::mmap, enter, measure_gap(enter));
+  map.fd = static_cast<int>(fd);
+  map.length = sizeof *semaphore;
+  map.mode = PROT_READ | PROT_WRITE;
+  map.flags = MAP_SHARED;
+  map.done(reinterpret_cast<long>(semaphore));
+  close(static_cast<int>(fd));
+}
+
+}  // namespace
+
+REEL_EXPORT sem_t* sem_open(const char* name, int flags, ...) {
+  REEL_REAL(sem_t * (*)(const char*, int, ...), sem_open);
+  va_list more;
+  va_start(more, flags);
+  mode_t mode = (flags & O_CREAT) != 0 ? va_arg(more, mode_t) : 0;
+  unsigned value = (flags & O_CREAT) != 0 ? va_arg(more, unsigned) : 0;
+  va_end(more);
+  sem_t* semaphore = real(name, flags, mode, value);
+  if (semaphore != SEM_FAILED && is_known && recording()) tell_named(name, semaphore);
+  return semaphore;
 }

@@ -41,8 +41,9 @@ void Memory::wait(At& at) {
   walk_.needs.because(Why::memory);
   if (auto meeting = matched_.meeting.find(at.step.event); meeting != matched_.meeting.end())
     return await_meeting(at, meeting->second);
-  if (auto giver = matched_.after.find(at.step.event); giver != matched_.after.end()) {
-    if (auto arrival = arrivals_.find(giver->second); arrival != arrivals_.end()) walk_.needs.add(arrival->second);
+  if (auto givers = matched_.after.find(at.step.event); givers != matched_.after.end()) {
+    for (uint32_t giver : givers->second)
+      if (auto arrival = arrivals_.find(giver); arrival != arrivals_.end()) walk_.needs.add(arrival->second);
     return;
   }
   auto by = static_cast<uint32_t>(at.event.arg);
