@@ -16,8 +16,8 @@
 #include <string>
 
 #include "base/env.h"
-#include "log/lustre_wire.h"
-#include "mirror/survey.h"
+#include "log/text/lustre_wire.h"
+#include "mirror/plan/survey.h"
 
 namespace {
 

@@ -11,7 +11,7 @@
 #include <cstring>
 
 #include "base/codec.h"
-#include "log/lustre_wire.h"
+#include "log/text/lustre_wire.h"
 #include "source/lustre/stream/mdt_stream.h"
 
 namespace {

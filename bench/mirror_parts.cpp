@@ -16,7 +16,7 @@
 #include <unordered_map>
 
 #include "mirror/engine.h"
-#include "tree/posix_source.h"
+#include "tree/posix/posix_source.h"
 
 namespace {
 

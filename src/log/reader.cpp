@@ -6,7 +6,7 @@
 #include <optional>
 #include <utility>
 
-#include "log/block.h"
+#include "log/block/block.h"
 #include "log/log.h"
 #include "log/segment.h"
 

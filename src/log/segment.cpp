@@ -10,7 +10,7 @@
 #include <cstring>
 
 #include "base/codec.h"
-#include "log/cipher.h"
+#include "log/block/cipher.h"
 
 namespace reel::log {
 namespace {

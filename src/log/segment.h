@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/env.h"
-#include "log/format.h"
+#include "log/block/format.h"
 #include "reel/log_key.h"
 #include "reel/result.h"
 

@@ -9,7 +9,7 @@
 #include <sstream>
 
 #include "base/kill_point.h"
-#include "log/format.h"
+#include "log/block/format.h"
 #include "log/log.h"
 #include "log/tail.h"
 

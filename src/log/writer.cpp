@@ -12,8 +12,8 @@
 
 #include "base/codec.h"
 #include "base/kill_point.h"
-#include "log/block.h"
-#include "log/cipher.h"
+#include "log/block/block.h"
+#include "log/block/cipher.h"
 #include "log/log.h"
 #include "log/segment.h"
 #include "log/tail.h"

@@ -4,10 +4,10 @@
 #include <algorithm>
 
 #include "base/kill_point.h"
-#include "mirror/adopt.h"
-#include "mirror/apply_object.h"
-#include "mirror/doomed.h"
-#include "mirror/repair.h"
+#include "mirror/apply/adopt.h"
+#include "mirror/apply/apply_object.h"
+#include "mirror/mend/repair.h"
+#include "mirror/plan/doomed.h"
 
 namespace reel::mirror {
 namespace {

@@ -10,10 +10,10 @@
 
 #include <mutex>
 
-#include "mirror/apply.h"
+#include "mirror/apply/apply.h"
 #include "mirror/barriers.h"
-#include "mirror/lost_writes.h"
-#include "mirror/recover.h"
+#include "mirror/mend/lost_writes.h"
+#include "mirror/mend/recover.h"
 
 namespace reel::mirror {
 

@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "base/print.h"
-#include "log/text.h"
+#include "log/text/text.h"
 #include "replay/fidelity.h"
 
 namespace reel::replay {

@@ -9,7 +9,7 @@
 #include <set>
 
 #include "base/print.h"
-#include "log/text.h"
+#include "log/text/text.h"
 #include "report/files.h"
 
 namespace reel::report {

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "base/print.h"
-#include "log/text.h"
+#include "log/text/text.h"
 #include "report/report.h"
 
 namespace reel::report {

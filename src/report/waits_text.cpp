@@ -6,7 +6,7 @@
 #include <tuple>
 
 #include "base/print.h"
-#include "log/text.h"
+#include "log/text/text.h"
 #include "report/waits.h"
 
 namespace reel::report {

@@ -7,13 +7,13 @@
 #include <thread>
 
 #include "log/users.h"
-#include "service/control.h"
-#include "service/origin.h"
-#include "service/repair_request.h"
-#include "service/report_text.h"
-#include "service/rsync_status.h"
-#include "service/scratch.h"
-#include "service/target_runner.h"
+#include "service/origin/origin.h"
+#include "service/state/scratch.h"
+#include "service/target/target_runner.h"
+#include "service/told/control.h"
+#include "service/told/repair_request.h"
+#include "service/told/report_text.h"
+#include "service/told/rsync_status.h"
 
 namespace reel::service {
 namespace {

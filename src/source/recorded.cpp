@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "base/env.h"
-#include "log/lustre_wire.h"
+#include "log/text/lustre_wire.h"
 
 namespace reel::source {
 namespace {

@@ -4,7 +4,7 @@
 #include "trace/text.h"
 
 #include "base/print.h"
-#include "log/text.h"
+#include "log/text/text.h"
 
 namespace reel::trace {
 namespace {

@@ -4,7 +4,7 @@
 #include <string>
 #include <unordered_map>
 
-#include "log/format.h"
+#include "log/block/format.h"
 #include "log/log.h"
 #include "reel/trace.h"
 #include "trace/records.h"

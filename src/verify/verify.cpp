@@ -12,7 +12,7 @@
 #include <unordered_map>
 
 #include "tree/lustre_calls.h"
-#include "tree/posix_attributes.h"
+#include "tree/posix/posix_attributes.h"
 #include "verify/compare.h"
 #include "verify/verify_text.h"
 #include "verify/verify_walk.h"

@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <ctime>
 
-#include "tree/posix_attributes.h"
+#include "tree/posix/posix_attributes.h"
 #include "verify/verify.h"
 
 namespace reel::mirror {

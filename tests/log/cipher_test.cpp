@@ -2,7 +2,7 @@
 //
 // Encrypted logs: nothing in clear on disk, nothing believed that was not sealed with the key, and
 // otherwise a log like any other: torn, cut, damaged.
-#include "log/cipher.h"
+#include "log/block/cipher.h"
 
 #include <gtest/gtest.h>
 

@@ -7,7 +7,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "log/block.h"
+#include "log/block/block.h"
 #include "log/segment.h"
 #include "log_testing.h"
 

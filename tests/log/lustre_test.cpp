@@ -4,8 +4,8 @@
 // and print as `lfs changelog` printed them.
 #include <gtest/gtest.h>
 
-#include "log/lustre_wire.h"
-#include "log/text.h"
+#include "log/text/lustre_wire.h"
+#include "log/text/text.h"
 #include "log_testing.h"
 #include "recordings.h"
 

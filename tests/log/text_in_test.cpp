@@ -2,15 +2,15 @@
 //
 // Text back into records: what `lfs changelog` printed of every recording is read and prints the same
 // again; what is ambiguous is told with its line, never guessed; no input makes the readers stumble.
-#include "log/text_in.h"
+#include "log/text/text_in.h"
 
 #include <gtest/gtest.h>
 
 #include <set>
 
 #include "base/json.h"
-#include "log/lustre_wire.h"
-#include "log/text.h"
+#include "log/text/lustre_wire.h"
+#include "log/text/text.h"
 #include "log_testing.h"
 #include "recordings.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Texts: FIDs, masks, lines, JSON.
-#include "log/text.h"
+#include "log/text/text.h"
 
 #include <gtest/gtest.h>
 

@@ -6,7 +6,7 @@
 #include <cstdio>
 
 #include "lustre/model_tree.h"
-#include "service/log_feed.h"
+#include "service/origin/log_feed.h"
 
 namespace reel::model {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "lustre/sim_world.h"
 #include "mirror/engine.h"
-#include "service/inflow.h"
+#include "service/origin/inflow.h"
 #include "sim/world.h"
 
 namespace reel::model {

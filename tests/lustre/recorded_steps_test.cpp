@@ -13,8 +13,8 @@
 #include <map>
 #include <sstream>
 
-#include "log/lustre_wire.h"
 #include "log/recordings.h"
+#include "log/text/lustre_wire.h"
 #include "model_mdt/model_fs.h"
 
 namespace reel::model {

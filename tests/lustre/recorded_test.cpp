@@ -12,7 +12,7 @@
 #include <functional>
 #include <sstream>
 
-#include "log/lustre_wire.h"
+#include "log/text/lustre_wire.h"
 #include "model_mdt/model_fs.h"
 
 namespace reel::model {

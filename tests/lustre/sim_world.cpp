@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "log/lustre_wire.h"
+#include "log/text/lustre_wire.h"
 
 namespace reel::model {
 namespace {

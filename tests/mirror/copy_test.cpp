@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "scratch.h"
-#include "tree/posix_attributes.h"
+#include "tree/posix/posix_attributes.h"
 #include "verify/compare.h"
 
 namespace reel::mirror::test {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mirror/filter.h"
+#include "mirror/plan/filter.h"
 
 #include <filesystem>
 #include <map>

@@ -3,7 +3,7 @@
 // A Lustre as a tree, as far as a directory can imitate it: objects through .lustre/fid, FIDs as Lustre
 // writes them into handles, files that only the archive has; and how many questions are on their way at
 // once.
-#include "tree/lustre_tree.h"
+#include "tree/lustre/lustre_tree.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -18,11 +18,11 @@
 
 #include "base/codec.h"
 #include "mirror/engine.h"
+#include "mirror/plan/survey.h"
 #include "mirror/scratch.h"
-#include "mirror/survey.h"
 #include "support/memory_store.h"
 #include "tree/lustre_layout.h"
-#include "tree/posix_target.h"
+#include "tree/posix/posix_target.h"
 #include "verify/verify.h"
 
 namespace reel::mirror {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tree/posix_source.h"
+#include "tree/posix/posix_source.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -12,8 +12,8 @@
 
 #include "by_hand.h"
 #include "scratch.h"
-#include "tree/fid_path.h"
-#include "tree/posix_target.h"
+#include "tree/lustre/fid_path.h"
+#include "tree/posix/posix_target.h"
 #include "verify/verify.h"
 
 namespace reel::mirror::test {

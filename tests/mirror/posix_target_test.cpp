@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tree/posix_target.h"
+#include "tree/posix/posix_target.h"
 
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -13,7 +13,7 @@
 
 #include "by_hand.h"
 #include "scratch.h"
-#include "tree/posix_source.h"
+#include "tree/posix/posix_source.h"
 
 namespace reel::mirror::test {
 namespace {

@@ -7,7 +7,7 @@
 #include <algorithm>
 
 #include "scratch.h"
-#include "tree/posix_attributes.h"
+#include "tree/posix/posix_attributes.h"
 
 namespace reel::mirror::test {
 namespace {

@@ -5,7 +5,7 @@
 #include <cerrno>
 #include <cstdlib>
 
-#include "log/lustre_wire.h"
+#include "log/text/lustre_wire.h"
 
 namespace reel::model {
 

@@ -47,7 +47,7 @@ def scenario_kill_points(options, bench):
 
 def names_in_the_sources():
     names = set()
-    for path in glob.glob(HERE + "/../../src/*/*.cpp"):
+    for path in glob.glob(HERE + "/../../src/**/*.cpp", recursive=True):
         with open(path) as file:
             names.update(re.findall(r'\bkill_point\("([^"]+)"\)', file.read()))
     return names

@@ -13,8 +13,8 @@
 #include <sstream>
 
 #include "base/json.h"
-#include "log/lustre_wire.h"
 #include "log/recordings.h"
+#include "log/text/lustre_wire.h"
 #include "recorded/sha256.h"
 #include "support/memory_store.h"
 

@@ -12,7 +12,7 @@
 
 #include "mirror/engine.h"
 #include "mirror/scratch.h"
-#include "tree/posix_target.h"
+#include "tree/posix/posix_target.h"
 #include "tree/recorded/recorded_tree.h"
 
 namespace reel::recorded {

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "mirror/survey.h"
+#include "mirror/plan/survey.h"
 
 namespace reel::sim {
 

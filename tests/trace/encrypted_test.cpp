@@ -8,7 +8,7 @@
 #include <fstream>
 
 #include "base/env.h"
-#include "log/cipher.h"
+#include "log/block/cipher.h"
 #include "recorded.h"
 
 namespace reel::trace {

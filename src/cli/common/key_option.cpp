@@ -4,7 +4,7 @@
 #include "cli/common/key_option.h"
 
 #include "base/env.h"
-#include "log/cipher.h"
+#include "log/block/cipher.h"
 
 namespace reel::cli {
 

@@ -10,7 +10,7 @@
 #include "base/handle.h"
 #include "cli/cli.h"
 #include "cli/common/output.h"
-#include "tree/fid_path.h"
+#include "tree/lustre/fid_path.h"
 
 namespace reel::cli {
 namespace {

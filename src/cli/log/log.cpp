@@ -20,9 +20,9 @@
 #include "cli/log/log_place.h"
 #include "cli/log/log_verbs.h"
 #include "cli/trace/export.h"
-#include "log/lustre_wire.h"
-#include "log/text.h"
-#include "log/text_in.h"
+#include "log/text/lustre_wire.h"
+#include "log/text/text.h"
+#include "log/text/text_in.h"
 #include "trace/import/strace.h"
 #include "trace/text.h"
 

@@ -4,7 +4,7 @@
 #include <cerrno>
 #include <vector>
 
-#include "log/lustre_wire.h"
+#include "log/text/lustre_wire.h"
 #include "source/lustre/lustre.h"
 
 namespace reel::cli {

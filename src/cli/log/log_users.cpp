@@ -10,7 +10,7 @@
 #include "cli/log/log_place.h"
 #include "cli/log/log_verbs.h"
 #include "log/log.h"
-#include "log/text.h"
+#include "log/text/text.h"
 
 namespace reel::cli {
 namespace {

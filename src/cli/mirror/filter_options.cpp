@@ -4,7 +4,7 @@
 #include <map>
 #include <memory>
 
-#include "mirror/filter.h"
+#include "mirror/plan/filter.h"
 
 namespace reel::cli {
 

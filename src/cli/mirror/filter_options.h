@@ -6,7 +6,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "mirror/survey.h"
+#include "mirror/plan/survey.h"
 #include "reel/result.h"
 
 namespace reel::cli {

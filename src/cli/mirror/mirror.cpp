@@ -18,8 +18,8 @@
 #include "cli/mirror/filter_options.h"
 #include "cli/mirror/progress.h"
 #include "service/mirror_service.h"
-#include "service/origin.h"
-#include "service/report_text.h"
+#include "service/origin/origin.h"
+#include "service/told/report_text.h"
 
 namespace reel::cli {
 namespace {

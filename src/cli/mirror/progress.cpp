@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "service/report_text.h"
+#include "service/told/report_text.h"
 
 namespace reel::cli {
 namespace {

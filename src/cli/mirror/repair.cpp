@@ -7,9 +7,9 @@
 #include <cstdio>
 
 #include "cli/cli.h"
-#include "service/control.h"
 #include "service/mirror_service.h"
-#include "service/repair_request.h"
+#include "service/told/control.h"
+#include "service/told/repair_request.h"
 
 namespace reel::cli {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "mirror/survey.h"
+#include "mirror/plan/survey.h"
 #include "reel/result.h"
 
 namespace reel::cli {

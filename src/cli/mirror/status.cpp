@@ -6,9 +6,9 @@
 
 #include "base/env.h"
 #include "cli/cli.h"
-#include "service/control.h"
-#include "service/report_text.h"
-#include "service/state.h"
+#include "service/state/state.h"
+#include "service/told/control.h"
+#include "service/told/report_text.h"
 
 namespace reel::cli {
 namespace {

@@ -14,8 +14,8 @@
 #include "cli/common/output.h"
 #include "cli/mirror/filter_options.h"
 #include "cli/mirror/repair.h"
-#include "service/state.h"
-#include "tree/posix_attributes.h"
+#include "service/state/state.h"
+#include "tree/posix/posix_attributes.h"
 
 namespace reel::cli {
 namespace {

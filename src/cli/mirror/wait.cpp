@@ -8,8 +8,8 @@
 #include <memory>
 
 #include "cli/cli.h"
-#include "service/control.h"
-#include "service/state.h"
+#include "service/state/state.h"
+#include "service/told/control.h"
 
 namespace reel::cli {
 namespace {

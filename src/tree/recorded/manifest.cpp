@@ -8,7 +8,7 @@
 #include <limits>
 
 #include "base/json.h"
-#include "tree/posix_attributes.h"
+#include "tree/posix/posix_attributes.h"
 
 namespace reel::mirror {
 namespace {

@@ -15,7 +15,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "tree/posix_attributes.h"
+#include "tree/posix/posix_attributes.h"
 #include "tree/recorded/manifest.h"
 
 namespace reel::mirror {

@@ -3,7 +3,7 @@
 // MdtStream: from the start, and one pass at a time.
 #include "source/lustre/stream/stream.h"
 
-#include "log/lustre_wire.h"
+#include "log/text/lustre_wire.h"
 
 namespace reel::source::lustre {
 namespace {

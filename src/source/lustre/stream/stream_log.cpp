@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "base/kill_point.h"
-#include "log/lustre_wire.h"
+#include "log/text/lustre_wire.h"
 #include "source/lustre/stream/stream.h"
 
 namespace reel::source::lustre {

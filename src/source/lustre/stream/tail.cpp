@@ -8,8 +8,8 @@
 #include <cstring>
 
 #include "base/codec.h"
-#include "log/format.h"
-#include "log/lustre_wire.h"
+#include "log/block/format.h"
+#include "log/text/lustre_wire.h"
 
 namespace reel::source::lustre {
 namespace {
