@@ -49,7 +49,7 @@ def names_in_the_sources():
     names = set()
     for path in glob.glob(HERE + "/../../src/**/*.cpp", recursive=True):
         if "/source/lustre/" in path:
-            continue  # a local mirror does not come there: tests/lustre and tests/sim do
+            continue  # a local mirror does not come there; its crashes are simulated (tests/lustre)
         with open(path) as file:
             names.update(re.findall(r'\bkill_point\("([^"]+)"\)', file.read()))
     return names
