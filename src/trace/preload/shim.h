@@ -29,6 +29,11 @@ inline uint64_t now() {
   return __builtin_ia32_rdtsc();
 }
 
+// The same behind a system call, which the counter cannot be read before anyway.
+inline uint64_t now_behind() {
+  return counter_is_clock ? __builtin_ia32_rdtsc() : monotonic_ns();
+}
+
 // True when calls of this thread are to be recorded. Sets everything up at the first call.
 bool recording();
 
@@ -75,15 +80,15 @@ class Call {
   wire::Object* object = nullptr;
   wire::Object* before = nullptr;
 
-  // The call has returned `result`, with errno as it is now; errno is the same afterwards.
+  // The call, a system call, has returned `result`, with errno as it is now; errno is the same afterwards.
   void done(long result) {
-    if (on_) finish(result, now());
+    if (on_) finish(result, now_behind());
   }
   void finish(long result, uint64_t exit);
   // The same for a call that returns -1 and errno; gives its result back.
   template <class T>
   T result(T value) {
-    if (on_) finish(value < 0 ? -static_cast<long>(errno) : static_cast<long>(value), now());
+    if (on_) finish(value < 0 ? -static_cast<long>(errno) : static_cast<long>(value), now_behind());
     return value;
   }
   void set_op(uint16_t op) { op_ = op; }

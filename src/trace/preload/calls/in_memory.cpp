@@ -68,7 +68,7 @@ class Use {
     if (!on_) return;
     Call call(op, enter_, gap_);
     call.args(at_, arg2);
-    call.done(-error);
+    if (call.on()) call.finish(-error, now());  // what was locked before this was
   }
 
  private:
