@@ -155,4 +155,7 @@ enum class Collective : uint8_t {
   finalize = 18,
 };
 
+// Flag of a compute: the thread did nothing but give way to others, again and again.
+inline constexpr uint64_t kGaveWay = 1;
+
 }  // namespace reel::trace

@@ -143,7 +143,7 @@ class Maker {
   void between(const Event& gap) {
     Between& sum = report_.between;
     uint64_t cpu = std::min(gap.arg, gap.duration_ns), off = gap.duration_ns - cpu;
-    sum.computing_ns += cpu;
+    (gap.flags == trace::kGaveWay ? sum.spinning_ns : sum.computing_ns) += cpu;
     if (gap.mode != 1) {
       sum.off_ns += off;
       return;

@@ -40,9 +40,10 @@ struct ProcessUse {
 // The time of threads between their calls. Gaps of less than 20 us, which are computing, are not in it.
 struct Between {
   uint64_t computing_ns = 0;
-  uint64_t queued_ns = 0;   // ready to run, and all processors had others
-  uint64_t blocked_ns = 0;  // waiting for what no call shows: a lock, a page from the disk
-  uint64_t off_ns = 0;      // off the processors, and the trace does not say why
+  uint64_t spinning_ns = 0;  // computing that was nothing but giving way to others
+  uint64_t queued_ns = 0;    // ready to run, and all processors had others
+  uint64_t blocked_ns = 0;   // waiting for what no call shows: a lock, a page from the disk
+  uint64_t off_ns = 0;       // off the processors, and the trace does not say why
 };
 
 struct Slice {

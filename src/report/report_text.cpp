@@ -23,8 +23,10 @@ uint64_t quantile(const std::vector<uint64_t>& sorted, double part) {
 
 void append_between(const Between& between, std::string& out) {
   if (between.computing_ns == 0) return;
-  append_format(out, "between calls: computing %.3f ms, ready without a processor %.3f, blocked %.3f",
-                milliseconds(between.computing_ns), milliseconds(between.queued_ns), milliseconds(between.blocked_ns));
+  append_format(out, "between calls: computing %.3f ms", milliseconds(between.computing_ns));
+  if (between.spinning_ns != 0) append_format(out, ", spinning %.3f", milliseconds(between.spinning_ns));
+  append_format(out, ", ready without a processor %.3f, blocked %.3f", milliseconds(between.queued_ns),
+                milliseconds(between.blocked_ns));
   if (between.off_ns != 0) append_format(out, ", one of these two %.3f", milliseconds(between.off_ns));
   out += "\n";
 }
@@ -184,9 +186,10 @@ std::string json_of(const Report& report) {
                 wide(report.calls), wide(report.counted), wide(report.threads), wide(report.elapsed_ns),
                 wide(report.small_calls), wide(report.cost_ns), wide(report.cost_of_one_ns));
   append_format(out,
-                ",\"between_calls\":{\"computing_ns\":%llu,\"queued_ns\":%llu,\"blocked_ns\":%llu,\"off_ns\":%llu}",
-                wide(report.between.computing_ns), wide(report.between.queued_ns), wide(report.between.blocked_ns),
-                wide(report.between.off_ns));
+                ",\"between_calls\":{\"computing_ns\":%llu,\"spinning_ns\":%llu,\"queued_ns\":%llu,\"blocked_ns\":%llu,"
+                "\"off_ns\":%llu}",
+                wide(report.between.computing_ns), wide(report.between.spinning_ns), wide(report.between.queued_ns),
+                wide(report.between.blocked_ns), wide(report.between.off_ns));
   auto sample = report.facts.find("sample");
   if (sample != report.facts.end()) append_format(out, ",\"sample\":%s", sample->second.c_str());
   append_json_totals("operations", report.operations, out);

@@ -120,6 +120,8 @@ inline constexpr uint16_t kOpFact = 1004;  // path = "key=value"
 // there are any, the file actions.
 inline constexpr uint16_t kOpSpawnTry = 1005;
 inline constexpr uint16_t kOpSpawnActions = 1006;
+inline constexpr uint16_t kOpSpun = 1007;  // the thread gave way again and again (sched_yield), without computing
+                                           // between: arg, arg2 = as kCpu, of this time
 
 inline constexpr uint64_t kNotKnown = ~0ull;
 

@@ -410,6 +410,66 @@ TEST(Memory, AnAddressIsThatOfProcessesThatForkedFromEachOther) {
   }
 }
 
+// Waits for what no call shows (thread 1's second call) by giving way again and again, and then computes.
+Program spinning_program(bool is_known) {
+  Program program(2);
+  program.trace.facts = {{"found", "1"}, {"found.0", "1 1 1 2 1 1 1"}};
+  auto gap = [&](uint64_t from, uint64_t to, uint64_t cpu, uint64_t queued, bool gave_way) {
+    Event& event = program.call(2, Op::compute, from, to);
+    event.arg = cpu * 1000;
+    event.arg2 = queued * 1000;
+    event.mode = 1;
+    event.flags = gave_way ? trace::kGaveWay : 0;
+  };
+  program.call(1, Op::sync, 0, 10);
+  program.call(1, Op::sync, 50'000, 51'000);
+  program.call(2, Op::sync, 0, 2'000);
+  gap(2'000, 4'000, 2'000, 0, false);
+  gap(4'000, 55'000, 20'000, 31'000, is_known);
+  gap(55'000, 70'000, 10'000, 4'000, false);
+  program.call(2, Op::sync, 70'000, 70'010);
+  return program;
+}
+
+TEST(Spinning, ComputingBeginsWhenItSeesThatItCanGoOn) {
+  Program program = spinning_program(true);
+  Plan plan = program.plan(true);
+  const Step& step = plan.threads[1].back();
+  EXPECT_TRUE(step.spins);
+  EXPECT_TRUE(step.sees);
+  EXPECT_EQ(step.base.thread, 1u);
+  EXPECT_EQ(step.gap_ns, 19'000'000u);
+  EXPECT_EQ(step.cpu_ns, 10'000'000u);
+  EXPECT_EQ(step.gap_ns - step.contended_ns, 11'000'000u);  // what it was blocked for stays
+}
+
+// Who spins without giving way is not seen to.
+TEST(Spinning, ElseItIsTakenToHaveHadAsMuchOfTheProcessorAllTheTime) {
+  Program program = spinning_program(false);
+  Plan plan = program.plan(true);
+  const Step& step = plan.threads[1].back();
+  EXPECT_TRUE(step.spins);
+  EXPECT_FALSE(step.sees);
+  EXPECT_EQ(step.contended_ns, 0u);
+  EXPECT_NEAR(static_cast<double>(step.cpu_ns), 19e6 * 32 / 68, 1e4);
+}
+
+TEST(Spinning, AReplayComputesAllOfItBehindTheOther) {
+  each_seed(3, [](uint64_t) {
+    Program program = spinning_program(true);
+    test::TempDir dir;
+    std::filesystem::create_directory(dir.at("into"));
+    Plan plan = program.plan(true);
+    std::unique_ptr<World> world = *World::open(plan, {dir.at("into")});
+    std::atomic<bool> stop{false};
+    PlayOptions options;
+    options.pace = Pace::gaps;
+    Played played = *play(program.trace, plan, *world, options, *one_process(), stop);
+    EXPECT_EQ(played.stalled, "");
+    EXPECT_GE(played.threads[1].back().enter_ns, played.threads[0].back().exit_ns + 11'000'000);
+  });
+}
+
 // Killed while some waited at a barrier: said, and nobody waits for ever.
 TEST(Memory, WhoWasLeftAtABarrierIsADoubt) {
   Program program(2);

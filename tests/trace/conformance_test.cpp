@@ -291,6 +291,40 @@ TEST_P(Conformance, GapsHaveTheirCpuTime) {
   EXPECT_EQ(before[2].mode, std::string(GetParam().via) == "preload" ? 0u : 1u);
 }
 
+// preload sees who waits by giving way, and what was computed before and behind.
+TEST_P(Conformance, SpinningIsToldFromComputing) {
+  record("yields");
+  struct Between {
+    uint64_t spun = 0, computed_before = 0, computed = 0;
+  };
+  std::map<uint64_t, Between> before;  // by the offset of the write behind them
+  Between now;
+  uint64_t writer = find(Op::pwrite)->thread;
+  for (const Event& event : run_.trace.events) {
+    if (event.thread != writer) continue;
+    if (event.op == Op::compute && event.flags == kGaveWay) {
+      now.spun += event.duration_ns;
+      now.computed_before += std::exchange(now.computed, 0);
+    } else if (event.op == Op::compute) {
+      now.computed += event.arg;
+    } else {
+      if (event.op == Op::pwrite) before[event.offset] = now;
+      now = {};
+    }
+  }
+  constexpr uint64_t kMs = 1'000'000;
+  if (std::string(GetParam().via) != "preload") {
+    EXPECT_EQ(before[1].spun + before[2].spun, 0u);
+    return;
+  }
+  EXPECT_GT(before[1].spun, 0u);  // a hypervisor that takes the processor away makes it look like computing, too
+  EXPECT_GE(before[1].computed_before, 5 * kMs - kMs / 2);
+  EXPECT_GE(before[1].computed, 20 * kMs - kMs / 2);
+  EXPECT_LE(before[1].computed, 30 * kMs);
+  EXPECT_LE(before[2].spun, 5 * kMs);
+  EXPECT_GE(before[2].computed + before[2].computed_before, 18 * kMs);
+}
+
 TEST_P(Conformance, TwoKindsOfLocks) {
   record("locks");
   Lines locks;

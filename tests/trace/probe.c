@@ -435,6 +435,34 @@ static int gaps(void) {
   return 0;
 }
 
+static volatile int flag;
+
+static void* burn_and_flag(void* unused) {
+  burn(30);
+  flag = 1;
+  return unused;
+}
+
+// Waits for the other by giving way, then computes; and computes in pieces, giving way between them.
+static int yields(void) {
+  pthread_t other;
+  int fd = open("f", O_CREAT | O_WRONLY, 0600);
+  pthread_create(&other, NULL, burn_and_flag, NULL);
+  drop(pwrite(fd, "x", 1, 0));
+  burn(5);
+  while (!flag) sched_yield();
+  burn(20);
+  drop(pwrite(fd, "x", 1, 1));
+  for (int i = 0; i < 20; ++i) {
+    burn(1);
+    sched_yield();
+  }
+  drop(pwrite(fd, "x", 1, 2));
+  pthread_join(other, NULL);
+  close(fd);
+  return 0;
+}
+
 static void name_socket(const char* name, size_t size) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   memcpy(address.sun_path, name, size);
@@ -490,7 +518,8 @@ int main(int argc, char** argv) {
              {"gaps", gaps},         {"locks", locks},
              {"vectors", vectors},   {"aio", aio},
              {"searches", searches}, {"races", races},
-             {"sockets", sockets}, {"wild", wild}};
+             {"sockets", sockets}, {"wild", wild},
+             {"yields", yields}};
   self = argv[0];
   for (size_t i = 0; argc > 1 && i < sizeof all / sizeof all[0]; ++i)
     if (strcmp(argv[1], all[i].name) == 0) return all[i].run();

@@ -59,6 +59,7 @@ struct Step {
   bool releases = false;      // a step of another thread needs this one
   bool waits = false;         // waiting for its needs is what the call itself does
   bool spins = false;         // it waited by computing
+  bool sees = false;          // and its gap begins when it sees that it can go on: all else is queued_ns
   bool stream = false;        // a pipe: bytes come when they come, as many as were recorded are taken
   bool through_proc = false;  // by the name /proc/self/fd/N of its slot
   SlotId slot = 0, slot2 = 0;

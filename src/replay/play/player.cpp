@@ -201,7 +201,9 @@ class Player {
       wait_until(played_.begin_ns + scaled(trace_.events[step.event].enter_ns - plan_.begin_ns), stop_);
       return;
     }
-    uint64_t base = step.base.count != 0 ? std::max(last + scaled(step.before_ns), done_ns(step.base)) : last;
+    uint64_t base = step.sees              ? now_ns()
+                    : step.base.count != 0 ? std::max(last + scaled(step.before_ns), done_ns(step.base))
+                                           : last;
     uint64_t gap = scaled(step.gap_ns - step.contended_ns), due = base + gap;
     due = due > last + late ? due - late : last;
     uint64_t now = now_ns();

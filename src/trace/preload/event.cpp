@@ -173,6 +173,18 @@ uint64_t measure_queued(uint64_t off) {
   return before >= 0 && thread.blocked == before ? off : wire::kNotKnown;
 }
 
+// Of a gap between two times, with the CPU time at both.
+Gap part_of_gap(uint64_t begin, uint64_t end, uint64_t begin_cpu, uint64_t end_cpu, bool queued) {
+  uint64_t wall = in_ns(end - begin), cpu = end_cpu > begin_cpu ? end_cpu - begin_cpu : 0;
+  if (cpu > wall) cpu = wall;
+  return {true, cpu, queued ? wall - cpu : wire::kNotKnown};
+}
+
+// While the thread spins: it asked a moment ago.
+uint64_t cpu_at(uint64_t time) {
+  return thread.spin.asked_cpu + in_ns(time - thread.spin.asked);
+}
+
 }  // namespace
 
 // Measured only for gaps that are worth the question. What lies between two measurements otherwise are short calls and
@@ -180,13 +192,47 @@ uint64_t measure_queued(uint64_t off) {
 Gap measure_gap(uint64_t enter) {
   if (thread.last_exit == 0 || enter - thread.last_exit < process().control->gap_ticks) return {};
   uint64_t measured = thread_cpu();
-  uint64_t at_exit = thread.cpu + in_ns(thread.last_exit - thread.cpu_at);
-  uint64_t gap = in_ns(enter - thread.last_exit);
-  uint64_t cpu = measured > at_exit ? measured - at_exit : 0;
+  uint64_t begin = thread.last_exit, begin_cpu = thread.cpu + in_ns(begin - thread.cpu_at);
+  Gap whole = part_of_gap(begin, enter, begin_cpu, measured, true);
+  whole.queued = measure_queued(in_ns(enter - begin) - whole.cpu);
   thread.cpu = measured;
   thread.cpu_at = enter;
-  if (cpu > gap) cpu = gap;
-  return {true, cpu, measure_queued(gap - cpu)};
+  const Spin& spin = thread.spin;
+  if (spin.at <= begin || spin.at - spin.from < process().control->gap_ticks) return whole;
+  bool queued = whole.queued != wire::kNotKnown;
+  uint64_t end = spin.at, end_cpu = cpu_at(end);
+  Gap spun = part_of_gap(spin.from, end, spin.from_cpu, end_cpu, queued);
+  Call call(Op::none, spin.from, part_of_gap(begin, spin.from, begin_cpu, spin.from_cpu, queued));
+  call.set_op(wire::kOpSpun);
+  call.args(spun.cpu, spun.queued);
+  call.finish(0, end);
+  return part_of_gap(end, enter, end_cpu, measured, queued);
+}
+
+// While it spins a thread asks for its CPU time now and then, and after each pause: it might have computed in it, and
+// then that was no spinning.
+void begin_yield() {
+  if (!thread.ring || thread.inside != 0) return;
+  Spin& spin = thread.spin;
+  uint64_t time = now(), pause = process().control->gap_ticks;
+  bool goes_on = spin.at > thread.last_exit;
+  if (goes_on && time - spin.at < pause) return;
+  uint64_t cpu = thread_cpu();
+  if (!goes_on || cpu > cpu_at(spin.at) + in_ns(pause)) {
+    spin.from = time;
+    spin.from_cpu = cpu;
+  }
+  spin.asked = time;
+  spin.asked_cpu = cpu;
+}
+
+void end_yield() {
+  if (!thread.ring || thread.inside != 0) return;
+  Spin& spin = thread.spin;
+  spin.at = now();
+  if (spin.at - spin.asked < process().control->gap_ticks) return;
+  spin.asked = spin.at;
+  spin.asked_cpu = thread_cpu();
 }
 
 bool recording() {

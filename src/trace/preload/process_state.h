@@ -22,6 +22,13 @@ struct ProcessState {
 
 ProcessState& process();
 
+// A thread that gives way again and again: it waits for something in memory. In ticks, and the CPU time in nanoseconds.
+struct Spin {
+  uint64_t from, from_cpu;    // since when
+  uint64_t at;                // when it came back from giving way last; before the last call: it does not spin
+  uint64_t asked, asked_cpu;  // when its CPU time was asked last
+};
+
 // All that a thread has. Static TLS: no allocation at the first touch, also in a signal handler.
 struct ThreadState {
   wire::RingHeader* ring;
@@ -36,8 +43,9 @@ struct ThreadState {
   uint64_t last_exit;       // ticks, of the last call
   uint64_t cpu, cpu_at;     // the CPU time last measured in nanoseconds, and when in ticks
   long blocked;             // how often it had given its processor up to wait for something, when last asked
-  uint32_t inside;          // calls of MPI that it is in; what it does there is not the program's
-  bool files_inside;        // but for calls on files
+  Spin spin;
+  uint32_t inside;    // calls of MPI that it is in; what it does there is not the program's
+  bool files_inside;  // but for calls on files
 };
 extern __thread ThreadState thread __attribute__((tls_model("initial-exec")));
 

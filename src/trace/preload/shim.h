@@ -135,7 +135,7 @@ void look(int dirfd, const char* path, int at_flags, wire::Object& object);
 
 // Around fork and vfork: the child begins with rings of its own.
 struct ThreadSlot {
-  unsigned char bytes[128];
+  unsigned char bytes[160];
 };
 void forget_rings();
 void take_rings(ThreadSlot& slot);  // vfork: the parent's are kept while the child runs
@@ -143,6 +143,10 @@ void give_back_rings(const ThreadSlot& slot);
 void end_thread();             // no more events of this thread
 void set_parent(int32_t tid);  // which thread made this one
 void hide_thread();            // this thread is MPI's own: nothing of it is recorded, nor of what it makes
+
+// Giving way begins, and is over.
+void begin_yield();
+void end_yield();
 
 void hold();  // this thread is the one that Control says to hold up: does it, when it is time
 

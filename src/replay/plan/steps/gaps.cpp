@@ -27,6 +27,10 @@ void Gaps::compute(const trace::Event& event) {
   gap.cpu += std::min(event.arg, event.duration_ns);
   gap.queued += event.arg2;
   gap.queued_known = gap.queued_known && event.mode == 1;
+  bool spun = event.flags == trace::kGaveWay;
+  if (spun) gap.spun_until = event.exit_ns();
+  gap.computed = spun ? 0 : gap.computed + event.arg;
+  gap.queued_since = spun ? 0 : gap.queued_since + event.arg2;
 }
 
 void Gaps::join(At& at) {
@@ -73,7 +77,15 @@ void Gaps::end(At& at, const std::vector<Need>& pending) {
   if (at.found && at.step.base.count != 0 && state.wall != 0)
     at.step.cpu_ns = static_cast<uint64_t>(static_cast<double>(gap) * static_cast<double>(state.cpu) /
                                            static_cast<double>(state.wall));
-  state.wall = state.cpu = state.queued = 0;
+  // Or it is known when it saw that it can go on. Processors that it had none of are no property of the program.
+  if (at.step.spins && state.spun_until > from) {
+    uint64_t since = enter - std::min(enter, state.spun_until);
+    uint64_t work = since - std::min(since, state.queued_since + cost);
+    at.step.sees = true;
+    at.step.cpu_ns = state.computed == 0 ? work : std::min(state.computed, work);
+    at.step.queued_ns = gap - std::min(gap, work);
+  }
+  state.wall = state.cpu = state.queued = state.spun_until = state.computed = state.queued_since = 0;
   state.queued_known = true;
   state.last_exit = std::max(state.last_exit, at.step.arrival ? enter : at.event.exit_ns());
   state.last_op = at.event.op;

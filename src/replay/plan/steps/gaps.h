@@ -34,6 +34,9 @@ class Gaps {
     uint64_t wall = 0, cpu = 0;  // of the computing so far
     uint64_t queued = 0;         // and of waiting for a processor, as far as it is known
     bool queued_known = true;
+    uint64_t spun_until = 0;    // it gave way again and again until then (0: not), and
+    uint64_t computed = 0;      // computed so long since,
+    uint64_t queued_since = 0;  // or wanted to
   };
 
   struct End {

@@ -212,6 +212,22 @@ Status Assembler::compute(ThreadState& at, const Raw& raw) {
   return ok();
 }
 
+// A thread that gave way again and again; what it computed before is a record of its own.
+void Assembler::spun(const ThreadState& at, const Raw& raw) {
+  Event event;
+  event.op = Op::compute;
+  event.thread = at.thread.number;
+  event.enter_ns = in_real_time(raw.event.enter_ns);
+  event.duration_ns = raw.event.exit_ns - raw.event.enter_ns;
+  event.flags = kGaveWay;
+  event.arg = std::min(raw.arg, event.duration_ns);
+  if (raw.arg2 != wire::kNotKnown) {
+    event.mode = 1;
+    event.arg2 = std::min(raw.arg2, event.duration_ns - event.arg);
+  }
+  emit(event, "");
+}
+
 Status Assembler::take(uint32_t number, const Raw& raw) {
   ThreadState& at = state(number);
   if (calibration_.takes(number, raw)) return calibration_.is_done() ? calibration_.write(writer_) : ok();
@@ -231,6 +247,10 @@ Status Assembler::take(uint32_t number, const Raw& raw) {
     return ok();
   }
   if (raw.event.op == wire::kOpUnseen) return unseen(at, raw);
+  if (raw.event.op == wire::kOpSpun) {
+    spun(at, raw);
+    return ok();
+  }
   if (raw.event.op == wire::kOpLoss)
     return writer_.loss({in_real_time(raw.event.exit_ns), number, 0, std::string(raw.path)});
   if (raw.event.op == wire::kOpFact) return fact(raw.path);

@@ -107,6 +107,7 @@ class Assembler {
              const wire::Object& opened);
   Status fact(std::string_view text);
   Status compute(ThreadState& at, const Raw& raw);
+  void spun(const ThreadState& at, const Raw& raw);
   Status requests(ThreadState& at, const Raw& raw);
   Status complete(ThreadState& at, const Raw& raw, Event& event, const std::string& full, const std::string& full2,
                   bool& wanted);

@@ -314,6 +314,14 @@ REEL_EXPORT int pthread_barrier_wait(pthread_barrier_t* barrier) noexcept {
   return result;
 }
 
+REEL_EXPORT int sched_yield() noexcept {
+  REEL_REAL(int (*)(), sched_yield);
+  begin_yield();
+  int result = real();
+  end_yield();
+  return result;
+}
+
 // Opened within libc: said here, that its memory is known.
 REEL_EXPORT int shm_open(const char* name, int flags, mode_t mode) {
   REEL_REAL(int (*)(const char*, int, mode_t), shm_open);
