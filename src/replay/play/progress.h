@@ -17,19 +17,20 @@
 
 namespace reel::replay {
 
-// Only rises. Any thread waits; set() is one thread's, add() anybody's.
+// Only rises. Any thread waits; set() is one thread's, add() anybody's. Begins as zeros.
 class Progress {
  public:
   uint32_t count() const { return count_.load(std::memory_order_acquire); }
   void set(uint32_t count, bool wake) {
     count_.store(count, wake ? std::memory_order_seq_cst : std::memory_order_release);
-    if (wake && waiting_.load(std::memory_order_seq_cst) != 0) wake_all();
+    if (wake) wake_if_wanted(count);
   }
-  void add(uint32_t how_many) {
-    count_.fetch_add(how_many);
-    if (waiting_.load() != 0) wake_all();
+  void add(uint32_t how_many) { wake_if_wanted(count_.fetch_add(how_many) + how_many); }
+  void wake_all() {
+    soonest_.store(0);
+    wakes_.fetch_add(1);
+    ::syscall(SYS_futex, &wakes_, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
   }
-  void wake_all() { ::syscall(SYS_futex, &count_, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0); }
   // Until it is `wanted`, or `stop`. To be woken takes a processor that had nothing to do tens of microseconds; who
   // polls looks for so many nanoseconds before it sleeps, and gives way to those who have something to do.
   void wait_for(uint32_t wanted, uint64_t poll, const std::atomic<bool>& stop) {
@@ -37,20 +38,32 @@ class Progress {
       if (count() >= wanted) return;
     for (uint64_t begin = now_ns(); now_ns() - begin < poll && !stop.load(std::memory_order_relaxed); ::sched_yield())
       if (count() >= wanted) return;
-    waiting_.fetch_add(1);
     for (;;) {
-      uint32_t now = count_.load();
-      if (now >= wanted || stop.load(std::memory_order_relaxed)) break;
+      uint32_t wakes = wakes_.load();
+      want(wanted);
+      if (count_.load() >= wanted || stop.load(std::memory_order_relaxed)) return;
       timespec nap{0, 200'000'000};
-      ::syscall(SYS_futex, &count_, FUTEX_WAIT, now, &nap, nullptr, 0);
+      ::syscall(SYS_futex, &wakes_, FUTEX_WAIT, wakes, &nap, nullptr, 0);
     }
-    waiting_.fetch_sub(1);
   }
 
  private:
   static constexpr int kSpins = 200;  // looks at the count before anything else
 
-  std::atomic<uint32_t> count_{0}, waiting_{0};
+  // Who waits says what for before it looks at the count, who counts looks behind it at what is waited for. Sleepers
+  // that want more than the soonest rely on its wake, after which they say it again: one that comes too late to be
+  // woken sees in `wakes_` that it was.
+  void want(uint32_t count) {
+    uint32_t soonest = soonest_.load();
+    while ((soonest == 0 || count < soonest) && !soonest_.compare_exchange_weak(soonest, count)) {
+    }
+  }
+  void wake_if_wanted(uint32_t count) {
+    uint32_t soonest = soonest_.load();
+    if (soonest != 0 && count >= soonest) wake_all();
+  }
+
+  std::atomic<uint32_t> count_{0}, soonest_{0}, wakes_{0};  // soonest: the lowest count that a sleeper wants, 0: none
 };
 
 }  // namespace reel::replay
