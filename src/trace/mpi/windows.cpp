@@ -3,6 +3,7 @@
 // One-sided communication: transfers are memory's and not told; who waits for whom is. Making, fencing and freeing a
 // window is a collective. An epoch between some of the ranks is messages without bytes: MPI_Win_post sends one to each
 // origin and MPI_Win_start receives it, MPI_Win_complete sends one to each target and MPI_Win_wait receives it.
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "trace/mpi/shim.h"
@@ -57,28 +58,26 @@ Epoch* members_of(MPI_Group group, uint32_t tag, MPI_Win window) {
 // Epochs under way: of those who started one as its origins, of those who posted one as its targets. Epochs of one
 // window follow each other, and MPI wants no two threads in one at a time; the lists are all threads'.
 Epoch *started = nullptr, *posted = nullptr;
-int locked = 0;
+pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
 void begin(Epoch*& list, Epoch* epoch) {
   if (!epoch) return;
-  while (__atomic_exchange_n(&locked, 1, __ATOMIC_ACQUIRE) != 0) {
-  }
+  pthread_mutex_lock(&mutex);
   epoch->next = list;
   list = epoch;
-  __atomic_store_n(&locked, 0, __ATOMIC_RELEASE);
+  pthread_mutex_unlock(&mutex);
 }
 
 Epoch* end(Epoch*& list, MPI_Win window) {
   Epoch* found = nullptr;
-  while (__atomic_exchange_n(&locked, 1, __ATOMIC_ACQUIRE) != 0) {
-  }
+  pthread_mutex_lock(&mutex);
   for (Epoch** at = &list; *at; at = &(*at)->next) {
     if ((*at)->window != as_number(window)) continue;
     found = *at;
     *at = found->next;
     break;
   }
-  __atomic_store_n(&locked, 0, __ATOMIC_RELEASE);
+  pthread_mutex_unlock(&mutex);
   return found;
 }
 
