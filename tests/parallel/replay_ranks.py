@@ -132,8 +132,13 @@ def main():
         setattr(args, program, os.path.abspath(getattr(args, program)))
     try:
         need("mpirun")
-        with tempfile.TemporaryDirectory(prefix="reel-ranks-") as top:
-            return complain(compare(args, top)[:20])
+        # Calls on the lock file that overlapped may be told in another order than theirs (docs/guarantees.md,
+        # "overlapping calls"), and are then played in it: so the queue is given three chances not to overlap.
+        for _ in range(3 if args.scenario == "queue" else 1):
+            with tempfile.TemporaryDirectory(prefix="reel-ranks-") as top:
+                if not complain(compare(args, top)[:20]):
+                    return 0
+        return 1
     except Missing as missing:
         print(f"skipped: {missing}")
         return SKIP

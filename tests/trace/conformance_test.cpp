@@ -294,7 +294,7 @@ TEST_P(Conformance, GapsHaveTheirCpuTime) {
 // preload sees who waits by giving way, and what was computed before and behind.
 TEST_P(Conformance, SpinningIsToldFromComputing) {
   record("yields");
-  struct Between {
+  struct Between {  // CPU time
     uint64_t spun = 0, computed_before = 0, computed = 0;
   };
   std::map<uint64_t, Between> before;  // by the offset of the write behind them
@@ -303,7 +303,7 @@ TEST_P(Conformance, SpinningIsToldFromComputing) {
   for (const Event& event : run_.trace.events) {
     if (event.thread != writer) continue;
     if (event.op == Op::compute && event.flags == kGaveWay) {
-      now.spun += event.duration_ns;
+      now.spun += event.arg;
       now.computed_before += std::exchange(now.computed, 0);
     } else if (event.op == Op::compute) {
       now.computed += event.arg;
@@ -321,7 +321,7 @@ TEST_P(Conformance, SpinningIsToldFromComputing) {
   EXPECT_GE(before[1].computed_before, 5 * kMs - kMs / 2);
   EXPECT_GE(before[1].computed, 20 * kMs - kMs / 2);
   EXPECT_LE(before[1].computed, 30 * kMs);
-  EXPECT_LE(before[2].spun, 5 * kMs);
+  EXPECT_LE(before[2].spun, 2 * kMs);
   EXPECT_GE(before[2].computed + before[2].computed_before, 18 * kMs);
 }
 

@@ -185,6 +185,19 @@ uint64_t cpu_at(uint64_t time) {
   return thread.spin.asked_cpu + in_ns(time - thread.spin.asked);
 }
 
+// Tells what came before the spinning, and it; returns what came behind.
+Gap tell_spun(const Gap& whole, uint64_t begin_cpu, uint64_t enter, uint64_t enter_cpu) {
+  const Spin& spin = thread.spin;
+  bool queued = whole.queued != wire::kNotKnown;
+  uint64_t end = spin.at, end_cpu = cpu_at(end);
+  Gap spun = part_of_gap(spin.from, end, spin.from_cpu, end_cpu, queued);
+  Call call(Op::none, spin.from, part_of_gap(thread.last_exit, spin.from, begin_cpu, spin.from_cpu, queued));
+  call.set_op(wire::kOpSpun);
+  call.args(spun.cpu, spun.queued);
+  call.finish(0, end);
+  return part_of_gap(end, enter, end_cpu, enter_cpu, queued);
+}
+
 }  // namespace
 
 // Measured only for gaps that are worth the question. What lies between two measurements otherwise are short calls and
@@ -195,18 +208,12 @@ Gap measure_gap(uint64_t enter) {
   uint64_t begin = thread.last_exit, begin_cpu = thread.cpu + in_ns(begin - thread.cpu_at);
   Gap whole = part_of_gap(begin, enter, begin_cpu, measured, true);
   whole.queued = measure_queued(in_ns(enter - begin) - whole.cpu);
-  thread.cpu = measured;
-  thread.cpu_at = enter;
   const Spin& spin = thread.spin;
-  if (spin.at <= begin || spin.at - spin.from < process().control->gap_ticks) return whole;
-  bool queued = whole.queued != wire::kNotKnown;
-  uint64_t end = spin.at, end_cpu = cpu_at(end);
-  Gap spun = part_of_gap(spin.from, end, spin.from_cpu, end_cpu, queued);
-  Call call(Op::none, spin.from, part_of_gap(begin, spin.from, begin_cpu, spin.from_cpu, queued));
-  call.set_op(wire::kOpSpun);
-  call.args(spun.cpu, spun.queued);
-  call.finish(0, end);
-  return part_of_gap(end, enter, end_cpu, measured, queued);
+  bool spun_long = spin.at > begin && spin.at - spin.from >= process().control->gap_ticks;
+  Gap rest = spun_long ? tell_spun(whole, begin_cpu, enter, measured) : whole;
+  thread.cpu = measured;  // behind what is told here, which is an event, too
+  thread.cpu_at = enter;
+  return rest;
 }
 
 // While it spins a thread asks for its CPU time now and then, and after each pause: it might have computed in it, and
