@@ -22,7 +22,7 @@ uint64_t quantile(const std::vector<uint64_t>& sorted, double part) {
 }
 
 void append_between(const Between& between, std::string& out) {
-  if (between.computing_ns == 0) return;
+  if (between.computing_ns == 0 && between.spinning_ns == 0) return;
   append_format(out, "between calls: computing %.3f ms", milliseconds(between.computing_ns));
   if (between.spinning_ns != 0) append_format(out, ", spinning %.3f", milliseconds(between.spinning_ns));
   append_format(out, ", ready without a processor %.3f, blocked %.3f", milliseconds(between.queued_ns),
