@@ -16,7 +16,8 @@ namespace reel::trace {
 struct InMemory {
   // Of a call that waited: those that let it go on as they began. A lock was given up last by them (a shared one: by
   // who had it alone); a semaphore's k-th wait needs as many posts as it had not been given before; a futex's sleeper
-  // was woken.
+  // was woken. Who is woken for a condition *in vain*, that is, waits for it again with no call between and having
+  // told nobody, has changed nothing: nobody comes after that use of the lock.
   std::unordered_map<uint32_t, std::vector<uint32_t>> after;
   // Those who met at a barrier: each begins there. Only such as were whole.
   std::vector<std::vector<uint32_t>> meetings;

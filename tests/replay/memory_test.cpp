@@ -296,7 +296,7 @@ void expect_exclusion(const trace::Trace& trace, const Times& times) {
   constexpr int kAlone = 1000;  // readers count 1
   std::vector<std::pair<uint64_t, int>> changes;
   for (size_t i = 0; i < trace.events.size(); ++i) {
-    int much = trace.events[i].arg2 == 1 ? 1 : kAlone;
+    int much = trace.events[i].arg2 == trace::kHeldToRead ? 1 : kAlone;
     // A lock is given before it is taken when both are at one moment.
     if (trace.events[i].op == Op::mutex_lock) changes.emplace_back(times.over[i], much);
     if (trace.events[i].op == Op::mutex_unlock) changes.emplace_back(times.arrived[i], -much);
@@ -374,6 +374,31 @@ TEST(Memory, ReadersDoNotWaitForEachOther) {
   lock(1, Op::mutex_lock, 99, true);     // 10
   trace::InMemory matched = trace::match_in_memory(program.trace);
   EXPECT_EQ(matched.after, (After{{2, {1}}, {4, {1}}, {6, {1}}, {8, {1, 5, 7}}, {10, {9}}}));
+}
+
+// Who was woken for a condition, saw that it is not yet its turn and told nobody, has changed nothing: who locks next
+// comes after who changed something last.
+TEST(Memory, NobodyComesAfterWhoWasWokenInVain) {
+  for (bool tells : {false, true}) {
+    Program program(3);
+    auto lock = [&](uint32_t thread, Op op, uint64_t at, uint64_t how) {
+      Event& event = program.call(thread, op, at, at + 1);
+      event.arg = 4096;
+      event.arg2 = how;
+    };
+    lock(2, Op::mutex_unlock, 5, trace::kHeldAroundAWait);  // 0: begins to wait; what it did before may matter
+    lock(3, Op::mutex_lock, 10, trace::kHeldAlone);         // 1
+    lock(3, Op::mutex_unlock, 20, trace::kHeldAlone);       // 2
+    lock(2, Op::mutex_lock, 30, trace::kHeldAroundAWait);   // 3
+    program.call(2, Op::compute, 31, 40);                   // 4
+    lock(2, Op::mutex_unlock, 40, tells ? trace::kHeldAlone : trace::kHeldAroundAWait);  // 5
+    lock(1, Op::mutex_lock, 50, trace::kHeldAroundAWait);                                // 6
+    program.call(1, Op::fsync, 51, 60);                                                  // 7
+    lock(1, Op::mutex_unlock, 61, trace::kHeldAroundAWait);                              // 8
+    lock(2, Op::mutex_lock, 70, trace::kHeldAroundAWait);                                // 9
+    trace::InMemory matched = trace::match_in_memory(program.trace);
+    EXPECT_EQ(matched.after, (After{{1, {0}}, {3, {2}}, {6, {tells ? 5u : 2u}}, {9, {8}}}));
+  }
 }
 
 // What a semaphore had before it was given anything is not waited for.

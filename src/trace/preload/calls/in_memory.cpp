@@ -96,6 +96,8 @@ enum Which {
   kWait,
   kWaitTimed,
   kWaitClock,
+  kSignal,
+  kBroadcast,
   kTake,
   kTakeTry,
   kTakeTimed,
@@ -121,6 +123,8 @@ constexpr const char* kNames[kCount] = {"pthread_mutex_lock",
                                         "pthread_cond_wait",
                                         "pthread_cond_timedwait",
                                         "pthread_cond_clockwait",
+                                        "pthread_cond_signal",
+                                        "pthread_cond_broadcast",
                                         "sem_wait",
                                         "sem_trywait",
                                         "sem_timedwait",
@@ -144,27 +148,34 @@ template <class T, class... More>
 int lock(Which which, bool shared, T* object, More... more) {
   Use use(object);
   int error = real<int(T*, More...)>(which)(object, more...);
-  use.tell(Op::mutex_lock, as_locked(error), shared ? 1 : 0);
+  use.tell(Op::mutex_lock, as_locked(error), shared ? kHeldToRead : kHeldAlone);
   return error;
 }
 
-// The mutex is given up meanwhile. Who changes what is waited for does so under the mutex, so that is all there is to
-// know.
+// The mutex is given up meanwhile. Who changes what is waited for does so under the mutex, so all there is to know
+// besides is who was told nothing new: those who wait again have told nobody.
 template <class... More>
 int wait(Which which, pthread_cond_t* condition, pthread_mutex_t* mutex, More... more) {
   Use use(mutex);
-  use.tell(Op::mutex_unlock, 0);
+  use.tell(Op::mutex_unlock, 0, thread.has_signalled ? kHeldAlone : kHeldAroundAWait);
   if (use.on()) use.begin();
   int error = real<int(pthread_cond_t*, pthread_mutex_t*, More...)>(which)(condition, mutex, more...);
-  use.tell(Op::mutex_lock, error == ETIMEDOUT ? 0 : as_locked(error));
+  use.tell(Op::mutex_lock, error == ETIMEDOUT ? 0 : as_locked(error), kHeldAroundAWait);
+  if (use.on()) thread.has_signalled = false;
   return error;
+}
+
+// Of any condition: who waits for it may do so under another mutex.
+int signal(Which which, pthread_cond_t* condition) {
+  thread.has_signalled = true;
+  return real<int(pthread_cond_t*)>(which)(condition);
 }
 
 // What was taken without waiting is told afterwards, and that it was not to be had is not: programs try for ever.
 template <class T>
 int attempt(Which which, Op op, T* object, bool shared = false) {
   int result = real<int(T*)>(which)(object);
-  if (as_locked(result) == 0) Use(object).tell(op, 0, shared ? 1 : 0);
+  if (as_locked(result) == 0) Use(object).tell(op, 0, shared ? kHeldToRead : kHeldAlone);
   return result;
 }
 
@@ -271,7 +282,7 @@ REEL_EXPORT int pthread_rwlock_unlock(pthread_rwlock_t* object) noexcept {
   bool shared = object->__data.__cur_writer == 0;
   Use use(object);
   int error = real<int(pthread_rwlock_t*)>(kLeave)(object);
-  use.tell(Op::mutex_unlock, error, shared ? 1 : 0);
+  use.tell(Op::mutex_unlock, error, shared ? kHeldToRead : kHeldAlone);
   return error;
 }
 
@@ -285,6 +296,13 @@ REEL_EXPORT int pthread_cond_timedwait(pthread_cond_t* condition, pthread_mutex_
 REEL_EXPORT int pthread_cond_clockwait(pthread_cond_t* condition, pthread_mutex_t* mutex, clockid_t clock,
                                        const struct timespec* until) {
   return wait(kWaitClock, condition, mutex, clock, until);
+}
+
+REEL_EXPORT int pthread_cond_signal(pthread_cond_t* condition) noexcept {
+  return signal(kSignal, condition);
+}
+REEL_EXPORT int pthread_cond_broadcast(pthread_cond_t* condition) noexcept {
+  return signal(kBroadcast, condition);
 }
 
 REEL_EXPORT int sem_wait(sem_t* semaphore) {
