@@ -5,7 +5,8 @@
 For each workload and each pair of storages: the program is recorded on the first; then, in turns, the program (recorded
 again, for its time by the same clock) and the replays in each mode run on the second. Times are from when MPI is there
 (all ranks have left MPI_Init) to the last call. Printed: the program's median and its variation (standard deviation / mean),
-and the error of each mode's median. Where no call shows who waits the program is run once more, throttled; the last
+and the error of each mode's median. A program that hands out work as others come for it runs with what was recorded
+("tasks given"), since that is what a replay does; its own choice is another row. Where no call shows who waits the program is run once more, throttled; the last
 column is that run's time by the first one's. Root, for throttled storage (replay_bench.py says how it is named). Example:
 
     parallel_bench.py --reel build/bench/src/cli/reel --programs build/dev/tests/parallel --rounds 5
@@ -13,6 +14,7 @@ column is that run's time by the first one's. Root, for throttled storage (repla
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import tempfile
@@ -26,7 +28,7 @@ ENVIRONMENT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": 
 # size, iterations, flags
 WORKLOADS = {"pseudo": (65536, 200, []), "pseudo_sync": (65536, 150, ["--barrier", "1"]),
              "pseudo_sync_dat": (65536, 120, ["--barrier", "1", "--compute", "2000"]), "fitness": (65536, 120, []),
-             "quake": (65536, 60, []), "halo": (65536, 120, ["--compute", "2000"]), "tasks": (65536, 300, []),
+             "quake": (65536, 60, []), "halo": (65536, 120, ["--compute", "2000"]), "tasks": (65536, 300, []), "tasks_given": (65536, 300, []),
              "pipeline": (65536, 120, ["--compute", "2000"]), "queue": (4096, 60, ["--compute", "2000"]), "polling": (65536, 200, ["--compute", "2000"]),
              "hdf5": (65536, 60, ["--compute", "1000"]), "spin": (65536, 100, ["--compute", "2000"]), "phases": (65536, 100, ["--compute", "2000"]),
              "gates": (65536, 100, ["--compute", "2000"]), "turns": (65536, 120, ["--compute", "1000"]), "relay": (65536, 120, ["--compute", "1000"]),
@@ -35,22 +37,23 @@ FORKS = ("pipeline", "queue", "polling", "spin", "phases", "gates", "turns", "re
 THROTTLED = ("spin", "phases")  # no call shows who waits
 
 
-def command_of(options, workload):
+def command_of(options, workload, given):
     size, iterations, flags = WORKLOADS[workload]
     name = workload.partition("_")[0]
-    arguments = [name, ".", str(size), str(iterations), "--sync", "1", *flags]
+    arguments = [name, ".", str(size), str(iterations), "--sync", "1", *flags, *(["--given", given] if given else [])]
     if workload in FORKS:
         return [f"{options.programs}/parallel_processes", *arguments], []
     program = "parallel_hdf5" if workload == "hdf5" else "parallel_ranks"
     return ["mpirun", "-n", str(RANKS), f"{options.programs}/{program}", *arguments], ["--mpi"]
 
 
-def record(options, workload, storage, log, *more):
-    command, flags = command_of(options, workload)
+def record(options, workload, storage, log, *more, given=None):
+    command, flags = command_of(options, workload, given)
     work = fresh(storage)
     rest()
     subprocess.run([options.reel, "record", "-q", "--via", "preload", *flags, *more, "-o", log, "--", *command], cwd=work, check=True,
                    env={**os.environ, **ENVIRONMENT}, stdout=subprocess.DEVNULL)
+    return work
 
 
 def times_of(options, log):
@@ -75,7 +78,10 @@ def cell(options, workload, source, target):
     with tempfile.TemporaryDirectory(prefix="reel-bench-") as top:
         log = f"{top}/log"
         with Storage(source) as storage:
-            record(options, workload, storage, log)
+            given = None
+            work = record(options, workload, storage, log)
+            if workload.endswith("_given"):
+                given = shutil.copy(f"{work}/assignment", top)
             if workload in THROTTLED:
                 record(options, workload, storage, f"{top}/throttled", "--throttle", log)
         init, whole = times_of(options, log)
@@ -84,7 +90,7 @@ def cell(options, workload, source, target):
         with Storage(target) as storage:
             for number in range(options.rounds):
                 again = f"{top}/log.{number}"
-                record(options, workload, storage, again)
+                record(options, workload, storage, again, given=given)
                 before, all_of_it = times_of(options, again)
                 own.append(all_of_it - before)
                 for mode in MODES:

@@ -125,8 +125,20 @@ static void halo(int count, char** arguments) {
   print_sum("halo", value);
 }
 
-// Rank 0 reads tasks and hands them to whoever is free; workers write results and say so. Who was given what comes
-// last: the file "assignment" has a worker on each line, for each task and then for each end.
+// Who was given each task, then each end, by a file as tasks() writes it.
+static int* assigned_by(const char* path, int turns) {
+  int* given = malloc((size_t)turns * sizeof *given);
+  FILE* file = fopen(path, "r");
+  if (!file) die(path);
+  for (int i = 0; i < turns; ++i)
+    if (fscanf(file, "%d", &given[i]) != 1) die(path);
+  fclose(file);
+  return given;
+}
+
+// Rank 0 reads tasks and hands them to whoever is free (--given FILE: to whom the file says); workers write results and
+// say so. Who was given what comes last: the file "assignment" has a worker on each line, for each task and then for
+// each end.
 static void tasks(int count, char** arguments) {
   long us = number_flag(count, arguments, "--compute", 100);
   if (rank != 0) {
@@ -147,13 +159,16 @@ static void tasks(int count, char** arguments) {
   int in = open_in("tasks", -1, O_RDWR | O_CREAT | O_EXCL);
   fill(1, 1);
   for (int i = 0; i < iterations; ++i) write_at(in, (uint64_t)i * size);
+  int* given = NULL;
+  for (int i = 5; i + 1 < count; ++i)
+    if (strcmp(arguments[i], "--given") == 0) given = assigned_by(arguments[i + 1], iterations + ranks - 1);
   char* assignment = malloc((size_t)(iterations + ranks) * 12 + 1);
   size_t used = 0;
   uint64_t sum = 0;
   for (int i = 0, working = ranks - 1; working > 0; ++i) {
     int done, task = i < iterations ? i : -1;
     MPI_Status status;
-    MPI_Recv(&done, 1, MPI_INT, MPI_ANY_SOURCE, 1, MPI_COMM_WORLD, &status);
+    MPI_Recv(&done, 1, MPI_INT, given ? given[i] : MPI_ANY_SOURCE, 1, MPI_COMM_WORLD, &status);
     if (task >= 0) {
       read_at(in, (uint64_t)i * size);
       sum += sum_of_block();
@@ -168,6 +183,7 @@ static void tasks(int count, char** arguments) {
   if (write(out, assignment, used) != (ssize_t)used) die("write");
   close(out);
   free(assignment);
+  free(given);
   printf("tasks %016llx\n", (unsigned long long)sum);
 }
 

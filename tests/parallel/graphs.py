@@ -22,8 +22,10 @@ def barrier(name):
     return ("barrier", name)  # of all ranks that name it
 
 
-def gather(root, step, rank, ranks):
-    """Towards the root only: the others need not wait."""
+def gather(root, step, rank, ranks, senders_wait):
+    """Towards the root. The others need not wait, but MPI may let them: at most until all are there."""
+    if senders_wait:
+        return [barrier(("gather", step))]
     if rank == root:
         return [recv(other, ("gather", step)) for other in range(ranks) if other != root]
     return [send(root, ("gather", step))]
@@ -138,11 +140,11 @@ def fitness(ranks, iterations):
     return edges([program(rank) for rank in range(ranks)])
 
 
-def quake(ranks, iterations):
+def quake(ranks, iterations, senders_wait=False):
     def program(rank):
         steps = [IO] * (1 + iterations + 4 * iterations + (1 if rank == 0 else 0))
         for i in range(iterations):
-            steps += [IO] + gather(0, i, rank, ranks) + ([IO] if rank == 0 else [])
+            steps += [IO] + gather(0, i, rank, ranks, senders_wait) + ([IO] if rank == 0 else [])
         return steps + [IO] * (2 if rank == 0 else 1)
     return edges([program(rank) for rank in range(ranks)])
 

@@ -108,6 +108,53 @@ TEST(Joins, WhoWaitedForSomethingElseDoesNot) {
   }
 }
 
+// Large blocks of a gather, or a broadcast, have to be received before who sends them may leave. Microseconds.
+TEST(Causal, WhoSendsToAMeetingWaitsForWhoLetHimGoOn) {
+  trace::Trace trace;
+  for (uint32_t number : {1, 2, 3}) {
+    trace::Thread thread;
+    thread.number = thread.process = number;
+    trace.threads.push_back(thread);
+  }
+  auto meet = [&](uint32_t rank, trace::Collective kind, uint64_t enter, uint64_t exit) {
+    Event& event = trace.events.emplace_back(
+        Synthetic::make(rank + 1, kind == trace::Collective::init ? Op::mpi_init : Op::mpi_collective, 0));
+    event.enter_ns = enter * 1000;
+    event.duration_ns = (exit - enter) * 1000;
+    event.arg = 1;
+    event.offset = 3;
+    event.mode = static_cast<uint64_t>(kind);
+    event.flags = kind == trace::Collective::init ? rank : 0;
+    event.length = 1 << 20;
+  };
+  for (uint32_t rank : {0, 1, 2}) meet(rank, trace::Collective::init, 1, 2);
+  meet(2, trace::Collective::gather, 10, 20);  // did not wait
+  meet(1, trace::Collective::gather, 100, 5010);
+  meet(0, trace::Collective::gather, 5000, 5100);
+  meet(0, trace::Collective::broadcast, 10000, 13020);
+  meet(1, trace::Collective::broadcast, 12000, 12010);
+  meet(2, trace::Collective::broadcast, 13000, 13050);
+  PlanOptions options;
+  options.causal = true;
+  Result<Plan> plan = make_plan(trace, options);
+  ASSERT_TRUE(plan);
+  using Waited = std::vector<uint64_t>;  // when what it waited for began, in microseconds
+  auto waited = [&](uint32_t rank, trace::Collective kind) {
+    Waited began;
+    for (const Step& step : plan->threads[rank]) {
+      const Event& event = trace.events[step.event];
+      if (step.arrival || event.op != Op::mpi_collective || event.mode != static_cast<uint64_t>(kind)) continue;
+      for (uint32_t i = 0; i < step.need_count; ++i)
+        began.push_back(plan->recorded_ns(trace, plan->needs[step.needs + i]) / 1000);
+    }
+    return began;
+  };
+  EXPECT_EQ(waited(2, trace::Collective::gather), (Waited{}));
+  EXPECT_EQ(waited(1, trace::Collective::gather), (Waited{5000}));
+  EXPECT_EQ(waited(0, trace::Collective::broadcast), (Waited{13000}));
+  EXPECT_EQ(waited(1, trace::Collective::broadcast), (Waited{10000}));
+}
+
 // Every message is received after it was sent, every barrier left after all have come, however the threads run.
 TEST(Causal, NoMessageComesBeforeItIsSent) {
   const char* one = std::getenv("REEL_MESSAGE_SEED");

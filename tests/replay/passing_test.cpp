@@ -149,5 +149,40 @@ TEST(Passing, IsTheFirstOnesWhereNotAllHaveAProcessor) {
   }
 }
 
+// Thread 1 sends eight messages of 100 bytes and one of a megabyte to thread 2 on one processor; most come late.
+TEST(Passing, OfAMessageIsWhatItsLikeTake) {
+  for (const char* processors : {"1", "2"}) {
+    trace::Trace trace;
+    trace.threads.resize(2);
+    trace.facts["cpus"] = processors;
+    Plan plan;
+    plan.threads.resize(2);
+    std::vector<uint64_t> took = {900, 20, 700, 15, 800, 10, 850, 500, 4000};
+    for (uint32_t i = 0; i < took.size(); ++i) {
+      trace::Event send, receive;
+      send.thread = 1, receive.thread = 2;
+      send.op = trace::Op::mpi_send, receive.op = trace::Op::mpi_recv;
+      send.enter_ns = 10'000 * i + 5'000, receive.enter_ns = 10'000 * i;
+      send.length = receive.length = took[i] > 1000 ? 1 << 20 : 100;
+      receive.duration_ns = 5'000 + took[i];
+      Step arrival, wait;
+      arrival.arrival = true, wait.waits = true;
+      arrival.skip = wait.skip = Skip::message;
+      arrival.event = 2 * i, wait.event = 2 * i + 1;
+      wait.needs = i, wait.need_count = 1;
+      plan.needs.push_back({1, i + 1});
+      trace.events.insert(trace.events.end(), {send, receive});
+      plan.threads[0].push_back(arrival);
+      plan.threads[1].push_back(wait);
+    }
+    find_passing(trace, plan);
+    bool crowded = processors[0] == '1';
+    for (uint32_t i = 0; i < took.size(); ++i) {
+      uint64_t most = crowded && took[i] < 1000 ? 20 : took[i];
+      EXPECT_EQ(plan.threads[1][i].passing_ns, std::min(took[i], most)) << i << ", " << processors << " processors";
+    }
+  }
+}
+
 }  // namespace
 }  // namespace reel::replay

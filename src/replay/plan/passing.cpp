@@ -2,8 +2,11 @@
 #include "replay/plan/passing.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
+#include <tuple>
 
 #include "trace/ops.h"
 
@@ -27,27 +30,42 @@ uint64_t contended_in_gap(const Contention& contention, const Step& step, uint32
   return static_cast<uint64_t>(static_cast<double>(full) * off);
 }
 
-// Who leaves a meeting of more than a machine has processors can do so only when those who left before it wait again:
-// in their calls, too, of which nobody knows how much of them was computing. Of those, the first to leave shows how
-// long it takes.
-void level_meetings(const Contention& contention, Plan& plan) {
-  struct Leaving {
-    uint32_t count = 0;
-    uint64_t shortest = ~0ull;
-  };
-  std::map<std::pair<uint32_t, uint32_t>, Leaving> leaving;  // by machine and meeting
+// Waits in MPI's calls for a message or a meeting, by what is alike: machine, op, kind, size (a power of two).
+using Like = std::tuple<uint32_t, trace::Op, uint64_t, int>;
+
+std::optional<Like> like(const Contention& contention, uint32_t thread, const Step& step, const trace::Event& event) {
+  bool is_collective = event.op == trace::Op::mpi_collective;
+  uint32_t machine = contention.machine_of(thread);
+  if (!step.waits || machine == 0 || (!is_collective && event.op != trace::Op::mpi_recv)) return std::nullopt;
+  return Like{machine, event.op, is_collective ? event.mode : 0, std::bit_width(event.length)};
+}
+
+// On a machine with more ranks than processors, who polls may be kept from seeing that he can go on by those who
+// compute or poll beside him, in their calls, too, of which nobody knows how much was computing. That is no property
+// of the message: nothing takes longer than the quickest quarter of its like.
+void level(const trace::Trace& trace, const Contention& contention, Plan& plan) {
+  std::map<Like, std::vector<uint64_t>> passed;
+  std::map<uint32_t, double> ranks;  // by machine
+  for (uint32_t thread = 1; thread <= plan.threads.size(); ++thread) {
+    const std::vector<Step>& steps = plan.threads[thread - 1];
+    ranks[contention.machine_of(thread)] +=
+        std::any_of(steps.begin(), steps.end(), [](const Step& step) { return step.skip == Skip::message; });
+  }
   auto of_each = [&](auto&& visit) {
     for (uint32_t thread = 1; thread <= plan.threads.size(); ++thread)
       for (Step& step : plan.threads[thread - 1])
-        if (step.awaits != 0 && contention.machine_of(thread) != 0)
-          visit(step, contention.machine_of(thread), leaving[{contention.machine_of(thread), step.awaits}]);
+        if (auto alike = like(contention, thread, step, trace.events[step.event])) visit(step, *alike);
   };
-  of_each([](Step& step, uint32_t, Leaving& them) {
-    ++them.count;
-    them.shortest = std::min(them.shortest, step.passing_ns);
-  });
-  of_each([&](Step& step, uint32_t machine, Leaving& them) {
-    if (them.count > contention.processors_of(machine)) step.passing_ns = them.shortest;
+  of_each([&](Step& step, const Like& alike) { passed[alike].push_back(step.passing_ns); });
+  std::map<Like, uint64_t> usual;
+  for (auto& [alike, all] : passed) {
+    auto quarter = all.begin() + static_cast<ptrdiff_t>(all.size() / 4);
+    std::nth_element(all.begin(), quarter, all.end());
+    usual[alike] = *quarter;
+  }
+  of_each([&](Step& step, const Like& alike) {
+    uint32_t machine = std::get<0>(alike);
+    if (ranks[machine] > contention.processors_of(machine)) step.passing_ns = std::min(step.passing_ns, usual[alike]);
   });
 }
 
@@ -134,7 +152,7 @@ void find_passing(const trace::Trace& trace, Plan& plan) {
       step.passing_ns = exit - from - (step.waits ? contention.within(thread, from, exit) : 0);
     }
   }
-  level_meetings(contention, plan);
+  level(trace, contention, plan);
 }
 
 }  // namespace reel::replay

@@ -238,7 +238,7 @@ class Player {
     }
     uint64_t until = begin + scaled(step.passing_ns), now = now_ns();
     if (until <= now) return;
-    if (event.op == Op::exec || event.op == Op::fork)
+    if (event.op == Op::exec || event.op == Op::fork || until - now <= kNoBreak)
       spin_until(until, stop_);
     else
       wait_until(until, stop_);
@@ -301,6 +301,8 @@ class Player {
 
   static constexpr uint64_t kMostDebt = 2'000'000;
   static constexpr uint64_t kPoll = 300'000;
+  // Who gives way for so little gives somebody who computes milliseconds.
+  static constexpr uint64_t kNoBreak = 5'000;
 
   const trace::Trace& trace_;
   const Plan& plan_;
