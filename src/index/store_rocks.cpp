@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The store on RocksDB. Memory is bounded here: one small block cache, two small memtables.
+// The store on RocksDB. Memory is bounded here: a small block cache and a few small memtables, which all stores of the
+// process share, so that a mirror's memory does not grow with the number of its targets.
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
+#include <rocksdb/write_buffer_manager.h>
 
 #include "index/store.h"
 
@@ -14,6 +16,7 @@ namespace {
 constexpr size_t kBlockCacheBytes = 48u << 20;
 constexpr int kCacheShardBits = 2;
 constexpr size_t kMemtableBytes = 16u << 20;
+constexpr size_t kMemtablesBytes = 48u << 20;  // of all stores together: then the fullest is written out
 
 Error rocks_error(const rocksdb::Status& status, const char* what) {
   Code code = Code::io;
@@ -88,7 +91,10 @@ class RocksStore : public Store {
 };
 
 rocksdb::Options rocks_options() {
+  static const std::shared_ptr<rocksdb::Cache> cache = rocksdb::NewLRUCache(kBlockCacheBytes, kCacheShardBits);
+  static const auto memtables = std::make_shared<rocksdb::WriteBufferManager>(kMemtablesBytes);
   rocksdb::Options options;
+  options.write_buffer_manager = memtables;
   options.write_buffer_size = kMemtableBytes;
   options.max_write_buffer_number = 3;
   options.max_open_files = 128;
@@ -97,7 +103,7 @@ rocksdb::Options rocks_options() {
   options.max_background_jobs = 2;
   options.paranoid_checks = true;
   rocksdb::BlockBasedTableOptions table;
-  table.block_cache = rocksdb::NewLRUCache(kBlockCacheBytes, kCacheShardBits);
+  table.block_cache = cache;
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
   // Indexes and filters count towards the cache, and in pieces: the filter of a large table in one
   // piece is larger than a shard of the cache, and would be read anew for every question.

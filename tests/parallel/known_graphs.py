@@ -96,7 +96,7 @@ def told_edges(args, log, work, iterations, how):
     if args.scenario == "quake" and found != wanted:
         most = graphs.quake(len(ranks), iterations, senders_wait=True)
         if all(graphs.follows(edge, most) for edge in found) and all(graphs.follows(edge, found) for edge in wanted):
-            print(f"{args.scenario}: {len(found - wanted)} edges are of senders of a gather that waited until it was received")
+            print(f"{args.scenario}: {len(found - wanted)} edges are of senders of a gather that waited until somebody took what they sent")
             found = wanted
     right = len(found & wanted)
     print(f"{args.scenario}, {how}: {len(wanted)} edges; precision {right / max(len(found), 1):.3f}, recall {right / max(len(wanted), 1):.3f}")

@@ -76,10 +76,6 @@ void Meetings::await_message(At& at, uint32_t sent) {
   at.step.waits = true;
 }
 
-uint32_t Meetings::rank_of(uint32_t event) const {
-  return messages_.ranks.at(walk_.trace.threads[walk_.trace.events[event].thread - 1].process);
-}
-
 bool Meetings::came_meanwhile(const At& at, uint32_t other) const {
   uint64_t there = walk_.trace.events[other].enter_ns;
   return at.event.duration_ns > kAtOnce && there > at.event.enter_ns && there <= at.event.exit_ns();
@@ -92,15 +88,13 @@ void Meetings::await_receiver(At& at, uint32_t sent, bool always) {
   if (always || came_meanwhile(at, receiver->second)) await_message(at, receiver->second);
 }
 
-// What a collective sends may have to be received first: much, or a little behind much. The root takes what all give;
-// who takes what the root gives depends on how MPI does it, but who came last until the call was over let it go on.
-void Meetings::await_takers(At& at, const trace::Messages::Group& group, uint32_t mine) {
-  bool to_root = group.kind == Collective::gather || group.kind == Collective::reduce;
+// What a collective sends may have to be received first: much, or a little behind much. By whom depends on how MPI does
+// it (Open MPI gathers along a tree), but who came last until the call was over let it go on.
+void Meetings::await_taker(At& at, const trace::Messages::Group& group) {
   std::optional<uint32_t> last;
   auto enter = [&](uint32_t member) { return walk_.trace.events[member].enter_ns; };
   for (uint32_t member : group.members) {
-    bool takes = rank_of(member) != mine && (!to_root || rank_of(member) == group.root);
-    bool let_go = takes && arrivals_.count(member) != 0 && came_meanwhile(at, member);
+    bool let_go = arrivals_.count(member) != 0 && came_meanwhile(at, member);
     if (let_go && (!last || enter(member) > enter(*last))) last = member;
   }
   if (last) await_message(at, *last);
@@ -110,6 +104,9 @@ void Meetings::await_group(At& at, uint32_t number) {
   const trace::Messages::Group& group = messages_.groups[number];
   auto rank = messages_.ranks.find(walk_.trace.threads[at.event.thread - 1].process);
   uint32_t mine = rank == messages_.ranks.end() ? ~0u : rank->second;
+  auto rank_of = [&](uint32_t member) {
+    return messages_.ranks.at(walk_.trace.threads[walk_.trace.events[member].thread - 1].process);
+  };
   auto wait_for = [&](auto wanted) {
     for (uint32_t member : group.members)
       if (wanted(rank_of(member))) await_message(at, member);
@@ -118,14 +115,14 @@ void Meetings::await_group(At& at, uint32_t number) {
     case Collective::broadcast:
     case Collective::scatter:
       wait_for([&](uint32_t other) { return other == group.root && other != mine; });
-      return await_takers(at, group, mine);
+      return await_taker(at, group);
     case Collective::scan:
     case Collective::exscan:
       wait_for([&](uint32_t other) { return other < mine; });
-      return await_takers(at, group, mine);
+      return await_taker(at, group);
     case Collective::gather:
     case Collective::reduce:
-      if (mine != group.root) return await_takers(at, group, mine);
+      if (mine != group.root) return await_taker(at, group);
       break;
     default:
       break;

@@ -32,8 +32,7 @@ class Meetings {
   void await_message(At& at, uint32_t sent);
   // The other began what it does while this call waited, as it seems.
   bool came_meanwhile(const At& at, uint32_t other) const;
-  uint32_t rank_of(uint32_t event) const;
-  void await_takers(At& at, const trace::Messages::Group& group, uint32_t mine);
+  void await_taker(At& at, const trace::Messages::Group& group);
   void await_receiver(At& at, uint32_t sent, bool always);
   void await_done(At& at);
 
