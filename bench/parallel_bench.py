@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """How near a causal replay of a parallel program comes to the program's own time, when the trace is from other storage.
 
-For each workload and each pair of storages: the program is recorded on the first; then, in turns, the program (recorded
-again, for its time by the same clock) and the replays in each mode run on the second. Times are from when MPI is there
-(all ranks have left MPI_Init) to the last call. Printed: the program's median and its variation (standard deviation / mean),
-and the error of each mode's median. A program that hands out work as others come for it runs with what was recorded
-("tasks given"), since that is what a replay does; its own choice is another row. Where no call shows who waits the program is run once more, throttled; the last
-column is that run's time by the first one's. Root, for throttled storage (replay_bench.py says how it is named). Example:
+For each workload and each pair of storages: the program is recorded on the first, once a round; then, in turns, the
+program (recorded again, for its time by the same clock) and the replays of that round's recording in each mode run on the
+second. Times are from when MPI is there (all ranks have left MPI_Init) to the last call. Printed: the program's median and
+its variation (standard deviation / mean), and the error of each mode's median. "tasks_given": who gets which task is a
+matter of who comes first; here the program keeps to what was recorded, as a replay does. Where no call shows who waits the
+program is run once more, throttled; the last column is that run's time by the first one's. Root, for throttled storage
+(replay_bench.py says how it is named). Example:
 
     parallel_bench.py --reel build/bench/src/cli/reel --programs build/dev/tests/parallel --rounds 5
 """
@@ -74,31 +75,40 @@ def replay(options, log, mode, storage):
     return json.loads(done.stdout)["replay_ns"]
 
 
+class Recording:
+    """Of a workload on the storage that is mounted."""
+
+    def __init__(self, options, workload, storage, top, number):
+        self.log = f"{top}/log.{number}"
+        work = record(options, workload, storage, self.log)
+        self.given = shutil.copy(f"{work}/assignment", f"{top}/assignment.{number}") if workload.endswith("_given") else None
+        self.init, self.whole = times_of(options, self.log)
+        self.found = 0
+        if workload in THROTTLED:
+            throttled = f"{top}/throttled.{number}"
+            record(options, workload, storage, throttled, "--throttle", self.log)
+            self.found = times_of(options, throttled)[1] / self.whole
+
+
 def cell(options, workload, source, target):
+    own, modes = [], {mode: [] for mode in MODES}
     with tempfile.TemporaryDirectory(prefix="reel-bench-") as top:
-        log = f"{top}/log"
         with Storage(source) as storage:
-            given = None
-            work = record(options, workload, storage, log)
-            if workload.endswith("_given"):
-                given = shutil.copy(f"{work}/assignment", top)
-            if workload in THROTTLED:
-                record(options, workload, storage, f"{top}/throttled", "--throttle", log)
-        init, whole = times_of(options, log)
-        discovery = f"{times_of(options, f'{top}/throttled')[1] / whole:8.2f}" if workload in THROTTLED else ""
-        own, modes = [], {mode: [] for mode in MODES}
+            recordings = [Recording(options, workload, storage, top, number) for number in range(options.rounds)]
         with Storage(target) as storage:
-            for number in range(options.rounds):
-                again = f"{top}/log.{number}"
-                record(options, workload, storage, again, given=given)
+            for number, recording in enumerate(recordings):
+                again = f"{top}/again.{number}"
+                record(options, workload, storage, again, given=recording.given)
                 before, all_of_it = times_of(options, again)
                 own.append(all_of_it - before)
                 for mode in MODES:
-                    modes[mode].append(replay(options, log, mode, storage) - (0 if mode == "afap" else init))
+                    modes[mode].append(replay(options, recording.log, mode, storage) - (0 if mode == "afap" else recording.init))
+    was = statistics.median(recording.whole - recording.init for recording in recordings)
     median, variation = statistics.median(own), statistics.stdev(own) / statistics.mean(own) if len(own) > 1 else 0
     errors = {mode: (statistics.median(modes[mode]) / median - 1) * 100 for mode in MODES}
-    print(f"{workload:16} {source:12} {target:12} {(whole - init) / 1e9:8.3f} {median / 1e9:8.3f} {variation * 100:6.1f}" +
-          "".join(f" {errors[mode]:+8.1f}" for mode in MODES) + discovery, flush=True)
+    found = statistics.median(recording.found for recording in recordings)
+    print(f"{workload:16} {source:12} {target:12} {was / 1e9:8.3f} {median / 1e9:8.3f} {variation * 100:6.1f}" +
+          "".join(f" {errors[mode]:+8.1f}" for mode in MODES) + (f" {found:8.2f}" if found else ""), flush=True)
     return abs(errors["causal"])
 
 

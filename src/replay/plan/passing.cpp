@@ -20,7 +20,7 @@ double share_taken(double computing, double processors) {
 
 // While all processors compute, who does so for a part of the time would have for the rest of it, too.
 uint64_t contended_in_gap(const Contention& contention, const Step& step, uint32_t thread, uint64_t enter_ns) {
-  if (step.sees) return step.queued_ns;
+  if (step.sees) return step.unseen_ns;
   if (step.cpu_ns >= step.gap_ns) return 0;  // or not measured
   // Others waited for the same, perhaps by spinning: that they used processors shows nothing.
   if (step.base.count != 0) return 0;

@@ -59,7 +59,7 @@ struct Step {
   bool releases = false;      // a step of another thread needs this one
   bool waits = false;         // waiting for its needs is what the call itself does
   bool spins = false;         // it waited by computing
-  bool sees = false;          // and its gap begins when it sees that it can go on: all else is queued_ns
+  bool sees = false;          // and its gap begins when it sees that it can go on
   bool stream = false;        // a pipe: bytes come when they come, as many as were recorded are taken
   bool through_proc = false;  // by the name /proc/self/fd/N of its slot
   SlotId slot = 0, slot2 = 0;
@@ -76,6 +76,7 @@ struct Step {
   uint64_t before_ns = 0;               // with a base: CPU time of the gap before it waited
   uint64_t cpu_ns = 0;                  // how much of the gap was CPU time; ~0: it was not measured
   uint64_t queued_ns = ~0ull;           // of the gap: ready to run, without a processor; ~0: not known
+  uint64_t unseen_ns = 0;               // of the gap of one that sees: all but its work
   uint64_t contended_ns = 0;            // how much of it the thread could have run, and all processors had others
   uint64_t passing_ns = 0;  // of a step that is not made: how long it takes once what it waited for has happened
   uint32_t until = 0;       // a poll: not made when all that this step of its thread needs is over

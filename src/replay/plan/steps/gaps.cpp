@@ -83,7 +83,7 @@ void Gaps::end(At& at, const std::vector<Need>& pending) {
     uint64_t work = since - std::min(since, state.queued_since + cost);
     at.step.sees = true;
     at.step.cpu_ns = state.computed == 0 ? work : std::min(state.computed, work);
-    at.step.queued_ns = gap - std::min(gap, work);
+    at.step.unseen_ns = gap - std::min(gap, work);
   }
   state.wall = state.cpu = state.queued = state.spun_until = state.computed = state.queued_since = 0;
   state.queued_known = true;
