@@ -158,10 +158,10 @@ enum class Collective : uint8_t {
 // Flag of a compute: the thread did nothing but give way to others, again and again.
 inline constexpr uint64_t kGaveWay = 1;
 
-// How a mutex_lock holds the lock, and a mutex_unlock held it (arg2). Around a wait for a condition: alone, taken as
-// the wait ended, or given up for one by a thread that has signalled nobody since it had waited last.
+// How a mutex_lock holds the lock, and a mutex_unlock held it (arg2). In vain, alone: who was woken for a condition
+// made no call, signalled nobody, and waits for one again.
 inline constexpr uint64_t kHeldAlone = 0;
 inline constexpr uint64_t kHeldToRead = 1;  // beside others
-inline constexpr uint64_t kHeldAroundAWait = 2;
+inline constexpr uint64_t kHeldInVain = 2;
 
 }  // namespace reel::trace

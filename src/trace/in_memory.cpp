@@ -7,7 +7,6 @@
 #include <map>
 #include <optional>
 #include <tuple>
-#include <unordered_set>
 #include <utility>
 
 #include "trace/ops.h"
@@ -21,7 +20,6 @@ class Matching {
   explicit Matching(const Trace& trace) : trace_(trace) {}
 
   InMemory run() {
-    find_vain();
     for (const auto& [time, index] : in_order()) take(index);
     for (const auto& [place, semaphore] : semaphores_) {
       for (size_t k = semaphore.initial; k < semaphore.waits.size(); ++k)
@@ -60,19 +58,6 @@ class Matching {
     }
     std::sort(order.begin(), order.end());
     return order;
-  }
-
-  void find_vain() {
-    std::unordered_map<uint32_t, const Event*> before;  // by thread, but for gaps
-    for (uint32_t i = 0; i < trace_.events.size(); ++i) {
-      const Event& event = trace_.events[i];
-      if (event.op == Op::compute) continue;
-      const Event*& last = before[event.thread];
-      bool again = last != nullptr && event.op == Op::mutex_unlock && last->op == Op::mutex_lock && !last->failed();
-      if (again && event.arg2 == kHeldAroundAWait && last->arg2 == kHeldAroundAWait && last->arg == event.arg)
-        vain_.insert(i);
-      last = &event;
-    }
   }
 
   uint64_t& image_of(uint32_t process) { return images_.try_emplace(process, process).first->second; }
@@ -132,7 +117,7 @@ class Matching {
 
   void unlock(uint32_t index, Lock& lock) {
     const Event& event = trace_.events[index];
-    if (vain_.count(index) != 0) return;
+    if (event.arg2 == kHeldInVain) return;
     if (event.arg2 == kHeldToRead) {
       lock.shared[event.thread] = index;
       return;
@@ -152,7 +137,6 @@ class Matching {
 
   const Trace& trace_;
   InMemory out_;
-  std::unordered_set<uint32_t> vain_;              // unlocks of those who were woken in vain
   std::unordered_map<uint32_t, uint64_t> images_;  // by process
   std::map<Place, Lock> locks_;
   std::map<Place, Semaphore> semaphores_;

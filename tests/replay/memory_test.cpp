@@ -386,18 +386,16 @@ TEST(Memory, NobodyComesAfterWhoWasWokenInVain) {
       event.arg = 4096;
       event.arg2 = how;
     };
-    lock(2, Op::mutex_unlock, 5, trace::kHeldAroundAWait);  // 0: begins to wait; what it did before may matter
-    lock(3, Op::mutex_lock, 10, trace::kHeldAlone);         // 1
-    lock(3, Op::mutex_unlock, 20, trace::kHeldAlone);       // 2
-    lock(2, Op::mutex_lock, 30, trace::kHeldAroundAWait);   // 3
-    program.call(2, Op::compute, 31, 40);                   // 4
-    lock(2, Op::mutex_unlock, 40, tells ? trace::kHeldAlone : trace::kHeldAroundAWait);  // 5
-    lock(1, Op::mutex_lock, 50, trace::kHeldAroundAWait);                                // 6
-    program.call(1, Op::fsync, 51, 60);                                                  // 7
-    lock(1, Op::mutex_unlock, 61, trace::kHeldAroundAWait);                              // 8
-    lock(2, Op::mutex_lock, 70, trace::kHeldAroundAWait);                                // 9
+    lock(2, Op::mutex_unlock, 5, trace::kHeldAlone);   // 0: begins to wait; what it did before may matter
+    lock(3, Op::mutex_lock, 10, trace::kHeldAlone);    // 1
+    lock(3, Op::mutex_unlock, 20, trace::kHeldAlone);  // 2
+    lock(2, Op::mutex_lock, 30, trace::kHeldAlone);    // 3
+    lock(2, Op::mutex_unlock, 40, tells ? trace::kHeldAlone : trace::kHeldInVain);  // 4
+    lock(1, Op::mutex_lock, 50, trace::kHeldAlone);                                 // 5
+    lock(1, Op::mutex_unlock, 61, trace::kHeldAlone);                               // 6
+    lock(2, Op::mutex_lock, 70, trace::kHeldAlone);                                 // 7
     trace::InMemory matched = trace::match_in_memory(program.trace);
-    EXPECT_EQ(matched.after, (After{{1, {0}}, {3, {2}}, {6, {tells ? 5u : 2u}}, {9, {8}}}));
+    EXPECT_EQ(matched.after, (After{{1, {0}}, {3, {2}}, {5, {tells ? 4u : 2u}}, {7, {6}}}));
   }
 }
 

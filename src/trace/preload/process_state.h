@@ -44,9 +44,10 @@ struct ThreadState {
   uint64_t cpu, cpu_at;     // the CPU time last measured in nanoseconds, and when in ticks
   long blocked;             // how often it had given its processor up to wait for something, when last asked
   Spin spin;
-  bool has_signalled;  // a condition, since it waited for one last
-  uint32_t inside;     // calls of MPI that it is in; what it does there is not the program's
-  bool files_inside;   // but for calls on files
+  uint64_t woken_for, woken_at;  // the mutex of the condition it was woken for last, and last_exit then; 0: it has
+                                 // signalled one since
+  uint32_t inside;               // calls of MPI that it is in; what it does there is not the program's
+  bool files_inside;             // but for calls on files
 };
 extern __thread ThreadState thread __attribute__((tls_model("initial-exec")));
 

@@ -153,21 +153,26 @@ int lock(Which which, bool shared, T* object, More... more) {
 }
 
 // The mutex is given up meanwhile. Who changes what is waited for does so under the mutex, so all there is to know
-// besides is who was told nothing new: those who wait again have told nobody.
+// besides is who was woken in vain. It is known here: a trace may be without some calls.
 template <class... More>
 int wait(Which which, pthread_cond_t* condition, pthread_mutex_t* mutex, More... more) {
   Use use(mutex);
-  use.tell(Op::mutex_unlock, 0, thread.has_signalled ? kHeldAlone : kHeldAroundAWait);
+  auto at = reinterpret_cast<uint64_t>(mutex);
+  bool in_vain = thread.woken_for == at && thread.woken_at == thread.last_exit;
+  use.tell(Op::mutex_unlock, 0, in_vain ? kHeldInVain : kHeldAlone);
   if (use.on()) use.begin();
   int error = real<int(pthread_cond_t*, pthread_mutex_t*, More...)>(which)(condition, mutex, more...);
-  use.tell(Op::mutex_lock, error == ETIMEDOUT ? 0 : as_locked(error), kHeldAroundAWait);
-  if (use.on()) thread.has_signalled = false;
+  use.tell(Op::mutex_lock, error == ETIMEDOUT ? 0 : as_locked(error));
+  if (use.on()) {
+    thread.woken_for = at;
+    thread.woken_at = thread.last_exit;
+  }
   return error;
 }
 
 // Of any condition: who waits for it may do so under another mutex.
 int signal(Which which, pthread_cond_t* condition) {
-  thread.has_signalled = true;
+  thread.woken_for = 0;
   return real<int(pthread_cond_t*)>(which)(condition);
 }
 
