@@ -5,8 +5,8 @@
 For each workload and each pair of storages: the program is recorded on the first, once a round; then, in turns, the
 program (recorded again, for its time by the same clock) and the replays of that round's recording in each mode run on the
 second. Times are from when MPI is there (all ranks have left MPI_Init) to the last call. Printed: the program's median and
-its variation (standard deviation / mean), and the error of each mode's median. "tasks_given": who gets which task is a
-matter of who comes first; here the program keeps to what was recorded, as a replay does. Where no call shows who waits the
+its variation (standard deviation / mean), and the error of each mode's median. "tasks_given", "queue_given": who gets
+which task, or the lock, is a matter of who comes first; here the program keeps to what was recorded, as a replay does. Where no call shows who waits the
 program is run once more, throttled; the last column is that run's time by the first one's. Root, for throttled storage
 (replay_bench.py says how it is named). Example:
 
@@ -30,11 +30,13 @@ ENVIRONMENT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": 
 WORKLOADS = {"pseudo": (65536, 200, []), "pseudo_sync": (65536, 150, ["--barrier", "1"]),
              "pseudo_sync_dat": (65536, 120, ["--barrier", "1", "--compute", "2000"]), "fitness": (65536, 120, []),
              "quake": (65536, 60, []), "halo": (65536, 120, ["--compute", "2000"]), "tasks": (65536, 300, []), "tasks_given": (65536, 300, []),
-             "pipeline": (65536, 120, ["--compute", "2000"]), "queue": (4096, 60, ["--compute", "2000"]), "polling": (65536, 200, ["--compute", "2000"]),
+             "pipeline": (65536, 120, ["--compute", "2000"]), "queue": (4096, 60, ["--compute", "2000"]),
+             "queue_given": (4096, 60, ["--compute", "2000"]), "polling": (65536, 200, ["--compute", "2000"]),
              "hdf5": (65536, 60, ["--compute", "1000"]), "spin": (65536, 100, ["--compute", "2000"]), "phases": (65536, 100, ["--compute", "2000"]),
              "gates": (65536, 100, ["--compute", "2000"]), "turns": (65536, 120, ["--compute", "1000"]), "relay": (65536, 120, ["--compute", "1000"]),
              "board": (65536, 120, ["--compute", "1000"])}
-FORKS = ("pipeline", "queue", "polling", "spin", "phases", "gates", "turns", "relay", "board")
+GIVEN = {"tasks_given": "assignment", "queue_given": "queue"}  # the file that says whose turn it was
+FORKS = ("pipeline", "queue", "queue_given", "polling", "spin", "phases", "gates", "turns", "relay", "board")
 THROTTLED = ("spin", "phases")  # no call shows who waits
 
 
@@ -81,7 +83,7 @@ class Recording:
     def __init__(self, options, workload, storage, top, number):
         self.log = f"{top}/log.{number}"
         work = record(options, workload, storage, self.log)
-        self.given = shutil.copy(f"{work}/assignment", f"{top}/assignment.{number}") if workload.endswith("_given") else None
+        self.given = shutil.copy(f"{work}/{GIVEN[workload]}", f"{top}/given.{number}") if workload in GIVEN else None
         self.init, self.whole = times_of(options, self.log)
         self.found = 0
         if workload in THROTTLED:

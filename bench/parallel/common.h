@@ -31,6 +31,21 @@ static long number_flag(int count, char** arguments, const char* name, long othe
   return otherwise;
 }
 
+// --given FILE: a number on each line, whose turn it was then, of an earlier run. NULL: without the flag.
+static int* given_turns(int count, char** arguments, int turns) {
+  const char* path = NULL;
+  for (int i = 5; i + 1 < count; ++i)
+    if (strcmp(arguments[i], "--given") == 0) path = arguments[i + 1];
+  if (!path) return NULL;
+  int* given = malloc((size_t)turns * sizeof *given);
+  FILE* file = fopen(path, "r");
+  if (!file) die(path);
+  for (int i = 0; i < turns; ++i)
+    if (fscanf(file, "%d", &given[i]) != 1) die(path);
+  fclose(file);
+  return given;
+}
+
 static void common_arguments(int count, char** arguments) {
   if (count < 5) {
     fprintf(stderr, "usage: %s WORKLOAD DIR SIZE ITERATIONS [FLAGS]\n", arguments[0]);

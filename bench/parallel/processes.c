@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <semaphore.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -55,26 +56,6 @@ static void pipeline(void) {
   close(fd);
 }
 
-// A queue file behind a lock file: who could make it may append; he removes it again. The queue has who it was.
-static void queue(void) {
-  char lock[4096], line[16];
-  path_of(lock, sizeof lock, "lock", -1);
-  for (int i = 0; i < iterations; ++i) {
-    int held;
-    while ((held = open(lock, O_WRONLY | O_CREAT | O_EXCL, 0644)) < 0) {
-      if (errno != EEXIST) die(lock);
-      usleep(200);
-    }
-    int fd = open_in("queue", -1, O_WRONLY | O_CREAT | O_APPEND);
-    int length = snprintf(line, sizeof line, "%d\n", rank);
-    if (write(fd, line, (size_t)length) != length) die("write");
-    close(fd);
-    close(held);
-    if (unlink(lock) != 0) die("unlink");
-    compute(us);
-  }
-}
-
 // Rank 0 writes items and gives each its name when it is whole; rank 1 asks until it is there, and removes it.
 static void polling(void) {
   char path[4096], whole_path[4096];
@@ -114,6 +95,34 @@ static void spin_barrier(void) {
   }
   for (int i = 0; atomic_load(&barrier->turn) == turn; ++i)
     if (i > 1000) sched_yield();
+}
+
+// A queue file behind a lock file: who could make it may append; he removes it again. The queue has who it was; with
+// --given FILE, such a queue, nobody looks for the lock before his turn in it.
+static int* given;
+
+static bool may_look(void) {
+  return !given || given[atomic_load(&barrier->turn)] == rank;
+}
+
+static void queue(void) {
+  char lock[4096], line[16];
+  path_of(lock, sizeof lock, "lock", -1);
+  for (int i = 0; i < iterations; ++i) {
+    int held = -1;
+    while (held < 0) {
+      if (may_look() && (held = open(lock, O_WRONLY | O_CREAT | O_EXCL, 0644)) < 0 && errno != EEXIST) die(lock);
+      if (held < 0) usleep(200);
+    }
+    int fd = open_in("queue", -1, O_WRONLY | O_CREAT | O_APPEND);
+    int length = snprintf(line, sizeof line, "%d\n", rank);
+    if (write(fd, line, (size_t)length) != length) die("write");
+    close(fd);
+    close(held);
+    if (unlink(lock) != 0) die("unlink");
+    atomic_fetch_add(&barrier->turn, 1);
+    compute(us);
+  }
 }
 
 static void spin(void) {
@@ -293,6 +302,7 @@ int main(int count, char** arguments) {
   pipes = calloc((size_t)ranks, sizeof *pipes);
   for (int i = 0; i + 1 < ranks && run == pipeline; ++i)
     if (pipe(pipes[i]) != 0) die("pipe");
+  if (run == queue) given = given_turns(count, arguments, ranks * iterations);
   for (rank = 0; rank < ranks; ++rank) {
     pid_t pid = fork();
     if (pid < 0) die("fork");

@@ -125,17 +125,6 @@ static void halo(int count, char** arguments) {
   print_sum("halo", value);
 }
 
-// Who was given each task, then each end, by a file as tasks() writes it.
-static int* assigned_by(const char* path, int turns) {
-  int* given = malloc((size_t)turns * sizeof *given);
-  FILE* file = fopen(path, "r");
-  if (!file) die(path);
-  for (int i = 0; i < turns; ++i)
-    if (fscanf(file, "%d", &given[i]) != 1) die(path);
-  fclose(file);
-  return given;
-}
-
 // Rank 0 reads tasks and hands them to whoever is free (--given FILE: to whom the file says); workers write results and
 // say so. Who was given what comes last: the file "assignment" has a worker on each line, for each task and then for
 // each end.
@@ -159,9 +148,7 @@ static void tasks(int count, char** arguments) {
   int in = open_in("tasks", -1, O_RDWR | O_CREAT | O_EXCL);
   fill(1, 1);
   for (int i = 0; i < iterations; ++i) write_at(in, (uint64_t)i * size);
-  int* given = NULL;
-  for (int i = 5; i + 1 < count; ++i)
-    if (strcmp(arguments[i], "--given") == 0) given = assigned_by(arguments[i + 1], iterations + ranks - 1);
+  int* given = given_turns(count, arguments, iterations + ranks - 1);
   char* assignment = malloc((size_t)(iterations + ranks) * 12 + 1);
   size_t used = 0;
   uint64_t sum = 0;

@@ -5,6 +5,8 @@
 
 #include <sched.h>
 
+#include <algorithm>
+
 namespace reel::replay {
 namespace {
 
@@ -17,18 +19,19 @@ constexpr uint64_t kUnbroken = 20'000;
 
 }  // namespace
 
-void wait_until(uint64_t ns, const std::atomic<bool>& stop) {
+void sleep_until(uint64_t ns, const std::atomic<bool>& stop) {
   for (;;) {
     uint64_t now = now_ns();
     if (now >= ns || stop.load(std::memory_order_relaxed)) return;
-    if (ns - now <= kLate) {
-      ::sched_yield();  // not at the expense of those who have something to do
-      continue;
-    }
-    uint64_t until = ns - now > kNap ? now + kNap : ns - kLate;
+    uint64_t until = std::min(ns, now + kNap);
     timespec at{static_cast<time_t>(until / 1'000'000'000), static_cast<long>(until % 1'000'000'000)};
     ::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, nullptr);
   }
+}
+
+void wait_until(uint64_t ns, const std::atomic<bool>& stop) {
+  sleep_until(ns - std::min(ns, kLate), stop);
+  while (now_ns() < ns && !stop.load(std::memory_order_relaxed)) ::sched_yield();
 }
 
 void spin_until(uint64_t ns, const std::atomic<bool>& stop) {

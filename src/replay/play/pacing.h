@@ -19,8 +19,11 @@ inline uint64_t now_ns() {
   return nanoseconds_of(CLOCK_MONOTONIC);
 }
 
-// Sleeps, and spins for the last bit, until the moment; sooner when `stop`.
+// Sleeps until the moment, and gives way for the last bit, which ends to the microsecond; sooner when `stop`.
 void wait_until(uint64_t ns, const std::atomic<bool>& stop);
+// Sleeps all the time. Later by tens of microseconds, where processors have nothing else to do; where they have, who
+// gives way is late by a slice of theirs, and a sleeper takes one.
+void sleep_until(uint64_t ns, const std::atomic<bool>& stop);
 // Spins all the time until then.
 void spin_until(uint64_t ns, const std::atomic<bool>& stop);
 // Uses so much CPU time of this thread, however long that takes on a busy machine.

@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <thread>
 #include <unordered_map>
 
 #include "replay/play/caller.h"
@@ -114,6 +115,10 @@ class Player {
     uint64_t last = born_ns, late = 0;
     for (uint32_t i = 0; i < steps.size() && !stop_.load(std::memory_order_relaxed); ++i) {
       const Step& step = steps[i];
+      // The gap before the first of its polls is the program's own; those behind are part of the polling.
+      bool polls_on = step.until != 0 && i > 0 && steps[i - 1].until == step.until;
+      if (!polls_on || !are_over(steps[step.until - 1])) get_ready(step, last, late);
+      if (stop_.load(std::memory_order_relaxed)) break;  // its time has not come
       if (step.until != 0 && are_over(steps[step.until - 1])) {
         wait_for_needs(step);  // others know that who has passed it has waited
         last = now_ns();
@@ -121,14 +126,6 @@ class Player {
         pass(number, i, step, last);
         continue;
       }
-      if (!step.waits) {
-        if (options_.pace == Pace::gaps && step.before_ns != 0) burn(scaled(step.before_ns), stop_);
-        bool polls_on = step.tick_ns != 0 && !are_over(step);
-        wait_for_needs(step);
-        if (polls_on) wait_for_tick(step, last);
-      }
-      pace(step, last, late);
-      if (stop_.load(std::memory_order_relaxed)) break;  // its time has not come
       Sample& sample = samples[i];
       sample.enter_ns = now_ns();
       make(step, caller, sample);
@@ -141,6 +138,20 @@ class Player {
       pass(number, i, step, last);
     }
     board_.progress(number).wake_all();
+  }
+
+  // All that comes before the call: the gap, and what it waits for.
+  void get_ready(const Step& step, uint64_t last, uint64_t& late) {
+    bool waits_first = step.base.count != 0 || step.sees;
+    // Else it computes, whether what it needs then is there already or not: others have no processor meanwhile.
+    if (!waits_first) pace(step, last, late);
+    if (!step.waits) {
+      if (options_.pace == Pace::gaps && step.before_ns != 0) burn(scaled(step.before_ns), stop_);
+      bool looks_again = step.tick_ns != 0 && !are_over(step);
+      wait_for_needs(step);
+      if (looks_again) wait_for_tick(step, last);
+    }
+    if (waits_first) pace(step, last, late);
   }
 
   void pass(uint32_t thread, uint32_t step_number, const Step& step, uint64_t now) {
@@ -184,10 +195,17 @@ class Player {
     return true;
   }
 
+  void rest_until(uint64_t ns) {
+    if (static_cast<unsigned>(alive_.load(std::memory_order_relaxed)) > processors_)
+      sleep_until(ns, stop_);
+    else
+      wait_until(ns, stop_);
+  }
+
   // Who polls sees what it waits for when it looks the next time.
   void wait_for_tick(const Step& step, uint64_t last_look) {
     uint64_t tick = std::max<uint64_t>(scaled(step.tick_ns), 1), now = now_ns();
-    wait_until(last_look + (now - last_look + tick - 1) / tick * tick, stop_);
+    rest_until(last_look + (now - last_look + tick - 1) / tick * tick);
   }
 
   uint64_t done_ns(const Need& need) const { return board_.samples(need.thread)[need.count - 1].exit_ns; }
@@ -221,7 +239,7 @@ class Player {
     }
     if (now < due) {
       if (cpu > 0) burn(std::min(cpu, due - now), stop_);
-      wait_until(due, stop_);
+      rest_until(due);
     }
     now = now_ns();
     late = now > due ? std::min<uint64_t>(now - due, kMostDebt) : 0;
@@ -240,8 +258,10 @@ class Player {
     if (until <= now) return;
     if (event.op == Op::exec || event.op == Op::fork || until - now <= kNoBreak)
       spin_until(until, stop_);
-    else
+    else if (step.skip == Skip::message)  // it polls
       wait_until(until, stop_);
+    else
+      rest_until(until);
   }
 
   // Until all threads have ended. Watches that something goes on.
@@ -313,6 +333,7 @@ class Player {
   std::atomic<bool>& stop_;  // the board's
   const std::atomic<bool>& asked_;
   std::unordered_map<uint32_t, Mappings> mappings_;  // by process
+  const unsigned processors_ = std::thread::hardware_concurrency();
   std::atomic<int> alive_{0}, failed_{0};
   std::mutex mutex_;
   std::set<pthread_t> live_;
