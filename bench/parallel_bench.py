@@ -4,7 +4,7 @@
 
 For each workload and each pair of storages: the program is recorded on the first, once a round; then, in turns, the
 program (recorded again, for its time by the same clock) and the replays of that round's recording in each mode run on the
-second. Times are from when MPI is there (all ranks have left MPI_Init) to the last call. Printed: the program's median and
+second. Times are from when MPI is there (all ranks have left MPI_Init) until all have come to MPI_Finalize; without MPI, all. Printed: the program's median and
 its variation (standard deviation / mean), and the error of each mode's median. "tasks_given", "queue_given": who gets
 which task, or the lock, is a matter of who comes first; here the program keeps to what was recorded, as a replay does. Where no call shows who waits the
 program is run once more, throttled; the last column is that run's time by the first one's. Root, for throttled storage
@@ -59,14 +59,18 @@ def record(options, workload, storage, log, *more, given=None):
     return work
 
 
+FINALIZE = 18  # trace::Collective
+
+
 def times_of(options, log):
-    """Nanoseconds: until MPI is there (without: 0), and all."""
+    """Nanoseconds: MPI's beginning and end (without MPI: 0), and all. It ends when the last rank comes to MPI_Finalize."""
     events = [json.loads(line) for line in subprocess.run([options.reel, "log", log, "--json"], capture_output=True, check=True).stdout.splitlines()]
     calls = [e for e in events if "op" in e and e["type"] not in ("FACT", "STRING", "FILE", "THREAD", "LOSS", "COUNT")]
-    at = [(e["time"] * 10**9 + e["time_ns"], e["duration_ns"], e["op"]) for e in calls]
-    begin = min(enter for enter, _, _ in at)
-    there = max([enter + ns for enter, ns, op in at if op == "mpi_init"], default=begin)
-    return there - begin, max(enter + ns for enter, ns, _ in at) - begin
+    enter = lambda e: e["time"] * 10**9 + e["time_ns"]
+    begin, end = min(map(enter, calls)), max(enter(e) + e["duration_ns"] for e in calls)
+    there = max((enter(e) + e["duration_ns"] for e in calls if e["op"] == "mpi_init"), default=begin)
+    leave = max((enter(e) for e in calls if e["op"] == "mpi_collective" and e["mode"] == FINALIZE), default=end)
+    return there - begin + end - leave, end - begin
 
 
 def replay(options, log, mode, storage):
@@ -84,7 +88,7 @@ class Recording:
         self.log = f"{top}/log.{number}"
         work = record(options, workload, storage, self.log)
         self.given = shutil.copy(f"{work}/{GIVEN[workload]}", f"{top}/given.{number}") if workload in GIVEN else None
-        self.init, self.whole = times_of(options, self.log)
+        self.mpi, self.whole = times_of(options, self.log)
         self.found = 0
         if workload in THROTTLED:
             throttled = f"{top}/throttled.{number}"
@@ -101,11 +105,11 @@ def cell(options, workload, source, target):
             for number, recording in enumerate(recordings):
                 again = f"{top}/again.{number}"
                 record(options, workload, storage, again, given=recording.given)
-                before, all_of_it = times_of(options, again)
-                own.append(all_of_it - before)
+                of_mpi, all_of_it = times_of(options, again)
+                own.append(all_of_it - of_mpi)
                 for mode in MODES:
-                    modes[mode].append(replay(options, recording.log, mode, storage) - (0 if mode == "afap" else recording.init))
-    was = statistics.median(recording.whole - recording.init for recording in recordings)
+                    modes[mode].append(replay(options, recording.log, mode, storage) - (0 if mode == "afap" else recording.mpi))
+    was = statistics.median(recording.whole - recording.mpi for recording in recordings)
     median, variation = statistics.median(own), statistics.stdev(own) / statistics.mean(own) if len(own) > 1 else 0
     errors = {mode: (statistics.median(modes[mode]) / median - 1) * 100 for mode in MODES}
     found = statistics.median(recording.found for recording in recordings)

@@ -3,13 +3,15 @@
 // Parallel workloads without MPI: pipeline, queue, polling, spin, phases, gates, turns, relay, board. The ranks are
 // children of one process, in the order in which it makes them; it does no I/O itself. Flags: --ranks N says how many
 // (4); --shm 1: what gates, turns, relay and board share is in files of /dev/shm that each rank opens and maps by
-// itself, semaphores by their names. See common.h.
+// itself, semaphores by their names; --shm 2: in memory of System V that each rank attaches. See common.h.
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/ipc.h>
 #include <sys/mman.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -167,6 +169,7 @@ static struct {
 } * shared;
 static sem_t* turn[64];
 static char shm_name[64];
+static int shm_id = -1;
 
 static const char* name_of(int i) {
   static char name[80];
@@ -183,11 +186,17 @@ static sem_t* named(int i) {
 static void map_shared(int flags) {
   int fd = shm_name[0] ? shm_open(shm_name, flags, 0600) : -1;
   if (shm_name[0] && (fd < 0 || ftruncate(fd, sizeof *shared) != 0)) die(shm_name);
-  // At another address in each rank.
-  if (fd >= 0 && mmap(NULL, (size_t)(rank + 1) << 16, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
-    die("mmap");
-  shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | (fd < 0 ? MAP_ANONYMOUS : 0), fd, 0);
-  if (shared == MAP_FAILED) die("mmap");
+  // At another address in each rank: at the bottom of a room of its own size.
+  void* room = mmap(NULL, (size_t)(rank + 1) << 16, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (room == MAP_FAILED) die("mmap");
+  void* inherited = shared;
+  if (shm_id >= 0)
+    shared = shmat(shm_id, room, SHM_REMAP);
+  else
+    shared = mmap(room, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | (fd < 0 ? MAP_ANONYMOUS : 0),
+                  fd, 0);
+  if (shared == MAP_FAILED) die("shared memory");
+  if (shm_id >= 0 && inherited && shmdt(inherited) != 0) die("shmdt");
   if (fd >= 0) close(fd);
   for (int i = 0; i < ranks; ++i) turn[i] = shm_name[0] ? named(i) : &shared->turn[i];
 }
@@ -296,8 +305,9 @@ int main(int count, char** arguments) {
   ranks = run == polling ? 2 : (int)number_flag(count, arguments, "--ranks", 4);
   barrier = mmap(NULL, sizeof *barrier, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (barrier == MAP_FAILED) die("mmap");
-  if (number_flag(count, arguments, "--shm", 0))
-    snprintf(shm_name, sizeof shm_name, "/reel-parallel.%d", (int)getpid());
+  long shm = number_flag(count, arguments, "--shm", 0);
+  if (shm == 1) snprintf(shm_name, sizeof shm_name, "/reel-parallel.%d", (int)getpid());
+  if (shm == 2 && (shm_id = shmget(IPC_PRIVATE, sizeof *shared, 0600)) < 0) die("shmget");
   share();
   pipes = calloc((size_t)ranks, sizeof *pipes);
   for (int i = 0; i + 1 < ranks && run == pipeline; ++i)
@@ -307,13 +317,14 @@ int main(int count, char** arguments) {
     pid_t pid = fork();
     if (pid < 0) die("fork");
     if (pid != 0) continue;
-    if (shm_name[0]) map_shared(O_RDWR);
+    if (shm_name[0] || shm_id >= 0) map_shared(O_RDWR);
     run();
     exit(0);
   }
   int failed = 0, status = 0;
   while (wait(&status) > 0) failed |= status != 0;
   if (shm_name[0]) shm_unlink(shm_name);
+  if (shm_id >= 0) shmctl(shm_id, IPC_RMID, NULL);
   for (int i = 0; shm_name[0] && i < ranks; ++i) sem_unlink(name_of(i));
   printf("%s %s\n", name, failed ? "failed" : "done");
   free(pipes);

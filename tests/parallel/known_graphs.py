@@ -157,7 +157,7 @@ def main():
     for option in ("reel", "scenario", "ranks", "processes"):
         parser.add_argument("--" + option, required=True)
     parser.add_argument("--via", default="preload")
-    parser.add_argument("--shm", action="store_true", help="what the ranks share is a file of /dev/shm")
+    parser.add_argument("--shm", default="", choices=["", "1", "2"], help="what the ranks share: files of /dev/shm, memory of System V")
     parser.add_argument("--one-by-one", action="store_true", help="a throttled run for each thread, as //TRACE has it")
     args = parser.parse_args()
     args.reel, args.odd = os.path.abspath(args.reel), ""

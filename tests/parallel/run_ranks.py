@@ -43,13 +43,17 @@ def complain(problems):
     return 1 if problems else 0
 
 
+def launcher_of(args):
+    return "mpiexec.mpich" if getattr(args, "mpich", False) else "mpirun"
+
+
 def command_of(args, iterations=6):
     name = args.scenario
     program = name.replace("pseudo_sync", "pseudo")
     if name in FORK_WORKLOADS:
-        shm = ["--shm", "1"] if getattr(args, "shm", False) else []
+        shm = ["--shm", args.shm] if getattr(args, "shm", "") else []
         return [args.processes, program, ".", "1000", str(iterations), *FLAGS.get(name, []), *shm], []
-    launcher = ["mpirun", "-n", "4"]
+    launcher = [launcher_of(args), "-n", "4"]
     if name in MPI_WORKLOADS:
         if name == "hdf5" and not args.hdf5:
             raise Missing("HDF5 for Open MPI (libhdf5-openmpi-dev) is not installed")
@@ -58,13 +62,15 @@ def command_of(args, iterations=6):
         if not args.fortran:
             raise Missing("Fortran for MPI (gfortran, libopenmpi-dev) is not installed")
         return launcher + [args.fortran], ["--mpi"]
-    return launcher + [args.odd, name], ["--mpi"]
+    return launcher + [args.odd, name], ["--mpi", *(["--mpi-library", args.mpich_library] if args.mpich_library else [])]
 
 
 def io_outside(trace, work):
     """calls on files that are neither the program's nor what every program does"""
-    allowed = (work, "/dev/", "/proc/", "/etc/gnutls/")  # the last one: a library that HDF5 brings looks for it
-    return [f"{e['op']} of {e['path']}" for e in trace.events if e["path"] and e["op"] != "exec" and not e["path"].startswith(allowed)]
+    # The last two, and ucx.conf: libraries that HDF5 and MPICH bring look for these when they are loaded.
+    allowed = (work, "/dev/", "/proc/", "/etc/gnutls/", "/sys/devices/system/node")
+    return [f"{e['op']} of {e['path']}" for e in trace.events
+            if e["path"] and e["op"] != "exec" and not e["path"].startswith(allowed) and not e["path"].endswith("/ucx.conf")]
 
 
 def compare(args, top):
@@ -141,6 +147,23 @@ def merged(args, top):
     return problems + [f"the message of rank {sent} to rank {to} comes {early} ns before it was sent" for sent, to, early in trace.early_messages()]
 
 
+def other_mpi(args, top):
+    """Recorded with the library that was built for the other MPI: it runs as alone, and the trace says that messages are missing."""
+    command = [launcher_of(args), "-n", "4", args.odd, "collectives"]
+    work, log = f"{top}/work", f"{top}/log"
+    output = run(command, work)
+    recorded = run([args.reel, "record", "-q", "--mpi", "-o", log, "--", *command], work)
+    problems = [] if recorded == output else [f"prints {recorded!r} when recorded, {output!r} alone"]
+    trace = Trace(args.reel, log)
+    if not any("another than the one" in loss for loss in trace.losses):
+        problems.append(f"does not say that messages are missing: {trace.losses}")
+    if any(e["op"].startswith("mpi_") for e in trace.events):
+        problems.append("has messages")
+    if count(trace, "exit") < 4:
+        problems.append("does not have the ranks' ends")
+    return problems
+
+
 def namespaces(args, top):
     """As logs_of_ranks, with the odd ranks' clocks 1000 s ahead: each pair of parts has been measured."""
     need("unshare")
@@ -164,12 +187,16 @@ def main():
         parser.add_argument("--" + option, required=True)
     for option in ("hdf5", "fortran"):
         parser.add_argument("--" + option, default="")
+    parser.add_argument("--mpich", action="store_true", help="ranks are MPICH's")
+    parser.add_argument("--mpich-library", default="", help="the recorder's library for it")
     args = parser.parse_args()
     args.reel = os.path.abspath(args.reel)
     try:
-        need("mpirun")
+        if args.mpich and not args.mpich_library:
+            raise Missing("MPICH (libmpich-dev) was not there when reel was built")
+        need(launcher_of(args))
         with tempfile.TemporaryDirectory(prefix="reel-parallel.") as top:
-            special = {"killed": killed, "logs_of_ranks": logs_of_ranks, "namespaces": namespaces}.get(args.scenario)
+            special = {"killed": killed, "logs_of_ranks": logs_of_ranks, "namespaces": namespaces, "other_mpi": other_mpi}.get(args.scenario)
             return complain(special(args, top) if special else compare(args, top))
     except Missing as missing:
         print(f"skipped: {missing}")

@@ -141,7 +141,7 @@ Plan leaving(uint32_t others, const char* processors) {
   return plan;
 }
 
-TEST(Passing, IsTheFirstOnesWhereNotAllHaveAProcessor) {
+TEST(Passing, IsThatOfTheQuickestWhereNotAllHaveAProcessor) {
   for (const char* processors : {"2", "3", static_cast<const char*>(nullptr)}) {
     Plan plan = leaving(2, processors);
     bool crowded = processors != nullptr && processors[0] == '2';

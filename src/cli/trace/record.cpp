@@ -37,6 +37,7 @@ struct Options {
   bool recover = false;
   bool quiet = false;
   bool mpi = false;
+  std::string mpi_library;  // empty: the one that was built with reel
 };
 
 // Beside reel itself, or where `install` puts it.
@@ -86,21 +87,32 @@ std::string log_of_rank(const std::string& log, const Rank& rank) {
 Status choose_ranks(Options& options) {
   trace::RecordOptions& record = options.record;
   std::optional<Rank> rank = own_rank();
-  if (!options.mpi && !rank) return ok();
+  if (!options.mpi && !rank) {
+    if (options.mpi_library.empty()) return ok();
+    return Error(Code::invalid, "record --mpi-library goes with --mpi");
+  }
   bool other = record.via != trace::Via::automatic && record.via != trace::Via::preload;
   if (other && !options.mpi) {
     record.log = log_of_rank(record.log, *rank);
     return ok();
   }
   if (other) return Error(Code::invalid, "record --mpi: only --via preload sees messages of MPI");
-  std::string mpi = library(trace::wire::kMpiLibrary);
+  std::error_code error;
+  bool own = options.mpi_library.empty();
+  std::string mpi =
+      own ? library(trace::wire::kMpiLibrary) : std::filesystem::absolute(options.mpi_library, error).string();
   if (::access(mpi.c_str(), R_OK) != 0) {
+    if (!own) return Error::from_errno(errno, "record --mpi-library: " + options.mpi_library);
     if (options.mpi)
       return Error(Code::unsupported,
                    "record --mpi: there is no " + mpi + "; it is built where CMake finds MPI (Debian: libopenmpi-dev)");
     std::fprintf(stderr, "reel: messages of MPI are not recorded: there is no %s\n", mpi.c_str());
     mpi = "";
   }
+  // The recorder knows it by its name in the programs that a rank starts.
+  if (!own && std::filesystem::path(mpi).filename() != trace::wire::kMpiLibrary)
+    return Error(Code::invalid, "record --mpi-library: a file named " + std::string(trace::wire::kMpiLibrary) +
+                                    " is expected, not " + options.mpi_library);
   if (!mpi.empty()) record.via = trace::Via::preload;
   record.mpi_library = mpi;
   record.ranks_only = !rank;
@@ -285,6 +297,9 @@ void define_record(CLI::App& app, int& exit_code) {
   verb->add_flag("--recover", options->recover, "put what a killed recording has left into the log -o");
   verb->add_flag("--mpi", options->mpi,
                  "a parallel program: CMD is mpirun or the like, and what its ranks do is recorded, messages too");
+  verb->add_option(
+      "--mpi-library", options->mpi_library,
+      "the recorder's library for the program's MPI, where it is another than the one that reel was built with");
   verb->add_flag("-q,--quiet", options->quiet, "say nothing at the end");
   verb->callback([options, &exit_code] { exit_code = code_of(run_record(*options)); });
 }

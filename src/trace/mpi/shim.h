@@ -71,7 +71,7 @@ class Inside {
   ~Inside();
   Inside(const Inside&) = delete;
   Inside& operator=(const Inside&) = delete;
-  bool on() const { return on_; }
+  bool on() const;  // it is to be told
   // A further event that tells of it; valid until the next.
   DoorEvent& add(Op op, Span span = Span::whole);
   void expect(uint32_t events);  // room for so many
@@ -79,7 +79,7 @@ class Inside {
 
  private:
   static constexpr uint32_t kFew = 8;
-  bool on_;
+  bool outermost_;  // of a recording
   int was_test_ = 0;
   uint32_t count_ = 0, room_ = kFew;
   DoorEvent few_[kFew];
@@ -88,6 +88,7 @@ class Inside {
 
 // Once in a process: something that this recorder does not take is used.
 enum class Missing {
+  other_mpi,
   locked_window,
   intercommunicator,
   begun_neighbourhood,

@@ -5,6 +5,7 @@
 #include <link.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "trace/mpi/shim.h"
 
@@ -12,6 +13,7 @@ namespace reel::trace::mpi {
 namespace {
 
 Handles known;
+bool foreign = false;  // MPI is another than that of our header: calls are handed on, and nothing is told of them
 
 uint64_t enter_nothing(int) {
   return 0;
@@ -44,8 +46,27 @@ int promote(struct dl_phdr_info* library, size_t, void*) {
   return 1;
 }
 
+#ifdef OPEN_MPI
+constexpr bool kForOpenMpi = true;
+#else
+constexpr bool kForOpenMpi = false;
+
+// Its handles are pointers, ours are half as wide.
+[[noreturn]] void cannot_hand_on() {
+  constexpr char kText[] =
+      "reel: the recorder's library for MPI was built for MPICH, and this program's MPI is Open MPI: give one that was "
+      "built for it (--mpi-library)\n";
+  ssize_t ignored = write(STDERR_FILENO, kText, sizeof kText - 1);
+  (void)ignored;
+  _exit(127);
+}
+#endif
+
 const char* text_of(Missing what) {
   switch (what) {
+    case Missing::other_mpi:
+      return "the program's MPI is another than the one that the recorder's library was built for; no messages are "
+             "recorded (--mpi-library)";
     case Missing::locked_window:
       return "windows of MPI are locked; who waits for whom there is not recorded";
     case Missing::intercommunicator:
@@ -102,6 +123,8 @@ void* find_real(const char* name) {
 
 void find_mpi() {
   if (!find_real("PMPI_Init")) dl_iterate_phdr(promote, nullptr);
+  foreign = (dlsym(RTLD_DEFAULT, "ompi_mpi_comm_world") != nullptr) != kForOpenMpi;
+  if (foreign) tell_missing(Missing::other_mpi);
 #ifdef OPEN_MPI
   find_handle(known.world, "ompi_mpi_comm_world");
   find_handle(known.self, "ompi_mpi_comm_self");
@@ -113,6 +136,7 @@ void find_mpi() {
   find_handle(known.message_of_nobody, "ompi_message_no_proc");
   find_handle(known.maximum, "ompi_mpi_op_max");
 #else
+  if (foreign) cannot_hand_on();
   known = {MPI_COMM_WORLD, MPI_COMM_SELF,    MPI_COMM_NULL,       MPI_REQUEST_NULL, MPI_BYTE,
            MPI_UINT64_T,   MPI_MESSAGE_NULL, MPI_MESSAGE_NO_PROC, MPI_MAX};
 #endif
@@ -131,13 +155,13 @@ void tell_fact(const char* key_and_value) {
 
 Inside::Inside(bool files) {
   if (!__atomic_load_n(&enter, __ATOMIC_ACQUIRE)) find_door();
-  on_ = enter(files ? 1 : 0) != 0;
+  outermost_ = enter(files ? 1 : 0) != 0;
 }
 
 Inside::~Inside() {
   leave(events_, count_, was_test_);
   if (events_ != few_) free(events_);
-  if (on_ && __atomic_load_n(&untold, __ATOMIC_RELAXED) != 0) tell_all_missing();
+  if (outermost_ && __atomic_load_n(&untold, __ATOMIC_RELAXED) != 0) tell_all_missing();
 }
 
 void Inside::expect(uint32_t events) {
@@ -146,6 +170,10 @@ void Inside::expect(uint32_t events) {
   if (!more) return;
   events_ = more;
   room_ = events;
+}
+
+bool Inside::on() const {
+  return outermost_ && !foreign;
 }
 
 DoorEvent& Inside::add(Op op, Span span) {

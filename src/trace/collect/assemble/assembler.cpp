@@ -13,6 +13,8 @@
 namespace reel::trace {
 namespace {
 
+constexpr uint64_t kSegments = ~0ull;  // in an object's place of an inode, which is none of these
+
 // Requests of aio and io_uring lie across their thread's calls: no gap of its begins or ends with them.
 bool is_request(Op op) {
   return (op >= Op::aio_read && op <= Op::aio_fsync) || (op >= Op::uring_read && op <= Op::uring_other);
@@ -228,6 +230,14 @@ void Assembler::spun(const ThreadState& at, const Raw& raw) {
   emit(event, "");
 }
 
+// A segment of System V's has no file that could be opened: its own numbers stand for one.
+void Assembler::attached(Process& process, const Raw& raw) {
+  if (raw.event.length == 0)
+    process.mappings.erase(raw.arg);
+  else
+    process.mappings[raw.arg] = {raw.event.length, 0, Fid{kSegments, static_cast<uint32_t>(raw.arg2), 0}};
+}
+
 Status Assembler::take(uint32_t number, const Raw& raw) {
   ThreadState& at = state(number);
   if (calibration_.takes(number, raw)) return calibration_.is_done() ? calibration_.write(writer_) : ok();
@@ -249,6 +259,10 @@ Status Assembler::take(uint32_t number, const Raw& raw) {
   if (raw.event.op == wire::kOpUnseen) return unseen(at, raw);
   if (raw.event.op == wire::kOpSpun) {
     spun(at, raw);
+    return ok();
+  }
+  if (raw.event.op == wire::kOpAttached) {
+    attached(*at.process, raw);
     return ok();
   }
   if (raw.event.op == wire::kOpLoss)

@@ -108,6 +108,7 @@ class Assembler {
   Status fact(std::string_view text);
   Status compute(ThreadState& at, const Raw& raw);
   void spun(const ThreadState& at, const Raw& raw);
+  static void attached(Process& process, const Raw& raw);
   Status requests(ThreadState& at, const Raw& raw);
   Status complete(ThreadState& at, const Raw& raw, Event& event, const std::string& full, const std::string& full2,
                   bool& wanted);

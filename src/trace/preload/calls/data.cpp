@@ -5,7 +5,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 
 #include "trace/preload/shim.h"
@@ -273,6 +275,33 @@ REEL_EXPORT int msync(void* at, size_t length, int flags) {
   call.args(reinterpret_cast<uint64_t>(at), 0);
   call.flags = static_cast<uint32_t>(flags);
   return call.result(real(at, length, flags));
+}
+
+namespace {
+
+void tell_attached(const void* at, uint64_t bytes, int segment) {
+  Call call(Op::none);
+  call.set_op(wire::kOpAttached);
+  call.length = bytes;
+  call.args(reinterpret_cast<uint64_t>(at), static_cast<uint64_t>(segment));
+  call.done(0);
+}
+
+}  // namespace
+
+REEL_EXPORT void* shmat(int segment, const void* wanted, int flags) noexcept {
+  REEL_REAL(void* (*)(int, const void*, int), shmat);
+  void* at = real(segment, wanted, flags);
+  struct shmid_ds about;
+  if (at != reinterpret_cast<void*>(-1) && kernel(SYS_shmctl, segment, IPC_STAT, reinterpret_cast<long>(&about)) >= 0)
+    tell_attached(at, about.shm_segsz, segment);
+  return at;
+}
+REEL_EXPORT int shmdt(const void* at) noexcept {
+  REEL_REAL(int (*)(const void*), shmdt);
+  int result = real(at);
+  if (result == 0) tell_attached(at, 0, 0);
+  return result;
 }
 
 #define REEL_MESSAGE(name, op, parameters, arguments) \
