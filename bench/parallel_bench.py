@@ -4,11 +4,11 @@
 
 For each workload and each pair of storages: the program is recorded on the first, once a round; then, in turns, the
 program (recorded again, for its time by the same clock) and the replays of that round's recording in each mode run on the
-second. Times are from when MPI is there (all ranks have left MPI_Init) until all have come to MPI_Finalize; without MPI, all. Printed: the program's median and
-its variation (standard deviation / mean), and the error of each mode's median. "tasks_given", "queue_given": who gets
-which task, or the lock, is a matter of who comes first; here the program keeps to what was recorded, as a replay does. Where no call shows who waits the
-program is run once more, throttled; the last column is that run's time by the first one's. Root, for throttled storage
-(replay_bench.py says how it is named). Example:
+second. Times are from the first call on the program's files to the last (of replays: by their own trace). Printed: the program's
+median and its variation (standard deviation / mean), and the error of each mode's median. "tasks_given", "queue_given": who gets
+which task, or the lock, is a matter of who comes first; here the program keeps to what was recorded, as a replay does.
+Where no call shows who waits the program is run once more, throttled; the last column is that run's time by the first
+one's. Root, for throttled storage (replay_bench.py says how it is named). Example:
 
     parallel_bench.py --reel build/bench/src/cli/reel --programs build/dev/tests/parallel --rounds 5
 """
@@ -59,26 +59,30 @@ def record(options, workload, storage, log, *more, given=None):
     return work
 
 
-FINALIZE = 18  # trace::Collective
+TRANSFERS = ("READ", "WRITE")
 
 
-def times_of(options, log):
-    """Nanoseconds: MPI's beginning and end (without MPI: 0), and all. It ends when the last rank comes to MPI_Finalize."""
+def time_of(options, log, work):
+    """Nanoseconds from the first call on a file below `work` to the last transfer or change of a name there: what MPI does when it begins
+    and ends is not in it, nor is how a program is started."""
     events = [json.loads(line) for line in subprocess.run([options.reel, "log", log, "--json"], capture_output=True, check=True).stdout.splitlines()]
-    calls = [e for e in events if "op" in e and e["type"] not in ("FACT", "STRING", "FILE", "THREAD", "LOSS", "COUNT")]
     enter = lambda e: e["time"] * 10**9 + e["time_ns"]
-    begin, end = min(map(enter, calls)), max(enter(e) + e["duration_ns"] for e in calls)
-    there = max((enter(e) + e["duration_ns"] for e in calls if e["op"] == "mpi_init"), default=begin)
-    leave = max((enter(e) for e in calls if e["op"] == "mpi_collective" and e["mode"] == FINALIZE), default=end)
-    return there - begin + end - leave, end - begin
+    names = [e for e in events if "op" in e and e.get("path", "").startswith(work + "/") and e["type"] not in ("FILE", "STRING")]
+    begin = min(map(enter, names))
+    # Behind that all transfers are the program's, but those to its output.
+    moved = [e for e in events if e["type"] in TRANSFERS and e["fd"] > 2 and enter(e) >= begin]
+    return max(enter(e) + e["duration_ns"] for e in names + moved) - begin
 
 
-def replay(options, log, mode, storage):
+def replay(options, recording, mode, storage, top):
     work = fresh(storage)
-    subprocess.run([options.reel, "replay", log, "--into", work, "--prepare-only"], check=True)
+    subprocess.run([options.reel, "replay", recording.log, "--into", work, "--prepare-only"], check=True)
     rest()
-    done = subprocess.run([options.reel, "replay", log, "--into", work, "--no-prepare", "--mode", mode, "--json"], capture_output=True, text=True)
-    return json.loads(done.stdout)["replay_ns"]
+    made = f"{top}/made"
+    shutil.rmtree(made, ignore_errors=True)
+    subprocess.run([options.reel, "replay", recording.log, "--into", work, "--no-prepare", "--mode", mode, "--json", "--retrace", made], check=True,
+                   stdout=subprocess.DEVNULL)
+    return time_of(options, made, recording.work)  # names are the recording's
 
 
 class Recording:
@@ -86,14 +90,14 @@ class Recording:
 
     def __init__(self, options, workload, storage, top, number):
         self.log = f"{top}/log.{number}"
-        work = record(options, workload, storage, self.log)
-        self.given = shutil.copy(f"{work}/{GIVEN[workload]}", f"{top}/given.{number}") if workload in GIVEN else None
-        self.mpi, self.whole = times_of(options, self.log)
+        self.work = record(options, workload, storage, self.log)
+        self.given = shutil.copy(f"{self.work}/{GIVEN[workload]}", f"{top}/given.{number}") if workload in GIVEN else None
+        self.time = time_of(options, self.log, self.work)
         self.found = 0
         if workload in THROTTLED:
             throttled = f"{top}/throttled.{number}"
-            record(options, workload, storage, throttled, "--throttle", self.log)
-            self.found = times_of(options, throttled)[1] / self.whole
+            work = record(options, workload, storage, throttled, "--throttle", self.log)
+            self.found = time_of(options, throttled, work) / self.time
 
 
 def cell(options, workload, source, target):
@@ -104,12 +108,11 @@ def cell(options, workload, source, target):
         with Storage(target) as storage:
             for number, recording in enumerate(recordings):
                 again = f"{top}/again.{number}"
-                record(options, workload, storage, again, given=recording.given)
-                of_mpi, all_of_it = times_of(options, again)
-                own.append(all_of_it - of_mpi)
+                work = record(options, workload, storage, again, given=recording.given)
+                own.append(time_of(options, again, work))
                 for mode in MODES:
-                    modes[mode].append(replay(options, recording.log, mode, storage) - (0 if mode == "afap" else recording.mpi))
-    was = statistics.median(recording.whole - recording.mpi for recording in recordings)
+                    modes[mode].append(replay(options, recording, mode, storage, top))
+    was = statistics.median(recording.time for recording in recordings)
     median, variation = statistics.median(own), statistics.stdev(own) / statistics.mean(own) if len(own) > 1 else 0
     errors = {mode: (statistics.median(modes[mode]) / median - 1) * 100 for mode in MODES}
     found = statistics.median(recording.found for recording in recordings)
