@@ -246,7 +246,7 @@ class NoTarget : public TargetTree {
   }
   Status unlink(const TargetDirPtr&, const std::string&) override { return ok(); }
   Status remove_dir(const TargetDirPtr&, const std::string&) override { return ok(); }
-  Result<std::unique_ptr<File>> create(const TargetDirPtr&, const std::string&, uint32_t) override {
+  Result<std::unique_ptr<File>> create(const TargetDirPtr&, const std::string&, uint32_t, const std::string&) override {
     return std::make_unique<File>();
   }
   Result<std::unique_ptr<File>> open(const TargetDirPtr&, const std::string&) override {

@@ -105,9 +105,11 @@ class Storage:
         number = f"{os.major(device)}:{os.minor(device)}"
         reads, _, writes = text.partition("-")
         for way, limit in (("read", reads), ("write", writes or reads)):
-            what, value = ("iops", limit[:-4]) if limit.endswith("iops") else ("bps", str(int(limit[:-1]) << 20))
-            with open(f"{BLKIO}/blkio.throttle.{way}_{what}_device", "w") as f:
-                f.write(f"{number} {value}")
+            # 0 lifts one: whoever had this device before may have left it.
+            limits = {"iops": 0, "bps": 0, **({"iops": limit[:-4]} if limit.endswith("iops") else {"bps": int(limit[:-1]) << 20})}
+            for what, value in limits.items():
+                with open(f"{BLKIO}/blkio.throttle.{way}_{what}_device", "w") as f:
+                    f.write(f"{number} {value}")
         with open(f"{BLKIO}/cgroup.procs", "w") as f:
             f.write(str(os.getpid()))
 
