@@ -196,6 +196,35 @@ TEST_F(Replayed, OfCallsThatOverlapTheOneThatTheOtherFoundIsFirst) {
   }
 }
 
+// What was moved to a name was found there, and removed, before the rename returned; what it had been nobody has seen.
+TEST_F(Replayed, WhatARenameThatOverlapsBroughtIsNotThereFromTheStart) {
+  for (bool another : {false, true}) {  // the file that was opened is not the one that was moved
+    options_.log = dir_.at(another ? "log.another" : "log.moved");
+    Synthetic trace(options_.log);
+    uint32_t slow = trace.process(), quick = trace.process(slow);
+    trace.file("/new", FileKind::file, 5);
+    Event move = Synthetic::make(slow, Op::rename, 0);
+    move.path = trace.path("/new");
+    move.path2 = trace.path("/item");
+    move.object = {7, 1, 0};
+    trace.set_now(quick, trace.now(slow) + kMillisecond);
+    trace.call(move, 0, 10 * kMillisecond);
+    Event open = Synthetic::make(quick, Op::open, 3);
+    open.path = trace.path("/item");
+    open.object = {another ? 8u : 7u, 1, 0};
+    open.fd2 = {3, 1};
+    trace.call(open);
+    trace.on_path(quick, Op::unlink, "/item");
+    trace.finish();
+    for (int i = 0; i < 3; ++i) {
+      std::string into = (another ? "another" : "moved") + std::to_string(i);
+      options_.into = dir_.at(into);
+      good();
+      EXPECT_EQ(there(into + "/item"), another);
+    }
+  }
+}
+
 // Who made a file longer, or shorter, may return later than another who met its new end.
 TEST_F(Replayed, OfCallsThatOverlapTheOneWhoseSizeTheOtherMetIsFirst) {
   Synthetic trace(options_.log);

@@ -103,6 +103,12 @@ bool Overlaps::found_nothing(const Event& event, NodeId node) {
   return std::any_of(claims.begin(), claims.end(), [&](const Claim& one) { return one.node == node && !one.present; });
 }
 
+// What the call makes is what the other found: nothing was there before, or it is the same file.
+bool Overlaps::is_what_it_found(const Event& event, const Event& other, NodeId node) {
+  if (event.op != Op::rename || (event.flags & RENAME_EXCHANGE) != 0) return found_nothing(event, node);
+  return event.object.is_zero() || other.object.is_zero() || event.object == other.object;
+}
+
 // What the call makes of its file's size; nullopt: nothing that is known.
 std::optional<uint64_t> Overlaps::size_after(const Event& event, uint64_t size) {
   if (event.failed()) return std::nullopt;
@@ -134,12 +140,12 @@ uint32_t Overlaps::overtaken(uint32_t thread) {
     if (claim.node == 0 || names_.is_virtual(claim.node)) continue;
     NodeId hole = names_.hole_above(claim.node);
     bool is_there = names_.known(claim.node) && hole == 0;
-    // What is taken, and not known to be there before, may be what another is just making.
-    bool may_be_new = claim.present && hole == 0 && !is_there && says_taken(event);
+    // What is found, and not known to be there before, may be what another is just making.
+    bool may_be_new = claim.present && hole == 0 && !is_there;
     if (claim.present ? hole == 0 && !may_be_new : !is_there) continue;
     if (hole != 0) claim.node = hole;
     uint32_t late = find_late(thread, event, [&](const Event& its) {
-      return makes_true(its, claim) && (!may_be_new || found_nothing(its, claim.node));
+      return makes_true(its, claim) && (!may_be_new || is_what_it_found(its, event, claim.node));
     });
     if (late != 0) return late;
   }

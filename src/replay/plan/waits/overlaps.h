@@ -41,6 +41,7 @@ class Overlaps {
   NodeId made_by(const Event& event);
   bool takes_away(const Event& event, NodeId node);
   bool found_nothing(const Event& event, NodeId node);
+  bool is_what_it_found(const Event& event, const Event& other, NodeId node);
   static Sizes sizes_seen(const Event& event);
   static std::optional<uint64_t> size_after(const Event& event, uint64_t size);
   uint32_t still_finds(uint32_t thread, const Event& event);
