@@ -121,9 +121,9 @@ inline constexpr uint16_t kOpFact = 1004;  // path = "key=value"
 inline constexpr uint16_t kOpSpawnTry = 1005;
 inline constexpr uint16_t kOpSpawnActions = 1006;
 inline constexpr uint16_t kOpSpun = 1007;  // the thread gave way again and again (sched_yield), without computing
+                                           // between: arg, arg2 = as kCpu, of this time
 // Memory of System V is attached: args = its address and the segment's number, length = bytes; 0: it is detached.
 inline constexpr uint16_t kOpAttached = 1008;
-// between: arg, arg2 = as kCpu, of this time
 
 inline constexpr uint64_t kNotKnown = ~0ull;
 

@@ -164,6 +164,13 @@ def other_mpi(args, top):
     return problems
 
 
+def refused(args, top):
+    """The library for MPICH cannot hand calls of Open MPI on: it says so, and the program ends."""
+    command = [args.reel, "record", "--mpi", "--mpi-library", args.mpich_library, "-o", f"{top}/log", "--", "mpirun", "-n", "2", args.odd, "collectives"]
+    done = subprocess.run(command, cwd=top, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    return [] if done.returncode != 0 and "was built for MPICH" in done.stderr else [f"exit code {done.returncode}: {done.stderr}"]
+
+
 def namespaces(args, top):
     """As logs_of_ranks, with the odd ranks' clocks 1000 s ahead: each pair of parts has been measured."""
     need("unshare")
@@ -192,11 +199,12 @@ def main():
     args = parser.parse_args()
     args.reel = os.path.abspath(args.reel)
     try:
-        if args.mpich and not args.mpich_library:
+        if (args.mpich or args.scenario == "refused") and not args.mpich_library:
             raise Missing("MPICH (libmpich-dev) was not there when reel was built")
         need(launcher_of(args))
         with tempfile.TemporaryDirectory(prefix="reel-parallel.") as top:
-            special = {"killed": killed, "logs_of_ranks": logs_of_ranks, "namespaces": namespaces, "other_mpi": other_mpi}.get(args.scenario)
+            special = {"killed": killed, "logs_of_ranks": logs_of_ranks, "namespaces": namespaces, "other_mpi": other_mpi,
+                       "refused": refused}.get(args.scenario)
             return complain(special(args, top) if special else compare(args, top))
     except Missing as missing:
         print(f"skipped: {missing}")

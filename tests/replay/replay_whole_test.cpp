@@ -562,6 +562,27 @@ TEST_F(Replayed, ComputingIsComputedAndWaitingIsSlept) {
   }
 }
 
+// What it needs for the call behind comes when it has computed for most of the gap: it computes all the same.
+TEST_F(Replayed, ComputingIsNotLeftOutForAWaitBehindIt) {
+  Synthetic trace(options_.log);
+  uint32_t thread = trace.process(), maker = trace.process();
+  trace.file("/flag", FileKind::absent);
+  Event sleep = Synthetic::make(maker, Op::poll, 0);
+  sleep.mode = 1;
+  trace.call(sleep, 0, 90 * kMillisecond);
+  trace.on_path(maker, Op::mkdir, "/flag");
+  trace.on_path(thread, Op::mkdir, "/d");
+  Event gap = Synthetic::make(thread, Op::compute, 0);
+  gap.arg = 100 * kMillisecond;
+  trace.call(gap, 0, 100 * kMillisecond);
+  trace.on_path(thread, Op::stat, "/flag", 0, 0);
+  trace.finish();
+  options_.mode = Mode::think;
+  uint64_t cpu = nanoseconds_of(CLOCK_PROCESS_CPUTIME_ID);
+  good();
+  EXPECT_GE(nanoseconds_of(CLOCK_PROCESS_CPUTIME_ID) - cpu, 95 * kMillisecond);
+}
+
 // What the recorder did in gaps is no computing: of each of these gaps 1 ms is left.
 TEST_F(Replayed, WhatTheRecorderCostIsTakenOutOfGaps) {
   Synthetic trace(options_.log);

@@ -143,7 +143,7 @@ class Player {
   // All that comes before the call: the gap, and what it waits for.
   void get_ready(const Step& step, uint64_t last, uint64_t& late) {
     bool waits_first = step.base.count != 0 || step.sees;
-    // Else it computes, whether what it needs then is there already or not: others have no processor meanwhile.
+    // Who needs something only for the call computes before he waits for it: that takes a processor from others.
     if (!waits_first) pace(step, last, late);
     if (!step.waits) {
       if (options_.pace == Pace::gaps && step.before_ns != 0) burn(scaled(step.before_ns), stop_);
@@ -195,6 +195,7 @@ class Player {
     return true;
   }
 
+  // To the microsecond, where giving way costs no more than that.
   void rest_until(uint64_t ns) {
     if (static_cast<unsigned>(alive_.load(std::memory_order_relaxed)) > processors_)
       sleep_until(ns, stop_);
