@@ -127,8 +127,8 @@ std::string json_of(const Fidelity& fidelity) {
   log::append_json_string(fidelity.stalled, out);
   out += ",\"retrace\":";
   log::append_json_string(fidelity.retrace, out);
-  static const char* const kNames[kSkips] = {"none",    "process", "waiting", "message", "context",    "outside",
-                                             "machine", "socket",  "timing",  "nowhere", "unsupported"};
+  static const char* const kNames[kSkips] = {"none",    "process", "waiting", "message", "context", "outside",
+                                             "machine", "socket",  "timing",  "refused", "nowhere", "unsupported"};
   out += ",\"skipped\":{";
   for (size_t i = 1; i < kSkips; ++i)
     append_format(out, i > 1 ? ",\"%s\":%llu" : "\"%s\":%llu", kNames[i], wide(fidelity.skipped[i]));

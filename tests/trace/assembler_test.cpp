@@ -3,7 +3,12 @@
 // What recorders hear in another order than it happened, put together rightly.
 #include "trace/collect/assemble/assembler.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
+
+#include <filesystem>
+#include <map>
 
 #include "base/env.h"
 #include "support/files.h"
@@ -120,6 +125,61 @@ TEST_F(Children, OneWithTheNumberOfAnEarlierOneIsAnother) {
   take(parent_, Op::vfork, 400, 500, kChild);
   EXPECT_EQ(made(), (std::vector<uint64_t>{2, 3}));
   EXPECT_EQ(trace_.threads.size(), 3u);
+}
+
+// A call that failed, as the first one on its names; the files are looked at when it is over for long.
+class FailedFirst : public Children {
+ protected:
+  void SetUp() override {
+    Children::SetUp();
+    test::spill(from_, "x");
+    test::spill(to_, "x");
+  }
+  void moves(int64_t result, bool first_was_there) {
+    Raw raw;
+    raw.event.op = static_cast<uint16_t>(Op::rename);
+    raw.event.enter_ns = 100;
+    raw.event.exit_ns = 200;
+    raw.event.result = result;
+    raw.event.fd = raw.event.fd2 = AT_FDCWD;
+    raw.path = from_;
+    raw.path2 = to_;
+    raw.before = wire::Object{};
+    raw.before->links = first_was_there ? 1 : 0;
+    raw.before->mode = 0100644;
+    ASSERT_TRUE(assembler_->take(parent_, raw));
+  }
+  // The initial states of the two names, as far as they are told.
+  std::map<std::string, FileKind> told() {
+    made();
+    std::map<std::string, FileKind> kinds;
+    for (const FileState& state : trace_.files)
+      kinds[std::filesystem::path(trace_.string(state.path)).filename().string()] = state.kind;
+    return kinds;
+  }
+
+  const std::string from_ = dir_.at("from"), to_ = dir_.at("to");
+};
+
+// That the target is there now is mv's doing, which copied because it could not rename.
+TEST_F(FailedFirst, OfARenameToAnotherFileSystemSaysNothingOfTheTarget) {
+  moves(-EXDEV, true);
+  EXPECT_EQ(told(), (std::map<std::string, FileKind>{{"from", FileKind::file}}));
+}
+
+TEST_F(FailedFirst, OfARenameThatFoundItsTargetSaysSo) {
+  moves(-EEXIST, true);
+  EXPECT_EQ(told(), (std::map<std::string, FileKind>{{"from", FileKind::file}, {"to", FileKind::file}}));
+}
+
+TEST_F(FailedFirst, WhenSomethingWasMissingItWasWhatTheLookBeforeDidNotFind) {
+  moves(-ENOENT, true);  // the directory of the other
+  EXPECT_EQ(told(), (std::map<std::string, FileKind>{{"from", FileKind::file}}));
+}
+
+TEST_F(FailedFirst, WhatTheLookBeforeDidNotFindWasNotThere) {
+  moves(-ENOENT, false);
+  EXPECT_EQ(told(), (std::map<std::string, FileKind>{{"from", FileKind::absent}}));
 }
 
 }  // namespace

@@ -26,6 +26,8 @@ const char* skip_text(Skip skip) {
       return "sockets and other descriptors that are no files";
     case Skip::timing:
       return "interrupted, or not ready at that moment";
+    case Skip::refused:
+      return "failed for lack of rights or room, at a limit, or at another file system's border: might succeed here";
     case Skip::nowhere:
       return "names that lead nowhere";
     case Skip::unsupported:

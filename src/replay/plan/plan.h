@@ -29,10 +29,11 @@ enum class Skip : uint8_t {
   machine,      // below /proc, /sys, /dev: the replaying machine's own
   socket,       // sockets, and descriptors that are no files
   timing,       // was interrupted, or would have had to wait: that depends on the moment
+  refused,      // failed for a reason that lies in its machine: rights, room, limits, where file systems end
   nowhere,      // its name cannot be resolved, or lies in another root than its second name
   unsupported,  // no way to make it again
 };
-inline constexpr size_t kSkips = 11;
+inline constexpr size_t kSkips = 12;
 const char* skip_text(Skip skip);
 
 // A directory in which a step finds a name.

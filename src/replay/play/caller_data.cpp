@@ -55,6 +55,16 @@ class Parts {
   uint64_t count_;
 };
 
+// What is written is what was: less than asked for, on a full disk; or more than told, by a recorder that does not
+// count all parts of a vector.
+uint64_t length_to_move(const Event& event) {
+  if (event.result <= 0) return event.length;
+  auto moved = static_cast<uint64_t>(event.result);
+  RecordType type = trace::type_of(event.op);
+  bool writes = type == RecordType::write || type == RecordType::send;
+  return writes ? moved : std::max(event.length, moved);
+}
+
 }  // namespace
 
 // As many bytes as were recorded, however they come; 0 is the end.
@@ -70,8 +80,7 @@ int64_t Caller::read_stream(const Event& event, int fd) {
 }
 
 int64_t Caller::move_data(const Step& step, const Event& event, int fd) {
-  // A recorder that does not count all parts of a vector tells of less than was moved.
-  uint64_t length = event.result > 0 ? std::max(event.length, static_cast<uint64_t>(event.result)) : event.length;
+  uint64_t length = length_to_move(event);
   auto offset = static_cast<off_t>(event.offset);
   int flags = static_cast<int>(event.flags & 0x7fffffff);
   auto* pattern = const_cast<void*>(world_.pattern().bytes());  // only read

@@ -24,8 +24,8 @@ bool is_common_device(const std::string& path) {
 
 NodeId NameSteps::look(At& at, trace::StringId path, bool follow) {
   const std::string& text = walk_.trace.string(path);
-  // The recorder did not know the directory that the name was relative to.
-  if (text.starts_with("/?fd")) {
+  // An empty name; or the recorder did not know the directory that it was relative to.
+  if (text.empty() || text.starts_with("/?fd")) {
     at.step.skip = Skip::nowhere;
     return 0;
   }

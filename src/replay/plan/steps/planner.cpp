@@ -25,6 +25,41 @@ bool unlocks(const Event& event) {
   return event.op == Op::range_lock && event.mode == F_UNLCK;
 }
 
+bool depends_on_moment(int64_t result) {
+  return result == -EINTR || result == -EAGAIN || (result <= -512 && result >= -530);  // the kernel's to restart a call
+}
+
+// It changed nothing, and might where it is played: rights, room, limits, devices, and file systems are others there.
+bool is_refused(const Event& event) {
+  if (event.op == Op::close || event.op == Op::close_range) return false;  // the descriptor is gone all the same
+  switch (-event.result) {
+    case EACCES:
+    case EPERM:
+    case EROFS:
+    case EXDEV:
+    case EBUSY:
+    case ETXTBSY:
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+    case EOVERFLOW:
+    case EMLINK:
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case ENOLCK:
+    case EFAULT:
+    case EIO:
+    case ENODEV:
+    case ENOSYS:
+    case EOPNOTSUPP:
+    case ECANCELED:
+      return true;
+    default:
+      return false;
+  }
+}
+
 // When a call took effect.
 uint64_t effect_ns(const Event& event) {
   switch (event.op) {
@@ -165,8 +200,8 @@ void Planner::take(uint32_t number, uint32_t index, bool arrival) {
   else
     call(at);
   if (!polls_.has(index)) polls_.end(at);
-  if (event.result == -EINTR || event.result == -EAGAIN || (event.result <= -512 && event.result >= -530))
-    step.skip = step.skip == Skip::none ? Skip::timing : step.skip;
+  if (step.skip == Skip::none && depends_on_moment(event.result)) step.skip = Skip::timing;
+  if (step.skip == Skip::none && is_refused(event)) step.skip = Skip::refused;
   walk_.needs.finish(at.me.count);
   gaps_.end(at, pending);
   finish_step(at);

@@ -124,9 +124,10 @@ NodeId Names::walk(NodeId at, std::string_view path, bool follow, int& links, st
     if (part.empty() || part == ".") continue;
     if (part == "..") {
       if (through) through->push_back(at);
-      // Where there is no directory ".." leads nowhere; the name below it says so when it is
-      // played.
-      bool nowhere = nodes_[at].known ? nodes_[at].kind != FileKind::directory : missing_;
+      // Where there is no directory ".." leads nowhere; the name below it says so when it is played. But who is in a
+      // directory that was removed still gets out of it.
+      bool directory = nodes_[at].known && nodes_[at].kind == FileKind::directory;
+      bool nowhere = missing_ && !directory;
       at = nowhere ? child(at, part) : nodes_[at].parent == 0 ? at : nodes_[at].parent;
       continue;
     }

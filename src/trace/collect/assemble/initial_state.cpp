@@ -57,6 +57,41 @@ bool makes_name(const Raw& raw, const Event& event) {
   }
 }
 
+// Of a name that a failed call would have made, only some errors say whether something was there; of two names, which
+// one was not.
+bool says_nothing(const Raw& raw, const Event& event, bool second) {
+  bool two_names = event.op == Op::rename || event.op == Op::link;
+  switch (event.op) {
+    case Op::rename:
+    case Op::link:
+      if (!second && (raw.before || event.result != -ENOENT)) return false;
+      break;
+    case Op::open:
+      if (raw.before || (event.flags & O_CREAT) == 0) return false;
+      break;
+    case Op::bind:
+    case Op::mkdir:
+    case Op::mknod:
+    case Op::symlink:
+      break;
+    default:
+      return false;
+  }
+  switch (-event.result) {
+    case EEXIST:
+    case ENOTEMPTY:
+    case EISDIR:
+    case EADDRINUSE:
+      return false;
+    case ENOENT:
+    case ENOTDIR:
+    case ENAMETOOLONG:
+      return two_names;
+    default:
+      return event.failed();
+  }
+}
+
 bool follows_links(const Event& event) {
   switch (event.op) {
     case Op::bind:
@@ -100,12 +135,12 @@ void InitialState::changed(const Raw& raw, const Event& event, const std::string
 }
 
 Status InitialState::first_use(const std::string& path, const Raw& raw, const Event& event, bool second) {
-  if (is_virtual(path) || !seen_.insert(path).second || is_ours(path)) return ok();
+  if (is_virtual(path) || says_nothing(raw, event, second)) return ok();
+  if (!seen_.insert(path).second || is_ours(path)) return ok();
   bool makes = second ? !event.failed() : makes_name(raw, event);
-  if (event.result == -ENOENT || event.result == -ENOTDIR || event.result == -ENAMETOOLONG) {
-    if (second) return ok();  // which of the two it was is not known
+  bool was_there = raw.before && raw.before->links != 0 && !second;
+  if (!was_there && (event.result == -ENOENT || event.result == -ENOTDIR || event.result == -ENAMETOOLONG))
     return write(path, nullptr, Known::before);
-  }
   if (makes) return write(path, nullptr, second ? Known::inferred : Known::before);
 
   wire::Object now{};
