@@ -57,12 +57,17 @@ def setuid(inputs, work):
     return ["sh", "-c", f"{program} user; {program} child; true"]
 
 
+def limited(inputs, work):
+    """Files of a KiB at most: the rings of a recorder are longer. (The shell's own unit is 512 bytes or 1024.)"""
+    return ["sh", "-c", "ulimit -f 2; echo short > short; cat short; ls; head -c 9000 /dev/zero > long; echo $?"]
+
+
 SCENARIOS = {
     "untar": Scenario(programs.untar), "make": Scenario(programs.make), "git": Scenario(programs.git, contents=False),
     "sqlite": Scenario(programs.sqlite, contents=False), "pipeline": Scenario(programs.pipeline), "imports": Scenario(programs.imports, contents=False),
     "postgres": Scenario(programs.postgres, contents=False), "node": Scenario(programs.node), "go": Scenario(programs.go),
     "fio_psync": Scenario(fio("psync"), contents=False), "fio_libaio": Scenario(fio("libaio"), contents=False), "fio_mmap": Scenario(fio("mmap"), contents=False),
-    "static": Scenario(odd("threads", "-static")), "setuid": Scenario(setuid),
+    "static": Scenario(odd("threads", "-static")), "setuid": Scenario(setuid), "limited": Scenario(limited),
 }
 for name in ("signals", "errors", "vforks", "spawns", "execs", "clones", "uring", "aio", "killed"):
     SCENARIOS[name] = Scenario(odd(name))

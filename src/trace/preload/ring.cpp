@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include "trace/preload/process_state.h"
@@ -20,47 +21,52 @@ namespace {
 constexpr uint32_t kRetryEvery = 1024;  // events, when a ring could not be had
 constexpr int kPopulateWrite = 23;      // MADV_POPULATE_WRITE, Linux 5.14
 
-// "DIR/r.PID.TID.SEQUENCE.TIME": no two rings of a recording have one name.
-void ring_path(char* to, long pid, long tid, uint32_t sequence, uint64_t time) {
-  size_t size = strlen(ring_dir());
-  memcpy(to, ring_dir(), size);
-  char* at = to + size;
-  auto number = [&at](uint64_t value) {
-    char digits[20];
-    size_t count = 0;
-    do {
-      digits[count++] = static_cast<char>('0' + value % 10);
-      value /= 10;
-    } while (value != 0);
-    while (count > 0) *at++ = digits[--count];
-  };
-  memcpy(at, "/r.", 3);
-  at += 3;
-  number(static_cast<uint64_t>(pid));
-  *at++ = '.';
-  number(static_cast<uint64_t>(tid));
-  *at++ = '.';
-  number(sequence);
-  *at++ = '.';
-  number(time);
-  *at = '\0';
+// "r.PID.TID.SEQUENCE.TIME": no two rings of a recording have one name.
+struct RingName {
+  char text[64];
+
+  RingName(long pid, long tid, uint32_t sequence, uint64_t time) {
+    char* at = text;
+    *at++ = 'r';
+    const uint64_t parts[] = {static_cast<uint64_t>(pid), static_cast<uint64_t>(tid), sequence, time};
+    for (uint64_t number : parts) {
+      *at++ = '.';
+      char digits[20];
+      size_t count = 0;
+      do {
+        digits[count++] = static_cast<char>('0' + number % 10);
+        number /= 10;
+      } while (number != 0);
+      while (count > 0) *at++ = digits[--count];
+    }
+    *at = '\0';
+  }
+};
+static_assert(sizeof(RingName::text) > 1 + 3 * 11 + 21);
+
+// A file longer than this would be a SIGXFSZ for the program.
+bool may_be_so_long(uint32_t bytes) {
+  struct rlimit limit;
+  return kernel(SYS_getrlimit, RLIMIT_FSIZE, reinterpret_cast<long>(&limit)) == 0 && bytes <= limit.rlim_cur;
 }
 
-// Room on disk is taken before the file is mapped: a store into a hole of a full disk is a SIGBUS.
-wire::RingHeader* map_ring(const char* path, uint32_t bytes) {
-  long fd = kernel(SYS_openat, AT_FDCWD, reinterpret_cast<long>(path),
-                   O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) return nullptr;
+// Room on disk is taken before the file is mapped: a store into a hole of a full disk is a SIGBUS. By the directory's
+// descriptor, for whole paths are long, and stacks may be small.
+wire::RingHeader* map_ring(const RingName& name, uint32_t bytes) {
+  if (!may_be_so_long(bytes)) return nullptr;
+  long dir = kernel(SYS_openat, AT_FDCWD, reinterpret_cast<long>(ring_dir()), O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (dir < 0) return nullptr;
   void* map = MAP_FAILED;
-  if (kernel(SYS_fallocate, fd, 0, 0, bytes) == 0) {
+  long fd = kernel(SYS_openat, dir, reinterpret_cast<long>(name.text),
+                   O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd >= 0 && kernel(SYS_fallocate, fd, 0, 0, bytes) == 0) {
     long at = kernel(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (at > 0) map = reinterpret_cast<void*>(at);
   }
-  kernel(SYS_close, fd);
-  if (map == MAP_FAILED) {
-    kernel(SYS_unlink, reinterpret_cast<long>(path));
-    return nullptr;
-  }
+  if (fd >= 0 && map == MAP_FAILED) kernel(SYS_unlinkat, dir, reinterpret_cast<long>(name.text));
+  if (fd >= 0) kernel(SYS_close, fd);
+  kernel(SYS_close, dir);
+  if (map == MAP_FAILED) return nullptr;
   kernel(SYS_madvise, reinterpret_cast<long>(map), bytes, MADV_DONTFORK);
   // One call for all pages is half the price of their faults. A thread's first ring may stay empty.
   if (bytes > wire::kFirstRingBytes) kernel(SYS_madvise, reinterpret_cast<long>(map), bytes, kPopulateWrite);
@@ -98,11 +104,7 @@ wire::RingHeader* make_ring(uint32_t bytes) {
   wire::RingHeader* ring = nullptr;
   long pid = kernel(SYS_getpid), tid = kernel(SYS_gettid);
   uint64_t time = now();
-  if (used <= control->limit_bytes) {
-    char path[4600];
-    ring_path(path, pid, tid, thread.sequence, time);
-    ring = map_ring(path, bytes);
-  }
+  if (used <= control->limit_bytes) ring = map_ring(RingName(pid, tid, thread.sequence, time), bytes);
   if (!ring) {
     __atomic_sub_fetch(&control->used_bytes, bytes, __ATOMIC_RELAXED);
     return nullptr;
