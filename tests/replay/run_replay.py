@@ -26,6 +26,31 @@ mv a z; rm z/d/c/f; rmdir z/d/c; mkfifo p; (echo through > p &); cat p > q; chmo
 truncate -s 1M big; dd if=/dev/zero of=big bs=4k seek=10 count=3 conv=notrunc 2>/dev/null; mkdir z/d/c; echo three > z/d/c/f; wait
 """
 
+# cp -a sets modes by ACLs. Values are not recorded: what an ACL permits is.
+ATTRIBUTES = """
+umask 027; mkdir a; echo one > a/f; echo two > a/g; chmod 751 a; chmod 640 a/f; setfacl -m u:1:rw,g:2:r a/g; setfacl -d -m u::rwx,g::rx,o::x,u:3:rwx a
+setfattr -n user.note -v something a/f; cp -a a b; touch b/new; mkdir b/sub; setfacl -b b/g; getfattr -d -m - a/f b/g > told; setfattr -x user.note b/f
+"""
+
+# mv to another file system and back, where rename does not do; calls that fail otherwise; a directory that is gone.
+FAILURES = """
+mkdir -p d/e; echo one > d/e/f; echo two > g; mv g /dev/shm/reel-replay-g; mv /dev/shm/reel-replay-g h; mv d /dev/shm/reel-replay-d; mv /dev/shm/reel-replay-d k
+mkdir "" 2> errors; mkdir k 2>> errors; rmdir k 2>> errors; mv k k/k 2>> errors; ln h h 2>> errors; cat k 2>> errors; mkdir gone; cd gone; rmdir ../gone; cd ..
+(ulimit -f 300; head -c 500000 /dev/zero > long) 2>> errors; mkdir there; true
+"""
+
+
+def attributes(inputs, work):
+    need("setfacl")
+    need("setfattr")
+    return ["bash", "-c", ATTRIBUTES]
+
+
+def failures(inputs, work):
+    if os.stat("/dev/shm").st_dev == os.stat(work).st_dev:
+        raise Missing("two file systems")
+    return ["bash", "-c", FAILURES]
+
 
 def names(inputs, work):
     return ["sh", "-c", NAMES]
@@ -45,7 +70,7 @@ def rocksdb(inputs, work):
 
 
 SCENARIOS = {f.__name__: f for f in (programs.untar, programs.make, programs.git, programs.sqlite, programs.pipeline, programs.imports, programs.node,
-                                     programs.go, programs.postgres, names, fio, rocksdb)}
+                                     programs.go, programs.postgres, names, attributes, failures, fio, rocksdb)}
 
 
 def calls(reel, log):

@@ -67,7 +67,7 @@ struct Step {
   SlotId replaces = 0;                 // dup2: what the number was before
   uint32_t dir = 0, dir2 = 0;          // indexes into Plan::dirs
   uint32_t name = 0, name2 = 0;        // indexes into Plan::names; 0: no name
-  uint32_t mode = 0;                   // of what it makes, umask applied
+  uint32_t mode = 0, umask = 0;        // of what it makes
   uint32_t ends_instance = 0;          // the directory that it removes
   uint32_t needs = 0, need_count = 0;  // in Plan::needs
   uint32_t effects = 0, effect_count = 0;

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -13,6 +14,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+
+#include "replay/play/xattr_value.h"
 
 namespace reel::replay {
 namespace {
@@ -42,6 +45,11 @@ timespec time_of(uint64_t ns) {
 
 }  // namespace
 
+Caller::Caller(const trace::Trace& trace, const Plan& plan, World& world, Mappings& mappings)
+    : trace_(trace), plan_(plan), world_(world), mappings_(mappings), has_umask_(::unshare(CLONE_FS) == 0) {
+  if (has_umask_) ::umask(umask_);
+}
+
 Caller::~Caller() {
   if (buffer_) ::munmap(buffer_, buffer_size_);
 }
@@ -59,6 +67,13 @@ char* Caller::buffer(uint64_t size) {
     buffer_ = static_cast<char*>(made);
   }
   return buffer_;
+}
+
+// The kernel applies the umask itself, for it does not below a directory with a default ACL.
+uint32_t Caller::mode_of(const Step& step) {
+  if (!has_umask_) return step.mode & ~step.umask;
+  if (umask_ != step.umask) ::umask(umask_ = step.umask);
+  return step.mode;
 }
 
 Caller::Place Caller::place(const Step& step, bool second) const {
@@ -97,8 +112,8 @@ int64_t Caller::open(const Step& step, const Event& event) {
     bool follows = (flags & O_NOFOLLOW) == 0 && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
     DirHandle dir = world_.directory(plan_.dirs[step.dir]);
     if (dir.fd() < 0) return dir.fd();
-    fd = static_cast<int>(checked(::openat(dir.fd(), name.c_str(), flags | O_NOFOLLOW, step.mode)));
-    if (fd == -ELOOP && follows) fd = world_.open_within(plan_.dirs[step.dir], name, flags, step.mode);
+    fd = static_cast<int>(checked(::openat(dir.fd(), name.c_str(), flags | O_NOFOLLOW, mode_of(step))));
+    if (fd == -ELOOP && follows) fd = world_.open_within(plan_.dirs[step.dir], name, flags, mode_of(step));
   }
   if (fd < 0) return fd;
   if (step.slot2 != 0)
@@ -122,11 +137,11 @@ int64_t Caller::by_name(const Step& step, const Event& event) {
   if (dir < 0) return dir;
   switch (event.op) {
     case Op::mkdir:
-      return checked(::mkdirat(dir, at.name, step.mode));
+      return checked(::mkdirat(dir, at.name, mode_of(step)));
     case Op::mknod:
-      return checked(::mknodat(dir, at.name, step.mode, static_cast<dev_t>(event.arg)));
+      return checked(::mknodat(dir, at.name, mode_of(step), static_cast<dev_t>(event.arg)));
     case Op::bind: {  // a socket of ours would listen to nobody
-      int64_t result = checked(::mknodat(dir, at.name, S_IFSOCK | step.mode, 0));
+      int64_t result = checked(::mknodat(dir, at.name, S_IFSOCK | mode_of(step), 0));
       return result == -EEXIST ? -EADDRINUSE : result;
     }
     case Op::symlink:
@@ -189,6 +204,11 @@ int64_t Caller::attribute(const Step& step, const Event& event) {
   return result;
 }
 
+const void* Caller::value_of(const Event& event) {
+  xattr_value_ = xattr_value(trace_.string(event.path2), event.length, event.mode);
+  return xattr_value_.empty() ? world_.pattern().bytes() : xattr_value_.data();
+}
+
 // By a descriptor's name below /proc: what cannot be done with an O_PATH descriptor itself.
 int64_t Caller::by_path(const char* path, const Event& event) {
   const char* name = trace_.string(event.path2).c_str();
@@ -219,7 +239,7 @@ int64_t Caller::by_path(const char* path, const Event& event) {
     case Op::listxattr:
       return checked(::listxattr(path, bytes, event.length));
     case Op::setxattr:
-      return checked(::setxattr(path, name, world_.pattern().bytes(), event.length, static_cast<int>(event.flags) & 3));
+      return checked(::setxattr(path, name, value_of(event), event.length, static_cast<int>(event.flags) & 3));
     case Op::removexattr:
       return checked(::removexattr(path, name));
     default:

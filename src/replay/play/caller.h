@@ -36,8 +36,8 @@ class Mappings {
 
 class Caller {
  public:
-  Caller(const trace::Trace& trace, const Plan& plan, World& world, Mappings& mappings)
-      : trace_(trace), plan_(plan), world_(world), mappings_(mappings) {}
+  // The thread that makes it has a umask (and working directory) of its own from then on, where that is allowed.
+  Caller(const trace::Trace& trace, const Plan& plan, World& world, Mappings& mappings);
   ~Caller();
   Caller(const Caller&) = delete;
   Caller& operator=(const Caller&) = delete;
@@ -71,6 +71,8 @@ class Caller {
   int64_t lock(const Step& step, const Event& event);
   int64_t read_stream(const Event& event, int fd);
   char* buffer(uint64_t size);
+  uint32_t mode_of(const Step& step);
+  const void* value_of(const Event& event);  // of setxattr; until the next one
 
   const trace::Trace& trace_;
   const Plan& plan_;
@@ -78,6 +80,9 @@ class Caller {
   Mappings& mappings_;
   char* buffer_ = nullptr;
   uint64_t buffer_size_ = 0;
+  std::string xattr_value_;
+  const bool has_umask_;                    // of its own
+  uint32_t umask_ = 0;                      // then: what it is now
   std::map<SlotId, int64_t> listed_ahead_;  // bytes of a directory more than the recorded calls gave so far
 };
 

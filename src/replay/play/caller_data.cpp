@@ -322,7 +322,7 @@ int64_t Caller::attribute_of(const Step& step, const Event& event, int fd) {
     case Op::listxattr:
       return checked(::flistxattr(fd, buffer(event.length), event.length));
     case Op::setxattr:
-      return checked(::fsetxattr(fd, trace_.string(event.path2).c_str(), world_.pattern().bytes(), event.length,
+      return checked(::fsetxattr(fd, trace_.string(event.path2).c_str(), value_of(event), event.length,
                                  static_cast<int>(event.flags) & 3));
     case Op::removexattr:
       return checked(::fremovexattr(fd, trace_.string(event.path2).c_str()));

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -105,6 +106,10 @@ class Fetching {
         return ioctl_structure(value);
       case 's':
         return socket_address(value);
+      case 'w':
+        to_.has_blob = value.kind == Kind::text && !value.abridged && value.text.size() <= sizeof to_.blob;
+        if (to_.has_blob) memcpy(to_.blob, value.text.data(), value.text.size());
+        return true;
       case 'b':
         return structure(i, value);
       default:

@@ -10,7 +10,7 @@ namespace reel::trace {
 
 // What the arguments of a call are, a letter each: n a number that is needed, - nothing that is, p a path, x the name
 // of an xattr, a arguments of exec, v parts of a vector, o a pointer to an offset or NULL, c clone's, i ioctl's, s a
-// socket's address, b the structure (CallShape::blob). A capital may be missing.
+// socket's address, w an xattr's value, b the structure (CallShape::blob). A capital may be missing.
 struct StraceSignature {
   const char* name;
   uint16_t number;  // of the system call on x86-64

@@ -214,6 +214,8 @@ class Parser {
           !what.empty() && (what == "AT_FDCWD" || what.find_first_not_of("0123456789") == std::string::npos);
       if (c == '<' && is_descriptor && !text_.substr(at_).starts_with("<<")) {
         if (!leads_to(to)) return false;
+        // The kernel's own mark; of other descriptors strace puts it behind.
+        if (what == "AT_FDCWD" && to.leads->ends_with(" (deleted)")) to.leads->resize(to.leads->size() - 10);
         continue;
       }
       if (c == '"') {

@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "trace/posix_acl.h"
+
 namespace reel::replay {
 namespace {
 
@@ -73,7 +75,8 @@ bool NameSteps::by_proc(At& at, trace::StringId path) {
 void NameSteps::open(At& at) {
   const Event& event = at.event;
   const std::string& text = walk_.trace.string(event.path);
-  at.step.mode = static_cast<uint32_t>(event.mode) & 07777 & ~at.process.umask;
+  at.step.mode = static_cast<uint32_t>(event.mode) & 07777;
+  at.step.umask = at.process.umask;
   auto opened = std::make_shared<Description>();
   opened->object = event.object;
   opened->append = (event.flags & O_APPEND) != 0;
@@ -133,7 +136,8 @@ void NameSteps::make(At& at) {
   }
   NodeId node = look(at, event.path, false);
   if (node == 0) return;
-  at.step.mode = static_cast<uint32_t>(event.mode) & (event.op == Op::mknod ? ~0u : 07777u) & ~at.process.umask;
+  at.step.mode = static_cast<uint32_t>(event.mode) & (event.op == Op::mknod ? ~0u : 07777u);
+  at.step.umask = at.process.umask;
   if (event.failed()) {
     if (event.result == -EEXIST || event.result == -EADDRINUSE) names_.exists(node, false);
     place(at, node, false);
@@ -204,6 +208,11 @@ void NameSteps::move(At& at) {
 // What neither makes nor removes a name: stat, access, attributes, chdir.
 void NameSteps::question(At& at) {
   const Event& event = at.event;
+  bool acl = event.op == Op::setxattr && walk_.trace.string(event.path2).starts_with(trace::kPosixAcl);
+  if (acl && (event.mode & trace::kModeOfAcl) == 0) {  // what it permits is not known
+    at.step.skip = Skip::unsupported;
+    return;
+  }
   if (event.path == 0) {
     descriptors_.use(at, event.fd, at.step.slot);
     return;

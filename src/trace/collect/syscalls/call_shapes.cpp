@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "trace/collect/syscalls/syscalls.h"
+#include "trace/posix_acl.h"
 
 namespace reel::trace {
 namespace {
@@ -95,9 +96,21 @@ constexpr CallShape kShapes[] = {
     {.number = SYS_chroot, .op = Op::chroot, .dirfd = kCwdArg, .path = 0},
     {.number = SYS_sync, .op = Op::sync},
     {.number = SYS_readahead, .op = Op::readahead},
-    {.number = SYS_setxattr, .op = Op::setxattr, .dirfd = kCwdArg, .path = 0, .path2 = 1},
-    {.number = SYS_lsetxattr, .op = Op::setxattr, .dirfd = kCwdArg, .path = 0, .path2 = 1},
-    {.number = SYS_fsetxattr, .op = Op::setxattr, .path2 = 1},
+    {.number = SYS_setxattr,
+     .op = Op::setxattr,
+     .dirfd = kCwdArg,
+     .path = 0,
+     .path2 = 1,
+     .blob = 2,
+     .blob_size = kAclSeen},
+    {.number = SYS_lsetxattr,
+     .op = Op::setxattr,
+     .dirfd = kCwdArg,
+     .path = 0,
+     .path2 = 1,
+     .blob = 2,
+     .blob_size = kAclSeen},
+    {.number = SYS_fsetxattr, .op = Op::setxattr, .path2 = 1, .blob = 2, .blob_size = kAclSeen},
     {.number = SYS_getxattr, .op = Op::getxattr, .dirfd = kCwdArg, .path = 0, .path2 = 1},
     {.number = SYS_lgetxattr, .op = Op::getxattr, .dirfd = kCwdArg, .path = 0, .path2 = 1},
     {.number = SYS_fgetxattr, .op = Op::getxattr, .path2 = 1},

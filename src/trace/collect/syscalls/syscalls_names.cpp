@@ -8,6 +8,7 @@
 
 #include "base/codec.h"
 #include "trace/collect/syscalls/conversion.h"
+#include "trace/posix_acl.h"
 
 namespace reel::trace {
 namespace {
@@ -146,6 +147,7 @@ void Conversion::xattrs() {
     case SYS_fsetxattr:
       e_.length = a_[3];
       e_.flags = word(a_[4]);
+      if (call_.has_blob && call_.path2.starts_with(kPosixAcl)) e_.mode = mode_of_acl(call_.blob, a_[3], kAclSeen);
       break;
     case SYS_getxattr:
     case SYS_lgetxattr:

@@ -3,8 +3,10 @@
 // Extended attributes: by path, by path not through a symlink (flags 0x100), by descriptor. The
 // attribute's name is the second path.
 #include <fcntl.h>
+#include <string.h>
 #include <sys/types.h>
 
+#include "trace/posix_acl.h"
 #include "trace/preload/shim.h"
 
 using namespace reel::trace;        // NOLINT: the whole file is about them
@@ -26,6 +28,12 @@ class XattrCall {
     call_.path2(key);
     call_.length = size;
     call_.flags = flags | where.flags;
+  }
+  // What a POSIX ACL permits is told; of other values nothing is. Where it failed the kernel may not have read them.
+  int set(const char* key, const void* value, size_t size, int result) {
+    if (call_.on() && result == 0 && strncmp(key, kPosixAcl, strlen(kPosixAcl)) == 0)
+      call_.mode = mode_of_acl(value, size, kAclSeen);
+    return call_.result(result);
   }
   template <class T>
   T result(T value) {
@@ -51,7 +59,7 @@ Where at(int fd) {
 REEL_EXPORT int setxattr(const char* path, const char* key, const void* value, size_t size, int flags) noexcept {
   REEL_REAL(int (*)(const char*, const char*, const void*, size_t, int), setxattr);
   XattrCall call(Op::setxattr, through(path), key, size, static_cast<uint32_t>(flags));
-  return call.result(real(path, key, value, size, flags));
+  return call.set(key, value, size, real(path, key, value, size, flags));
 }
 REEL_EXPORT ssize_t getxattr(const char* path, const char* key, void* value, size_t size) noexcept {
   REEL_REAL(ssize_t(*)(const char*, const char*, void*, size_t), getxattr);
@@ -71,7 +79,7 @@ REEL_EXPORT int removexattr(const char* path, const char* key) noexcept {
 REEL_EXPORT int lsetxattr(const char* path, const char* key, const void* value, size_t size, int flags) noexcept {
   REEL_REAL(int (*)(const char*, const char*, const void*, size_t, int), lsetxattr);
   XattrCall call(Op::setxattr, not_through(path), key, size, static_cast<uint32_t>(flags));
-  return call.result(real(path, key, value, size, flags));
+  return call.set(key, value, size, real(path, key, value, size, flags));
 }
 REEL_EXPORT ssize_t lgetxattr(const char* path, const char* key, void* value, size_t size) noexcept {
   REEL_REAL(ssize_t(*)(const char*, const char*, void*, size_t), lgetxattr);
@@ -91,7 +99,7 @@ REEL_EXPORT int lremovexattr(const char* path, const char* key) noexcept {
 REEL_EXPORT int fsetxattr(int fd, const char* key, const void* value, size_t size, int flags) noexcept {
   REEL_REAL(int (*)(int, const char*, const void*, size_t, int), fsetxattr);
   XattrCall call(Op::setxattr, at(fd), key, size, static_cast<uint32_t>(flags));
-  return call.result(real(fd, key, value, size, flags));
+  return call.set(key, value, size, real(fd, key, value, size, flags));
 }
 REEL_EXPORT ssize_t fgetxattr(int fd, const char* key, void* value, size_t size) noexcept {
   REEL_REAL(ssize_t(*)(int, const char*, void*, size_t), fgetxattr);
