@@ -182,5 +182,45 @@ TEST_F(FailedFirst, WhatTheLookBeforeDidNotFindWasNotThere) {
   EXPECT_EQ(told(), (std::map<std::string, FileKind>{{"from", FileKind::absent}}));
 }
 
+// One name by two spellings: made by the one, it was not there for the other.
+class Spelling : public Children {
+ protected:
+  void takes(Op op, const std::string& path, int64_t result) {
+    Raw raw;
+    raw.event.op = static_cast<uint16_t>(op);
+    raw.event.enter_ns = raw.event.exit_ns = 100;
+    raw.event.result = result;
+    raw.event.fd = raw.event.fd2 = AT_FDCWD;
+    raw.path = path;
+    ASSERT_TRUE(assembler_->take(parent_, raw));
+  }
+  std::optional<FileKind> of(const std::string& path) {
+    if (trace_.events.empty()) made();
+    for (const FileState& state : trace_.files)
+      if (trace_.string(state.path) == path) return state.kind;
+    return std::nullopt;
+  }
+  const std::string top_ = dir_.path();
+};
+
+TEST_F(Spelling, ANameIsOneByAllWaysThatLeadToIt) {
+  std::filesystem::create_directories(top_ + "/a/b");
+  takes(Op::mkdir, top_ + "/a", 0);
+  takes(Op::stat, top_ + "/a/b/.././../new", -ENOENT);
+  std::filesystem::create_directories(top_ + "/new");
+  takes(Op::mkdir, top_ + "/a/../new", 0);
+  takes(Op::stat, top_ + "/new", 0);
+  takes(Op::stat, top_ + "/.hidden/...", -ENOENT);
+  EXPECT_EQ(of(top_ + "/new"), FileKind::absent);
+  EXPECT_EQ(of(top_ + "/.hidden/..."), FileKind::absent);
+}
+
+TEST_F(Spelling, ButNotBeyondASymlink) {
+  std::filesystem::create_directories(top_ + "/far/away");
+  std::filesystem::create_directory_symlink("far/away", top_ + "/near");
+  takes(Op::stat, top_ + "/near/../f", -ENOENT);
+  EXPECT_EQ(of(top_ + "/near/../f"), FileKind::absent);
+}
+
 }  // namespace
 }  // namespace reel::trace

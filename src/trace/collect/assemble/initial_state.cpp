@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+
 namespace reel::trace {
 namespace {
 
@@ -113,6 +115,31 @@ bool follows_links(const Event& event) {
 
 }  // namespace
 
+// A name has one spelling: without "." and "..", but where the latter leads out of what a symlink leads to.
+std::string InitialState::plain(std::string path) {
+  for (size_t at = path.find("/."); at != std::string::npos; at = path.find("/.", at)) {
+    size_t end = path.find_first_not_of('.', at + 1), dots = std::min(end, path.size()) - at - 1;
+    if (dots > 2 || (end != std::string::npos && path[end] != '/')) {
+      ++at;
+      continue;
+    }
+    size_t begin = at;
+    if (dots == 2 && at > 0) {
+      wire::Object above{};
+      std::string text;
+      if (surroundings_.look(path.substr(0, at), above, text) && S_ISLNK(above.mode)) {
+        ++at;
+        continue;
+      }
+      begin = path.rfind('/', at - 1);
+      if (begin == std::string::npos) return path;
+    }
+    path.erase(begin, at + 1 + dots - begin);
+    at = begin;
+  }
+  return path.empty() ? "/" : path;
+}
+
 // Something that the program made, or below a directory that it made or moved.
 bool InitialState::is_ours(const std::string& path) const {
   if (made_.empty()) return false;
@@ -123,15 +150,15 @@ bool InitialState::is_ours(const std::string& path) const {
 
 Status InitialState::used(const Raw& raw, const Event& event, const std::string& path, const std::string& path2) {
   bool second_is_name = event.op == Op::rename || event.op == Op::link;
-  if (!path.empty()) TRY(first_use(path, raw, event, false));
-  if (second_is_name && !path2.empty()) TRY(first_use(path2, raw, event, true));
+  if (!path.empty()) TRY(first_use(plain(path), raw, event, false));
+  if (second_is_name && !path2.empty()) TRY(first_use(plain(path2), raw, event, true));
   return ok();
 }
 
 void InitialState::changed(const Raw& raw, const Event& event, const std::string& path, const std::string& path2) {
   if (event.failed()) return;
-  if (makes_name(raw, event)) made_.insert(path);
-  if (event.op == Op::rename || event.op == Op::link) made_.insert(path2);
+  if (makes_name(raw, event)) made_.insert(plain(path));
+  if (event.op == Op::rename || event.op == Op::link) made_.insert(plain(path2));
 }
 
 Status InitialState::first_use(const std::string& path, const Raw& raw, const Event& event, bool second) {

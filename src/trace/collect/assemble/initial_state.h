@@ -47,6 +47,7 @@ class InitialState {
   void changed(const Raw& raw, const Event& event, const std::string& path, const std::string& path2);
 
  private:
+  std::string plain(std::string path);
   bool is_ours(const std::string& path) const;
   Status first_use(const std::string& path, const Raw& raw, const Event& event, bool second);
   Status write(const std::string& path, const wire::Object* object, Known known);
