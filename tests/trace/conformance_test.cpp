@@ -61,6 +61,20 @@ TEST_P(Conformance, EveryCallOfOneThread) {
              "chmod g=0",      "unlink g=0",    "open missing=-2"}));
 }
 
+TEST_P(Conformance, CallsByNumberAreCallsLikeOthers) {
+  record("numbers");
+  EXPECT_EQ(run_.exit_code, 0);
+  EXPECT_EQ(all_lines(run_),
+            (Lines{"open f", "open t", "write f 0+13=13", "copy_range f=6", "copy_range f=-14", "pread t 0+6=6",
+                   "stat t=0", "rename t u=0", "close t=0", "close f=0", "unlink t=-2"}));
+  const Event* copy = find(Op::copy_range);
+  ASSERT_TRUE(copy);
+  EXPECT_EQ(copy->offset, 7u);
+  auto nameless = std::find_if(run_.trace.events.begin(), run_.trace.events.end(),
+                               [](const Event& e) { return (e.flags & O_TMPFILE) == O_TMPFILE; });
+  EXPECT_NE(nameless, run_.trace.events.end());
+}
+
 TEST_P(Conformance, TimesOfAThreadDoNotOverlap) {
   record("basic");
   for (const auto& list : run_.trace.by_thread()) {

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <linux/io_uring.h>
+#include <linux/openat2.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -502,6 +503,30 @@ static int sockets(void) {
   return 0;
 }
 
+// Calls by number, as libraries make those that libc is too old for; and a file without a name.
+static int numbers(void) {
+  char buffer[8];
+  struct open_how how = {.flags = O_CREAT | O_EXCL | O_RDWR, .mode = 0640};
+  int fd = (int)syscall(SYS_openat2, AT_FDCWD, "f", &how, sizeof how);
+  int to = (int)syscall(SYS_openat, AT_FDCWD, "t", O_CREAT | O_RDWR, 0600);
+  drop(syscall(SYS_write, fd, "hello, number", 13));
+  loff_t at = 7;
+  drop(syscall(SYS_copy_file_range, fd, &at, to, NULL, 6, 0));
+  if (syscall(SYS_copy_file_range, fd, (void*)8, to, NULL, 6, 0) != -1 || errno != EFAULT) return 1;
+  drop(syscall(SYS_pread64, to, buffer, 6, 0));
+  if (memcmp(buffer, "number", 6) != 0) return 2;
+  struct statx asked;
+  drop(syscall(SYS_statx, AT_FDCWD, "t", 0, STATX_SIZE, &asked));
+  if (asked.stx_size != 6) return 3;
+  drop(syscall(SYS_renameat2, AT_FDCWD, "t", AT_FDCWD, "u", 0));
+  drop(syscall(SYS_close, to));
+  drop(syscall(SYS_close, fd));
+  if (syscall(SYS_unlink, "t") != -1 || errno != ENOENT) return 4;
+  FILE* nameless = tmpfile();
+  if (!nameless || fputs("gone", nameless) < 0 || fclose(nameless) != 0) return 5;
+  return 0;
+}
+
 int main(int argc, char** argv) {
   static const struct {
     const char* name;
@@ -519,7 +544,7 @@ int main(int argc, char** argv) {
              {"vectors", vectors},   {"aio", aio},
              {"searches", searches}, {"races", races},
              {"sockets", sockets}, {"wild", wild},
-             {"yields", yields}};
+             {"yields", yields}, {"numbers", numbers}};
   self = argv[0];
   for (size_t i = 0; argc > 1 && i < sizeof all / sizeof all[0]; ++i)
     if (strcmp(argv[1], all[i].name) == 0) return all[i].run();

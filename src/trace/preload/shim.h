@@ -19,6 +19,9 @@ namespace reel::trace::shim {
 // A system call as the kernel sees it: -errno on failure, errno untouched.
 long kernel(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0);
 
+// The program's memory as the kernel sees it: no fault, whatever the address.
+bool copy_if_readable(void* to, const void* from, size_t size);
+
 uint64_t monotonic_ns();
 extern bool counter_is_clock;  // Control::clock; known once something is recorded
 

@@ -29,7 +29,7 @@ namespace {
 constexpr int kPollMs = 5;
 constexpr uint64_t kGrace_ns = 1'000'000'000;  // for processes that outlive the command
 constexpr const char* kPreloadBlind =
-    "programs that are static or run with other rights, system calls not made through libc's functions, what libc does "
+    "programs that are static or run with other rights, system calls not made through libc, what libc does "
     "inside its own functions (stdio's reads and writes are seen, how much readdir read is not), stores through mmap, "
     "what io_uring does";
 

@@ -15,19 +15,12 @@ using namespace reel::trace;  // NOLINT: the whole file is about them
 namespace reel::trace::shim {
 namespace {
 
-// The program's memory as the kernel sees it: no fault, whatever the address.
-bool copy(void* to, const void* from, size_t size) {
-  struct iovec ours = {to, size}, theirs = {const_cast<void*>(from), size};
-  long got = kernel(SYS_process_vm_readv, kernel(SYS_getpid), reinterpret_cast<long>(&ours), 1,
-                    reinterpret_cast<long>(&theirs), 1, 0);
-  return got == static_cast<long>(size);
-}
-
 uint32_t pack_requests(const void* const* list, long count, wire::AioRequest* to) {
   uint32_t packed = 0;
   for (; packed < count && packed < wire::kMaxAio; ++packed) {
-    if (!copy(&to[packed].address, list + packed, 8)) break;
-    if (!copy(to[packed].block, reinterpret_cast<void*>(to[packed].address), sizeof to[packed].block)) break;
+    if (!copy_if_readable(&to[packed].address, list + packed, 8)) break;
+    if (!copy_if_readable(to[packed].block, reinterpret_cast<void*>(to[packed].address), sizeof to[packed].block))
+      break;
   }
   return packed * static_cast<uint32_t>(sizeof *to);
 }
@@ -51,7 +44,7 @@ void taken(Call& call, unsigned long context, long least, long most, const void*
   size_t size = static_cast<size_t>(result < 0 ? 0 : result < kSome ? result : kSome) * wire::kIoEventBytes;
   call.args(context, static_cast<uint64_t>(least));
   call.length = static_cast<uint64_t>(most);
-  if (size > 0 && copy(copied, events, size)) call.data(copied, static_cast<uint32_t>(size));
+  if (size > 0 && copy_if_readable(copied, events, size)) call.data(copied, static_cast<uint32_t>(size));
   call.finish(result, exit);
 }
 
@@ -82,7 +75,7 @@ long record_aio_syscall(SyscallFn real, long number, long a, long b, long c, lon
     submitted(call, static_cast<unsigned long>(a), b, reinterpret_cast<const void* const*>(c), kernels);
   } else if (number == SYS_io_setup) {
     uint64_t context = 0;
-    copy(&context, reinterpret_cast<void*>(b), sizeof context);
+    copy_if_readable(&context, reinterpret_cast<void*>(b), sizeof context);
     set_up(call, Op::io_setup, static_cast<uint64_t>(a), context, kernels);
   } else if (number == SYS_io_destroy) {
     set_up(call, Op::io_destroy, static_cast<uint64_t>(a), 0, kernels);

@@ -3,11 +3,9 @@
 // The kernel's asynchronous I/O when it is called by number.
 #pragma once
 
-#include "trace/preload/shim.h"
+#include "trace/preload/calls/by_number.h"
 
 namespace reel::trace::shim {
-
-using SyscallFn = long (*)(long, long, long, long, long, long, long);
 
 bool is_aio(long number);
 // Makes the call, which is one of aio's, and records it.

@@ -119,10 +119,13 @@ REEL_EXPORT int ioctl(int fd, unsigned long request, ...) noexcept {
   return call.result(real(fd, request, argument));
 }
 
-// Only io_uring and aio are looked for among the calls made by number: they have no functions of libc's. A log that has
-// io_uring's requests not must say so. Everything else goes on to libc's, with this function's frame gone.
+// A log that has io_uring's requests not must say so. What is not about files goes on to libc's, with this function's
+// frame gone (a vfork by number).
 REEL_EXPORT long syscall(long number, long a, long b, long c, long d, long e, long f) noexcept {
-  REEL_REAL(long (*)(long, long, long, long, long, long, long), syscall);
+  REEL_REAL(SyscallFn, syscall);
+  long result = 0;
+  if (make_by_number({number, a, b, c, d, e, f}, result)) return result;
+  if (number == SYS_openat2) return record_openat2(real, a, b, c, d);
   if (is_aio(number)) return record_aio_syscall(real, number, a, b, c, d, e, f);
   if (number != SYS_io_uring_setup) return real(number, a, b, c, d, e, f);
   Call call(Op::uring_setup);

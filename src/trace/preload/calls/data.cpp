@@ -195,22 +195,28 @@ REEL_FALLOCATE(fallocate64)
 
 namespace {
 
-// Offsets that the caller gave are what they were before the call.
+// Offsets that the caller gave are told as they were before the call: what they are now, less what was moved. When it
+// failed they may lie where nothing can be read.
 class Copying {
  public:
-  Copying(Op op, int from, const off_t* from_at, int to, const off_t* to_at, size_t length) : call_(op) {
+  Copying(Op op, int from, const off_t* from_at, int to, const off_t* to_at, size_t length)
+      : call_(op), from_at_(from_at), to_at_(to_at) {
     call_.fd = from;
     call_.fd2 = to;
     call_.length = length;
-    if (from_at) call_.offset = static_cast<uint64_t>(*from_at);
     if (from_at) call_.flags |= 1;
     if (to_at) call_.flags |= 2;
-    call_.args(0, to_at ? static_cast<uint64_t>(*to_at) : 0);
   }
-  ssize_t result(ssize_t value) { return call_.result(value); }
+  ssize_t result(ssize_t value) {
+    if (value >= 0 && from_at_) call_.offset = static_cast<uint64_t>(*from_at_ - value);
+    call_.args(0, value >= 0 && to_at_ ? static_cast<uint64_t>(*to_at_ - value) : 0);
+    return call_.result(value);
+  }
 
  private:
   Call call_;
+  const off_t* from_at_;
+  const off_t* to_at_;
 };
 
 }  // namespace

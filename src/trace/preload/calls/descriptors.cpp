@@ -2,11 +2,14 @@
 //
 // The calls that give out, copy and give back descriptors.
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
+#include "trace/preload/calls/by_number.h"
 #include "trace/preload/shim.h"
 
 using namespace reel::trace;        // NOLINT: the whole file is about them
@@ -131,6 +134,21 @@ REEL_EXPORT int creat64(const char* path, mode_t mode) {
   opening.begin();
   return opening.done(real(path, mode));
 }
+
+namespace reel::trace::shim {
+
+long record_openat2(SyscallFn real, long dirfd, long path, long how_at, long size) {
+  struct open_how how = {};
+  if (size < static_cast<long>(sizeof how) || !copy_if_readable(&how, reinterpret_cast<void*>(how_at), sizeof how))
+    return real(SYS_openat2, dirfd, path, how_at, size, 0, 0);  // it fails
+  Opening opening(static_cast<int>(dirfd), reinterpret_cast<const char*>(path), static_cast<int>(how.flags),
+                  static_cast<mode_t>(how.mode));
+  opening.resolve(how.resolve);
+  opening.begin();
+  return opening.done(static_cast<int>(real(SYS_openat2, dirfd, path, how_at, size, 0, 0)));
+}
+
+}  // namespace reel::trace::shim
 
 namespace {
 

@@ -156,13 +156,13 @@ uint32_t flags_of(const char* mode) {
 
 class FileOpening {
  public:
-  FileOpening(const char* path, const char* mode) : call_(Op::open) {
+  FileOpening(const char* path, uint32_t flags, uint32_t mode) : call_(Op::open) {
     if (!call_.on()) return;
     call_.fd = AT_FDCWD;
     call_.path(path);
-    call_.flags = flags_of(mode);
-    if ((call_.flags & O_CREAT) == 0) return;
-    call_.mode = 0666;
+    call_.flags = flags;
+    call_.mode = mode;
+    if ((flags & O_CREAT) == 0) return;
     look(AT_FDCWD, path, 0, before_);
     call_.before = &before_;
     call_.begin_now();
@@ -194,7 +194,7 @@ using namespace reel::trace::shim;  // NOLINT
 #define REEL_FOPEN(name)                                       \
   REEL_EXPORT FILE* name(const char* path, const char* mode) { \
     REEL_REAL(FILE* (*)(const char*, const char*), name);      \
-    FileOpening opening(path, mode);                           \
+    FileOpening opening(path, flags_of(mode), 0666);           \
     return opening.done(real(path, mode));                     \
   }
 REEL_FOPEN(fopen)
@@ -203,16 +203,16 @@ REEL_FOPEN(fopen64)
   REEL_EXPORT FILE* name(const char* path, const char* mode, FILE* file) { \
     REEL_REAL(FILE* (*)(const char*, const char*, FILE*), name);           \
     if (!path) return real(path, mode, file);                              \
-    FileOpening opening(path, mode);                                       \
+    FileOpening opening(path, flags_of(mode), 0666);                       \
     return opening.done(real(path, mode, file));                           \
   }
 REEL_FREOPEN(freopen)
 REEL_FREOPEN(freopen64)
-#define REEL_TMPFILE(name)                \
-  REEL_EXPORT FILE* name(void) {          \
-    REEL_REAL(FILE* (*)(), name);         \
-    FileOpening opening(P_tmpdir, "w+x"); \
-    return opening.done(real());          \
+#define REEL_TMPFILE(name)                                            \
+  REEL_EXPORT FILE* name(void) {                                      \
+    REEL_REAL(FILE* (*)(), name);                                     \
+    FileOpening opening(P_tmpdir, O_RDWR | O_TMPFILE | O_EXCL, 0600); \
+    return opening.done(real());                                      \
   }
 REEL_TMPFILE(tmpfile)
 REEL_TMPFILE(tmpfile64)
