@@ -103,7 +103,7 @@ class Fields {
     if (kind == StringKind::path || kind == StringKind::link_text) return path(text);
     size_t dot = kind == StringKind::xattr_name ? text.find('.') : std::string::npos;
     if (dot == std::string::npos) return word(of(kind), text);
-    if (text.starts_with("system.")) return text;  // the kernel's own names
+    if (text.starts_with("system.")) return text;                           // the kernel's own names
     return text.substr(0, dot + 1) + word(of(kind), text.substr(dot + 1));  // the namespace decides what the call does
   }
 

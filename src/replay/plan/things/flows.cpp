@@ -29,7 +29,7 @@ std::shared_ptr<Flow> Flows::make_flow() {
 std::pair<Ends, Ends> Flows::make_pair(bool both_ways) {
   auto stream = std::make_shared<Stream>();
   const std::shared_ptr<Flow> there = make_flow(), back = both_ways ? make_flow() : nullptr;
-  return {Ends{stream, there, back}, Ends{stream, back, there}};
+  return {Ends{stream, there, back, 0}, Ends{stream, back, there, 1}};
 }
 
 // The k-th connect of a name and the k-th accept of it are the two ends: a listener's queue keeps the order. Connects
@@ -49,11 +49,14 @@ void Flows::connect(const trace::Event& event, Ends& ends) {
 Ends Flows::open_fifo(NodeId node, bool reads, bool writes) {
   Fifo& fifo = fifos_[node];
   if (!fifo.stream) fifo = {std::make_shared<Stream>(), make_flow()};
-  return {fifo.stream, reads ? fifo.flow : nullptr, writes ? fifo.flow : nullptr};
+  return {fifo.stream, reads ? fifo.flow : nullptr, writes ? fifo.flow : nullptr, 0};
 }
 
 void Flows::read(At& at, const Ends& from, int64_t result) {
-  if (from.stream && result > 0) from.stream->read += static_cast<uint64_t>(result);
+  if (from.stream && result >= 0) {
+    from.stream->read += static_cast<uint64_t>(result);
+    from.stream->reads[from.side].next(at.me, walk_.needs.because(Why::stream));
+  }
   if (!from.incoming || result < 0) return;
   if (result == 0) {
     at.step.fed_by = from.incoming->closed;

@@ -20,6 +20,8 @@ namespace reel::replay {
 // A pipe or a pair of sockets, which is made again.
 struct Stream {
   uint64_t written = 0, read = 0;
+  // Who came too early would take a part of what was another's, who might then wait for ever. By Ends::side.
+  Sequence reads[2];
   // Part of it went to or came from somebody who was not recorded.
   bool is_torn() const;
 };
@@ -40,6 +42,7 @@ struct Flow {
 struct Ends {
   std::shared_ptr<Stream> stream;
   std::shared_ptr<Flow> incoming, outgoing;  // causal only
+  uint8_t side = 0;
 };
 
 class Flows {

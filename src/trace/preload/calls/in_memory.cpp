@@ -361,7 +361,7 @@ void tell_named(const char* name, sem_t* semaphore) {
   char path[sizeof kWhere + NAME_MAX];
   if (snprintf(path, sizeof path, "%s%s", kWhere, name + (*name == '/' ? 1 : 0)) >= static_cast<int>(sizeof path))
     return;
-  long fd = kernel(SYS_openat, AT_FDCWD, reinterpret_cast<long>(path), O_RDONLY | O_CLOEXEC);
+  long fd = kernel(SYS_openat, AT_FDCWD, reinterpret_cast<long>(path), O_RDWR | O_CLOEXEC);
   if (fd < 0) return;
   tell_unseen(static_cast<int>(fd));
   uint64_t enter = now();
