@@ -95,6 +95,28 @@ TEST_F(FailedCalls, AnEmptyNameIsNowhere) {
   EXPECT_EQ(skipped(good(), Skip::nowhere), 3u);
 }
 
+// Two take one file away; the one that ended first came too late.
+TEST_F(FailedCalls, WhoFoundNothingToRenameCameBehindWhoTookIt) {
+  Synthetic trace(options_.log);
+  uint32_t takes = trace.process(), late = trace.process();
+  trace.file("/f", FileKind::file, 1);
+  trace.file("/q", FileKind::directory, 0, 0755);
+  auto rename = [&](uint32_t thread, const std::string& to, int64_t result, uint64_t duration) {
+    Event event = Synthetic::make(thread, Op::rename, result);
+    event.path = trace.path("/f");
+    event.path2 = trace.path(to);
+    trace.call(event, 1000, duration);
+  };
+  rename(takes, "/q/f", 0, 90'000);
+  rename(late, "/q/g", -ENOENT, 10'000);
+  trace.finish();
+  for (int i = 0; i < 5; ++i) {
+    options_.into = dir_.at("into" + std::to_string(i));
+    good();
+    EXPECT_TRUE(std::filesystem::exists(options_.into + "/q/f"));
+  }
+}
+
 // Who is in a directory that is removed leaves it by "..".
 TEST_F(FailedCalls, ARemovedDirectoryStillHasAParent) {
   Synthetic trace(options_.log);

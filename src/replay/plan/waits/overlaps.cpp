@@ -63,7 +63,11 @@ std::vector<Overlaps::Claim> Overlaps::claims_of(const Event& event) {
       return {{node, good}};
     case Family::move: {
       NodeId to = names_.resolve(trace_.string(event.path2), false, nullptr, missing(event));
-      if (nothing) return {};  // which of the two it was is not known
+      if (nothing) {  // where there is a directory for the second, it was the first; else that is not known
+        NodeId into = names_.parent(to);
+        bool is_there = names_.known(into) && names_.kind(into) == FileKind::directory && names_.hole_above(into) == 0;
+        return is_there ? std::vector<Claim>{{node, false}} : std::vector<Claim>{};
+      }
       if (taken) return {{node, true}, {to, true}};
       if (event.op == Op::link) return {{node, true}, {names_.parent(to), true}, {to, false}};
       return {{node, true}, {names_.parent(to), true}};
