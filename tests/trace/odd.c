@@ -124,6 +124,54 @@ static int spawns(void) {
   return 0;
 }
 
+// Threads and signal handlers with little more stack than libc itself asks for.
+static void* on_little(void* unused) {
+  (void)unused;
+  char* arguments[] = {self, "child", NULL};
+  pid_t pid = 0;
+  tell("spawn", posix_spawn(&pid, self, NULL, NULL, arguments, environ));
+  end_of("spawned", pid);
+  pid = vfork();
+  if (pid == 0) {
+    execve(self, arguments, environ);
+    _exit(127);
+  }
+  end_of("vforked", pid);
+  return NULL;
+}
+static void dies(int signal) {
+  (void)signal;
+  char* arguments[] = {self, "child", NULL};
+  for (int i = 0; i < 20000; ++i) {
+    if (write(-1, "rings go round", 14) != -1) _exit(1);
+  }
+  pid_t pid = fork();
+  if (pid == 0) {
+    execve(self, arguments, environ);
+    _exit(127);
+  }
+  waitpid(pid, NULL, 0);
+}
+static int stacks(void) {
+  pthread_t thread;
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, 24 << 10);
+  if (pthread_create(&thread, &attributes, on_little, NULL) != 0) return 1;
+  pthread_join(thread, NULL);
+  size_t page = 4096, size = (size_t)sysconf(_SC_MINSIGSTKSZ) + 4096;
+  size = (size + page - 1) / page * page;
+  char* memory = mmap(NULL, size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  mprotect(memory, page, PROT_NONE);
+  stack_t stack = {.ss_sp = memory + page, .ss_size = size};
+  tell("sigaltstack", sigaltstack(&stack, NULL));
+  struct sigaction action = {.sa_handler = dies, .sa_flags = SA_ONSTACK};
+  sigaction(SIGUSR1, &action, NULL);
+  raise(SIGUSR1);
+  tell("raised", 0);
+  return 0;
+}
+
 static int child(void) {
   put("by-child", "child\n");
   return 5;
@@ -301,7 +349,8 @@ int main(int argc, char** argv) {
     const char* name;
     int (*run)(void);
   } all[] = {{"signals", signals}, {"errors", errors}, {"vforks", vforks},   {"spawns", spawns}, {"child", child}, {"execs", execs},
-             {"clones", clones},   {"uring", uring},   {"aio", aio},         {"threads", threads}, {"user", user}, {"killed", killed}, {"halves", halves}};
+             {"clones", clones},   {"uring", uring},   {"aio", aio},         {"threads", threads}, {"user", user}, {"killed", killed}, {"halves", halves},
+             {"stacks", stacks}};
   self = argv[0];
   for (size_t i = 0; argc > 1 && i < sizeof all / sizeof all[0]; ++i)
     if (strcmp(argv[1], all[i].name) == 0) return all[i].run();

@@ -69,7 +69,7 @@ SCENARIOS = {
     "fio_psync": Scenario(fio("psync"), contents=False), "fio_libaio": Scenario(fio("libaio"), contents=False), "fio_mmap": Scenario(fio("mmap"), contents=False),
     "static": Scenario(odd("threads", "-static")), "setuid": Scenario(setuid), "limited": Scenario(limited),
 }
-for name in ("signals", "errors", "vforks", "spawns", "execs", "clones", "uring", "aio", "killed"):
+for name in ("signals", "errors", "vforks", "spawns", "execs", "clones", "uring", "aio", "killed", "stacks"):
     SCENARIOS[name] = Scenario(odd(name))
 for name in ("errors", "vforks", "spawns", "threads", "clones"):
     SCENARIOS["asan_" + name] = Scenario(odd(name, "-fsanitize=address"))

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -49,6 +50,24 @@ struct Injection {
   char dir[4200];
   char asan[4200];
 };
+
+// What is needed to start a program. Not on the stack, which may be a signal handler's of a few KiB.
+struct Desk {
+  size_t bytes;  // of all
+  Injection text;
+  char arguments[wire::kMaxArguments];  // one behind the other
+  char found[wire::kMaxPath];           // along PATH
+  char* environment[];
+};
+
+// The desk that this thread has: a vfork's child leaves it to its parent when it becomes another program.
+__thread Desk* desk_in_use __attribute__((tls_model("initial-exec")));
+
+void clear_desk(Desk* before) {
+  if (desk_in_use != before)
+    kernel(SYS_munmap, reinterpret_cast<long>(desk_in_use), static_cast<long>(desk_in_use->bytes));
+  desk_in_use = before;
+}
 
 // `list` has room for all of `from`, kInjected more and a null. Returns it, or `from` when that
 // has all already.
@@ -95,11 +114,28 @@ char** inject(char* const* from, char** list, Injection& text) {
   return list;
 }
 
-#define REEL_INJECTED(list, from)         \
-  Injection injected_text;                \
-  char** list = const_cast<char**>(from); \
-  if (process().control)                  \
-  list = inject(from, static_cast<char**>(alloca((count_of(from) + kInjected + 1) * sizeof(char*))), injected_text)
+// A program is started with this environment. Without memory for a desk it is started as if we were not there.
+class Start {
+ public:
+  explicit Start(char* const* environment) : environment_(const_cast<char**>(environment)) {
+    if (!process().control) return;
+    size_t bytes = sizeof(Desk) + (count_of(environment) + kInjected + 1) * sizeof(char*);
+    long at = kernel(SYS_mmap, 0, static_cast<long>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at < 0 && at > -4096) return;
+    desk_ = reinterpret_cast<Desk*>(at);
+    desk_->bytes = bytes;
+    desk_in_use = desk_;
+    environment_ = inject(environment, desk_->environment, desk_->text);
+  }
+  ~Start() { clear_desk(before_); }
+  Desk* desk() const { return desk_; }
+  char** environment() const { return environment_; }
+
+ private:
+  Desk* const before_ = desk_in_use;  // of the call that a signal handler, in which this is, interrupted
+  Desk* desk_ = nullptr;
+  char** environment_;
+};
 
 uint32_t pack_arguments(char* const* arguments, char* to) {
   uint32_t size = 0;
@@ -121,13 +157,12 @@ const char* readable(const char* path) {
 // The attempt is written before it, for after it there is nobody left to write; the failure behind it.
 class Exec {
  public:
-  Exec(int dirfd, const char* path, char* const* arguments) : call_(Op::exec) {
-    if (!call_.on()) return;
+  Exec(int dirfd, const char* path, char* const* arguments, Desk* desk) : call_(Op::exec) {
+    if (!call_.on() || !desk) return;
     call_.set_op(wire::kOpExecTry);
     call_.fd = dirfd;
     call_.path(readable(path));
-    char packed[wire::kMaxArguments];
-    call_.data(packed, pack_arguments(arguments, packed));
+    call_.data(desk->arguments, pack_arguments(arguments, desk->arguments));
     call_.done(0);
     call_.data(nullptr, 0);
   }
@@ -142,20 +177,21 @@ class Exec {
 
 int do_exec(const char* path, char* const* arguments, char* const* environment) {
   REEL_REAL(int (*)(const char*, char* const*, char* const*), execve);
-  REEL_INJECTED(list, environment);
-  Exec exec(AT_FDCWD, path, arguments);
-  return exec.failed(real(path, arguments, list));
+  Start start(environment);
+  Exec exec(AT_FDCWD, path, arguments, start.desk());
+  return exec.failed(real(path, arguments, start.environment()));
 }
 
 // What execvp will find, as it looks for it: the first file of the name along PATH that may be run. nullptr: nothing.
-const char* find_along_path(const char* file, char (&found)[wire::kMaxPath]) {
-  if (strchr(file, '/')) return file;
+const char* find_along_path(const char* file, Desk* desk) {
+  if (!desk || strchr(file, '/')) return file;
+  char* found = desk->found;
   const char* list = getenv("PATH");
   size_t size = strlen(file);
   for (const char* at = list ? list : "/bin:/usr/bin"; *file;) {
     const char* end = strchrnul(at, ':');
     auto length = static_cast<size_t>(end - at);
-    if (length + size + 2 <= sizeof found) {
+    if (length + size + 2 <= sizeof desk->found) {
       char* to = static_cast<char*>(mempcpy(found, at, length));
       if (length > 0) *to++ = '/';
       memcpy(to, file, size + 1);
@@ -169,10 +205,9 @@ const char* find_along_path(const char* file, char (&found)[wire::kMaxPath]) {
 
 int do_exec_search(const char* file, char* const* arguments, char* const* environment) {
   REEL_REAL(int (*)(const char*, char* const*, char* const*), execvpe);
-  REEL_INJECTED(list, environment);
-  char found[wire::kMaxPath];
-  Exec exec(AT_FDCWD, file ? find_along_path(file, found) : nullptr, arguments);
-  return exec.failed(real(file, arguments, list));
+  Start start(environment);
+  Exec exec(AT_FDCWD, file ? find_along_path(file, start.desk()) : nullptr, arguments, start.desk());
+  return exec.failed(real(file, arguments, start.environment()));
 }
 
 }  // namespace
@@ -220,16 +255,16 @@ REEL_EXPORT int execle(const char* path, const char* first, ...) noexcept {
 }
 REEL_EXPORT int fexecve(int fd, char* const arguments[], char* const environment[]) noexcept {
   REEL_REAL(int (*)(int, char* const*, char* const*), fexecve);
-  REEL_INJECTED(list, environment);
-  Exec exec(fd, nullptr, arguments);
-  return exec.failed(real(fd, arguments, list));
+  Start start(environment);
+  Exec exec(fd, nullptr, arguments, start.desk());
+  return exec.failed(real(fd, arguments, start.environment()));
 }
 REEL_EXPORT int execveat(int dirfd, const char* path, char* const arguments[], char* const environment[],
                          int flags) noexcept {
   REEL_REAL(int (*)(int, const char*, char* const*, char* const*, int), execveat);
-  REEL_INJECTED(list, environment);
-  Exec exec(dirfd, path, arguments);
-  return exec.failed(real(dirfd, path, arguments, list, flags));
+  Start start(environment);
+  Exec exec(dirfd, path, arguments, start.desk());
+  return exec.failed(real(dirfd, path, arguments, start.environment(), flags));
 }
 
 namespace {
@@ -240,13 +275,13 @@ using SpawnFn = int (*)(pid_t*, const char*, const posix_spawn_file_actions_t*, 
 // Seen as a vfork; the child's exec is known by its hello. posix_spawnp looks along PATH as execvp does.
 int do_spawn(SpawnFn real, pid_t* pid, const char* path, const posix_spawn_file_actions_t* actions,
              const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment, bool searches) {
-  REEL_INJECTED(list, environment);
-  char found[wire::kMaxPath], packed[wire::kMaxArguments];
+  Start start(environment);
+  if (!start.desk()) return real(pid, path, actions, attributes, arguments, start.environment());
   bool looks = searches && path && recording();
-  uint32_t size = recording() ? pack_arguments(arguments, packed) : 0;
-  Spawning spawning(looks ? find_along_path(path, found) : readable(path), actions, packed, size);
+  Spawning spawning(looks ? find_along_path(path, start.desk()) : readable(path), actions);
+  if (spawning.on()) spawning.begin(start.desk()->arguments, pack_arguments(arguments, start.desk()->arguments));
   pid_t child = 0;
-  int error = real(&child, path, actions, attributes, arguments, list);
+  int error = real(&child, path, actions, attributes, arguments, start.environment());
   if (pid && error == 0) *pid = child;
   spawning.done(error, child);
   return error;
@@ -300,6 +335,7 @@ struct VforkState {
   uint64_t entered;
   Gap gap;  // before it
   int32_t parent;
+  Desk* desk;
 };
 __thread VforkState vfork_state __attribute__((tls_model("initial-exec")));
 }  // namespace
@@ -309,6 +345,7 @@ extern "C" __attribute__((visibility("hidden"), used)) bool reel_vfork_before() 
   vfork_state.gap = Gap{};
   if (!begin_call(vfork_state.entered, vfork_state.gap)) vfork_state.entered = 0;
   vfork_state.parent = static_cast<int32_t>(kernel(SYS_gettid));
+  vfork_state.desk = desk_in_use;
   return process().has_tsan;
 }
 extern "C" __attribute__((visibility("hidden"), used)) pid_t reel_vfork_as_fork() {
@@ -320,6 +357,7 @@ extern "C" __attribute__((visibility("hidden"), used)) void reel_vfork_child() {
 }
 extern "C" __attribute__((visibility("hidden"), used)) void reel_vfork_parent(long result, void* stack) {
   if (result > 0) give_back_rings(vfork_state.rings);
+  clear_desk(vfork_state.desk);
   if (process().asan_after_vfork) process().asan_after_vfork(stack);
   if (vfork_state.entered == 0) return;
   Call call(Op::vfork, vfork_state.entered, vfork_state.gap);

@@ -105,17 +105,13 @@ void tell(uint16_t op, const char* path, const char* data, uint32_t size) {
 
 }  // namespace
 
-Spawning::Spawning(const char* path, const posix_spawn_file_actions_t* actions, const char* packed_arguments,
-                   uint32_t size)
-    : actions_(actions), call_(Op::vfork) {
-  if (!call_.on()) return;
-  tell(wire::kOpSpawnTry, path, packed_arguments, size);
-  if (actions_ && actions_->__used > 0) tell_actions();
+void Spawning::begin(char (&packed)[wire::kMaxArguments], uint32_t size) {
+  tell(wire::kOpSpawnTry, path_, packed, size);
+  if (actions_ && actions_->__used > 0) tell_actions(packed);
   call_.begin_now();
 }
 
-void Spawning::tell_actions() {
-  char packed[wire::kMaxArguments];
+void Spawning::tell_actions(char (&packed)[wire::kMaxArguments]) {
   uint32_t size = 0;
   bool here = true;
   uint64_t closed = 0;
