@@ -129,8 +129,9 @@ static void* on_little(void* unused) {
   (void)unused;
   char* arguments[] = {self, "child", NULL};
   pid_t pid = 0;
-  tell("spawn", posix_spawn(&pid, self, NULL, NULL, arguments, environ));
+  int error = posix_spawn(&pid, self, NULL, NULL, arguments, environ);
   end_of("spawned", pid);
+  tell("spawn", error);
   pid = vfork();
   if (pid == 0) {
     execve(self, arguments, environ);
