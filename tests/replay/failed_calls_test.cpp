@@ -95,6 +95,20 @@ TEST_F(FailedCalls, AnEmptyNameIsNowhere) {
   EXPECT_EQ(skipped(good(), Skip::nowhere), 3u);
 }
 
+TEST_F(FailedCalls, WhatHasNothingBelowItIsADirectory) {
+  Synthetic trace(options_.log);
+  uint32_t thread = trace.process();
+  Event readlink = Synthetic::make(thread, Op::readlink, -EINVAL);  // it is there, and no symlink
+  readlink.path = trace.path("/d");
+  trace.call(readlink);
+  trace.on_path(thread, Op::stat, "/d/f", -ENOENT);
+  readlink.path = trace.path("/e");
+  trace.call(readlink);
+  trace.on_path(thread, Op::stat, "/e/f", -ENOTDIR);
+  trace.finish();
+  good();
+}
+
 // Two take one file away; the one that ended first came too late.
 TEST_F(FailedCalls, WhoFoundNothingToRenameCameBehindWhoTookIt) {
   Synthetic trace(options_.log);

@@ -183,6 +183,25 @@ TEST(ImportStrace, WhatIsNoStraceIsRefused) {
     EXPECT_TRUE(import_strace(writer, text, {}).is(Code::corrupt)) << text;
 }
 
+// That a name leads elsewhere is some symlink's doing; not that of what is known to be none.
+TEST(ImportStrace, OfTheNamesThatMayBeTheSymlinkItIsOneThatCanBe) {
+  auto links_of = [](const std::string& first) {
+    Trace trace = import_of(first +
+                            "7 10.2 openat(AT_FDCWD</>, \"/a/b/f\", O_RDONLY) = 3</x/y/f> <0.000100>\n"
+                            "7 10.3 close(3</x/y/f>) = 0 <0.000100>\n7 10.4 +++ exited with 0 +++\n");
+    std::map<std::string, std::string> links;
+    for (const FileState& file : trace.files)
+      if (file.kind == FileKind::symlink) links[trace.string(file.path)] = trace.string(file.link_text);
+    return links;
+  };
+  using Links = std::map<std::string, std::string>;
+  EXPECT_EQ(links_of(""), (Links{{"/a/b", "/x/y"}}));
+  EXPECT_EQ(links_of("7 10.1 readlink(\"/a/b\", 0x7ffc, 1023) = -1 EINVAL (Invalid argument) <0.000010>\n"),
+            (Links{{"/a/b/f", "/x/y/f"}}));
+  EXPECT_EQ(links_of("7 10.1 lstat(\"/a/b\", {st_mode=S_IFDIR|0755, st_size=4096, ...}) = 0 <0.000010>\n"),
+            (Links{{"/a/b/f", "/x/y/f"}}));
+}
+
 TEST(ImportStrace, ACutFileGivesThePartBeforeTheCut) {
   for (const char* name : {"basic", "odd_terminal"}) {
     std::string text = test::slurp(corpus(std::string(name) + ".txt"));

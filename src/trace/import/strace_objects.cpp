@@ -112,7 +112,7 @@ void StraceObjects::infer_link(const std::string& given, const std::string& is) 
   for (;;) {
     size_t left = named.rfind('/', a - 1), right = is.rfind('/', b - 1);
     if (left == std::string::npos || right == std::string::npos || left == 0 || right == 0 ||
-        named.compare(left, a - left, is, right, b - right) != 0)
+        named.compare(left, a - left, is, right, b - right) != 0 || no_links_.count(named.substr(0, left)) != 0)
       break;
     a = left;
     b = right;
@@ -134,6 +134,7 @@ void StraceObjects::pass(StraceStep& step) {
   full_ = full(raw.path, step.leads.empty() ? cwd : step.leads);
   full2_ = full(raw.path2, step.leads2.empty() ? cwd : step.leads2);
   if (raw.event.result == -ENOENT && names_.count(full_) == 0) absent_.insert(full_);
+  if (raw.event.result == -EINVAL && raw.op() == Op::readlink) no_links_.insert(full_);
   if (raw.event.result < 0) return;
   pass_names(step, raw);
 }
@@ -213,6 +214,7 @@ void StraceObjects::pass_stat(StraceStep& step, const Raw& raw) {
   std::string path = !full_.empty() ? full_ : step.leads;
   if (step.stat_mode == 0 || !path.starts_with('/')) return;
   if (itself && S_ISLNK(step.stat_mode)) return;  // its text comes with readlink, if at all
+  if (itself) no_links_.insert(path);
   if (!full_.empty() && (!itself || real_.count(path) != 0)) path = real(path);
   if (links_.count(path) != 0 && !itself) return;  // where it leads to is not told
   step.object = number_of(path);

@@ -89,6 +89,7 @@ class StraceObjects : public Surroundings {
   std::unordered_map<std::string, std::string> links_;  // symlinks that were there, by name
   std::unordered_map<std::string, uint64_t> link_numbers_;
   std::map<std::string, std::string> inferred_links_;
+  std::unordered_set<std::string> no_links_;              // names that are something else
   std::vector<std::pair<std::string, std::string>> led_;  // names that were opened, and where that led
   std::set<std::string> made_, absent_;
   std::unordered_map<int32_t, std::string> cwds_;  // by pid

@@ -37,7 +37,10 @@ NodeId NameSteps::look(At& at, trace::StringId path, bool follow) {
     names_.use(way, at.me);
     if (!missing(at.event) && names_.kind(way) != FileKind::symlink) names_.exists(way, true);
   }
-  if (node == 0) at.step.skip = Skip::nowhere;
+  if (node == 0)
+    at.step.skip = Skip::nowhere;
+  else if (at.event.result == -ENOENT)
+    names_.found_no_file_above(node);
   return node;
 }
 

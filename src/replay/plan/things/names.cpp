@@ -253,6 +253,11 @@ void Names::exists(NodeId id, bool directory) {
   node.initial = static_cast<uint32_t>(plan_.initial.size());
 }
 
+void Names::found_no_file_above(NodeId id) {
+  for (NodeId above = nodes_[id].parent; above != 0; above = nodes_[above].parent)
+    if (nodes_[above].known && nodes_[above].kind == FileKind::file) exists(above, true);
+}
+
 void Names::settle_below(NodeId id) {
   nodes_[id].listing.settle(needs_.because(Why::name));
   for (auto& [name, inner] : nodes_[id].children) {

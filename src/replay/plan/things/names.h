@@ -56,6 +56,8 @@ class Names {
   // The step shows that there is something here; `directory`: of that kind. What was not known is
   // an initial state from then on.
   void exists(NodeId id, bool directory);
+  // The step found nothing here, and no file in the way (ENOENT, not ENOTDIR).
+  void found_no_file_above(NodeId id);
   // The step made, removed or replaced what is here.
   void changed(NodeId id, Need me, FileKind now, std::string_view link_text = {});
   void renamed(NodeId from, NodeId to, Need me, bool exchange);
