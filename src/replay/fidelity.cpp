@@ -158,7 +158,7 @@ class Comparison {
     if (sample.enter_ns >= played_.begin_ns)
       add_span(out_.replay_concurrency, sample.enter_ns - played_.begin_ns, sample.exit_ns - played_.begin_ns,
                out_.replay_ns);
-    if (step.until != 0 || same_result(event, sample.result)) return;
+    if (step.until != 0 || same_result(trace_, event, sample.result)) return;
     ++operation.different;
     ++out_.different;
     out_.differences.push_back({thread, event.index, call_text(trace_, event), event.result, sample.result});

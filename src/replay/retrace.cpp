@@ -54,7 +54,7 @@ Status write_retrace(Env& env, const std::string& dir, const LogKey* key, const 
       event.duration_ns = sample.exit_ns - enter;
       // Numbers of descriptors and addresses stay the recorded ones: the names of things in the
       // trace.
-      if (!same_result(event, sample.result)) event.result = sample.result;
+      if (!same_result(trace, event, sample.result)) event.result = sample.result;
       TRY(writer->event(event));
     }
   }
@@ -80,7 +80,8 @@ RetraceDifferences compare_traces(const trace::Trace& original, const trace::Tra
       const Event& was = original.events[left[i][k]];
       bool missing = k >= right[i].size();
       bool same = !missing && retrace.events[right[i][k]].op == was.op &&
-                  retrace.events[right[i][k]].path == was.path && same_result(was, retrace.events[right[i][k]].result);
+                  retrace.events[right[i][k]].path == was.path &&
+                  same_result(original, was, retrace.events[right[i][k]].result);
       if (same) continue;
       ++(missing ? out.missing : out.different);
       if (out.first.empty())

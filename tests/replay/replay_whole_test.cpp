@@ -465,6 +465,23 @@ TEST_F(Replayed, ADifferenceIsTold) {
   EXPECT_EQ(made->differences[1].recorded, -ENOTDIR);
 }
 
+TEST_F(Replayed, WhereNamesAreHashedTheTextOfASymlinkMayBeLonger) {
+  Synthetic trace(options_.log);
+  uint32_t thread = trace.process();
+  trace.fact("policy", "paths=hash");
+  trace::FileState link;
+  link.path = trace.path("/l");
+  link.kind = FileKind::symlink;
+  link.link_text = trace.string(trace::StringKind::link_text, "0123456789abcdef");
+  trace.file(link);
+  Event readlink = Synthetic::make(thread, Op::readlink, 3);
+  readlink.path = trace.path("/l");
+  readlink.length = 100;
+  trace.call(readlink);
+  trace.finish();
+  good();
+}
+
 // Times are never shorter than asked for; how much longer they are is the machine's.
 TEST_F(Replayed, TimesAndGapsAreKept) {
   {

@@ -87,7 +87,8 @@ class Caller {
 };
 
 // Whether what a replayed call returned is what the recorded one did, as far as it can be told:
-// descriptors and addresses differ, and listings are as long as the file system makes them.
-bool same_result(const trace::Event& event, int64_t result);
+// descriptors and addresses differ, listings are as long as the file system makes them, and where names are hashed the
+// texts of symlinks are longer.
+bool same_result(const trace::Trace& trace, const trace::Event& event, int64_t result);
 
 }  // namespace reel::replay
