@@ -42,7 +42,7 @@ TEST_F(FailedCalls, WhatWasOnAnotherFileSystemIsNotRenamed) {
 }
 
 TEST_F(FailedCalls, WhatWasForbiddenOrHadNoRoomIsNotDone) {
-  for (int reason : {EACCES, EPERM, EROFS, ENOSPC, EDQUOT, EFBIG, EMFILE, EFAULT, EOPNOTSUPP, EIO}) {
+  for (int reason : {EACCES, EPERM, EROFS, ENOSPC, EDQUOT, EFBIG, EMFILE, EFAULT, EOPNOTSUPP, EIO, EINVAL}) {
     SCOPED_TRACE(reason);
     options_.log = dir_.at("log" + std::to_string(reason));
     options_.into = dir_.at("into" + std::to_string(reason));
@@ -91,8 +91,9 @@ TEST_F(FailedCalls, AnEmptyNameIsNowhere) {
   trace.call(Synthetic::make(thread, Op::mkdir, -ENOENT));
   trace.call(Synthetic::make(thread, Op::open, -ENOENT));
   trace.call(Synthetic::make(thread, Op::unlink, -ENOENT));
+  trace.call(Synthetic::make(thread, Op::utimens, -ENOENT));
   trace.finish();
-  EXPECT_EQ(skipped(good(), Skip::nowhere), 3u);
+  EXPECT_EQ(skipped(good(), Skip::nowhere), 4u);
 }
 
 TEST_F(FailedCalls, WhatHasNothingBelowItIsADirectory) {

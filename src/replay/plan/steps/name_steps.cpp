@@ -216,6 +216,10 @@ void NameSteps::question(At& at) {
     at.step.skip = Skip::unsupported;
     return;
   }
+  if (event.path == 0 && event.result == -ENOENT) {  // of a descriptor nothing is missing: the name was empty
+    at.step.skip = Skip::nowhere;
+    return;
+  }
   if (event.path == 0) {
     descriptors_.use(at, event.fd, at.step.slot);
     return;

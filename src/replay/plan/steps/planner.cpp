@@ -29,6 +29,25 @@ bool depends_on_moment(int64_t result) {
   return result == -EINTR || result == -EAGAIN || (result <= -512 && result >= -530);  // the kernel's to restart a call
 }
 
+// An argument that the trace does not have (flags, times) may be the wrong one.
+bool may_be_others(const Event& event) {
+  RecordType type = trace::type_of(event.op);
+  switch (trace::family_of(event.op)) {
+    case Family::question:
+      return type == RecordType::sattr || type == RecordType::xattr;
+    case Family::open:
+    case Family::make:
+    case Family::remove:
+    case Family::truncate:
+    case Family::copy:
+    case Family::mapping:
+    case Family::transfer:
+      return true;
+    default:
+      return false;
+  }
+}
+
 // It changed nothing, and might where it is played: rights, room, limits, devices, and file systems are others there.
 bool is_refused(const Event& event) {
   if (event.op == Op::close || event.op == Op::close_range) return false;  // the descriptor is gone all the same
@@ -55,6 +74,8 @@ bool is_refused(const Event& event) {
     case EOPNOTSUPP:
     case ECANCELED:
       return true;
+    case EINVAL:
+      return may_be_others(event);
     default:
       return false;
   }
