@@ -336,7 +336,7 @@ void calibrate() {
 
 void Transfer::finish(Op op, int fd, uint64_t offset, uint64_t length, long result) {
   if (thread.inside != 0 && is_of_messages(static_cast<uint16_t>(op), fd)) return;
-  uint64_t exit = now();
+  uint64_t exit = now_behind();
   if (result >= 0 && is_short(enter_, exit)) {
     bool whole = static_cast<uint64_t>(result) == length;
     auto has = static_cast<uint16_t>(wire::kLength | (whole ? 0 : wire::kResult) | (offset == 0 ? 0 : wire::kOffset));

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "trace/collect/rings/ring_clock.h"
 
@@ -299,16 +300,23 @@ Status Assembler::requests(ThreadState& at, const Raw& raw) {
 void Assembler::emit(Event event, const std::string& path) {
   const ThreadState& at = threads_[event.thread - 1];
   if (filter_.active() && !filter_.wants(event, at.thread, at.program, path)) return;
-  if (filter_.counters || !sampler_.keeps(event, path))
+  if (filter_.counters || !sampler_.keeps(event, path)) {
     counters_.add(event, at.thread.process, at.program, path);
-  else
-    batch_.push_back(event);
+    return;
+  }
+  batch_[event.thread].push_back(event);
+  ++batched_;
 }
 
 Status Assembler::hand_over() {
-  std::stable_sort(batch_.begin(), batch_.end(), [](const Event& a, const Event& b) { return a.thread < b.thread; });
-  for (const Event& event : batch_) TRY(writer_.event(event));
-  batch_.clear();
+  for (auto at = batch_.begin(); at != batch_.end();) {
+    auto& [thread, events] = *at;
+    bool rests = events.empty();  // since the last time: it may have ended
+    for (const Event& event : events) TRY(writer_.event(event));
+    events.clear();
+    at = rests ? batch_.erase(at) : std::next(at);
+  }
+  batched_ = 0;
   return ok();
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -65,7 +66,7 @@ class Assembler {
   Status hand_over();
   Status flush();
   bool is_due(uint64_t now_ns, uint64_t few_ns = kFlush_ns) const {
-    return now_ns - flushed_ns_ >= (batch_.size() < kFew ? few_ns : kFlush_ns) || batch_.size() >= kMuch;
+    return now_ns - flushed_ns_ >= (batched_ < kFew ? few_ns : kFlush_ns) || batched_ >= kMuch;
   }
 
   uint64_t in_real_time(uint64_t monotonic_ns) const { return monotonic_ns + ahead_ns_; }
@@ -144,7 +145,8 @@ class Assembler {
   std::unordered_map<int32_t, std::shared_ptr<Process>> by_pid_;
   std::vector<std::weak_ptr<OpenFile>> directories_;  // open ones: a rename changes their names
   std::unordered_map<Fid, uint64_t> sizes_;           // for what is opened with O_APPEND
-  std::vector<Event> batch_;
+  std::map<uint32_t, std::vector<Event>> batch_;      // by thread: a thread's calls pack better together
+  size_t batched_ = 0;                                // events in it
   std::string first_cwd_ = "/";
   int32_t first_pid_ = 0;
   FdTable first_table_;
