@@ -128,6 +128,8 @@ bool moves_data(Op op);
 // The power of two that so many bytes (at least 1) reach: 1, 2, 4, 4, 8 ...
 uint64_t size_class(uint64_t bytes);
 
+struct Trace;
+
 // Writes a trace. Nothing may refer to a string before string() gave its number.
 class Writer {
  public:
@@ -150,6 +152,8 @@ class Writer {
   virtual Status commit() = 0;  // on disk
   virtual uint64_t events() const = 0;
   virtual uint64_t last_index() const = 0;  // of the last record that was written or is about to be; 0: none
+  // The facts, losses and counts of the log so far, and nothing else of it; valid until the next call.
+  virtual const Trace& told() const = 0;
 };
 
 // A trace in memory.

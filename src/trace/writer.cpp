@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Writes a trace: strings are numbered, everything becomes a record of the stream "trace".
+#include <map>
 #include <string>
-#include <unordered_map>
 
+#include "base/text_hash.h"
 #include "log/block/format.h"
 #include "log/log.h"
 #include "reel/trace.h"
@@ -19,32 +20,36 @@ class LogWriter : public Writer {
   explicit LogWriter(std::unique_ptr<log::Writer> log) : log_(std::move(log)) {}
 
   Status fact(std::string_view key, std::string_view value) override {
-    std::string name = std::string(key) + "=" + std::string(value.substr(0, log::kMaxName - 256));
-    return append(fact_record(name));
+    value = value.substr(0, log::kMaxName - 256);
+    std::string name = std::string(key) + "=" + std::string(value);
+    TRY(append(fact_record(name)));
+    told_.facts.insert_or_assign(std::string(key), std::string(value));
+    return ok();
   }
 
   Result<StringId> string(StringKind kind, std::string_view bytes) override {
     bytes = bytes.substr(0, log::kMaxName);
-    std::string key(1, static_cast<char>(kind));
-    key += bytes;
-    auto [at, is_new] = strings_.try_emplace(std::move(key), next_string_);
-    if (!is_new) return at->second;
-    Status done = append(string_record(next_string_, kind, bytes));
-    if (!done) {
-      strings_.erase(at);
-      return std::move(done).error();
-    }
+    TextMap<StringId>& known = strings_[kind];
+    if (auto at = known.find(bytes); at != known.end()) return at->second;
+    TRY(append(string_record(next_string_, kind, bytes)));
+    known.emplace(bytes, next_string_);
     return next_string_++;
   }
 
   Status thread(const Thread& thread) override { return append(record_of(thread)); }
   Status file(const FileState& state) override { return append(record_of(state)); }
-  Status loss(const Loss& loss) override { return append(record_of(loss)); }
+  Status loss(const Loss& loss) override {
+    TRY(append(record_of(loss)));
+    told_.losses.push_back(loss);
+    return ok();
+  }
   Status count(const Count& count) override {
     Record record = record_of(count);
     std::string sizes = sizes_text(count);
     record.name = sizes;
-    return append(record);
+    TRY(append(record));
+    told_.counts.push_back(count);
+    return ok();
   }
   Status event(const Event& event) override {
     ++events_;
@@ -54,10 +59,23 @@ class LogWriter : public Writer {
   Status commit() override { return log_->commit(); }
   uint64_t events() const override { return events_; }
   uint64_t last_index() const override { return log_->last_index(); }
+  const Trace& told() const override { return told_; }
 
-  void know_string(StringId id, StringKind kind, const std::string& bytes) {
-    strings_.try_emplace(std::string(1, static_cast<char>(kind)) + bytes, id);
-    if (id >= next_string_) next_string_ = id + 1;
+  // What the log has already, which is continued.
+  Status know(Reader& reader) {
+    Item item;
+    for (;;) {
+      TRY_ASSIGN(bool more, reader.next(item));
+      if (!more) break;
+      if (item.loss) told_.losses.push_back(*item.loss);
+      if (item.count) told_.counts.push_back(*item.count);
+    }
+    const Trace& before = reader.trace();
+    told_.facts = before.facts;
+    for (StringId id = 1; id < before.strings.size(); ++id)
+      strings_[before.string_kinds[id]].try_emplace(before.strings[id], id);
+    next_string_ = static_cast<StringId>(before.strings.size());
+    return ok();
   }
 
  private:
@@ -71,9 +89,10 @@ class LogWriter : public Writer {
   }
 
   std::unique_ptr<log::Writer> log_;
-  std::unordered_map<std::string, StringId> strings_;  // kind and bytes -> number
+  std::map<StringKind, TextMap<StringId>> strings_;
   StringId next_string_ = 1;
   uint64_t last_time_ = 0, events_ = 0;
+  Trace told_;
 };
 
 }  // namespace
@@ -100,14 +119,7 @@ Result<std::unique_ptr<Writer>> Writer::open(Env& env, const std::string& dir, c
   if (!continued) return std::unique_ptr<Writer>(std::move(writer));
 
   TRY_ASSIGN(std::unique_ptr<Reader> reader, Reader::open(env, dir, key));
-  Item item;
-  for (;;) {
-    TRY_ASSIGN(bool more, reader->next(item));
-    if (!more) break;
-  }
-  const Trace& before = reader->trace();
-  for (StringId id = 1; id < before.strings.size(); ++id)
-    writer->know_string(id, before.string_kinds[id], before.strings[id]);
+  TRY(writer->know(*reader));
   return std::unique_ptr<Writer>(std::move(writer));
 }
 

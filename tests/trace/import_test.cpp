@@ -50,6 +50,7 @@ class MemoryWriter : public Writer {
   Status commit() override { return ok(); }
   uint64_t events() const override { return trace.events.size(); }
   uint64_t last_index() const override { return 0; }
+  const Trace& told() const override { return trace; }
 
   Trace trace;
 

@@ -100,6 +100,7 @@ struct {
 
 struct {  // recorded processes
   __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(map_flags, BPF_F_NO_PREALLOC);  // of this and others that change seldom: their memory takes milliseconds
   __uint(max_entries, 65536);
   __type(key, u32);
   __type(value, u8);
@@ -132,6 +133,7 @@ struct {  // calls that have begun, by thread
 
 struct {  // requests of io_uring that have begun, by address
   __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
   __uint(max_entries, 65536);
   __type(key, u64);
   __type(value, struct reel_bpf_event);
@@ -144,6 +146,7 @@ struct off {
 };
 struct {  // by thread
   __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
   __uint(max_entries, 65536);
   __type(key, u32);
   __type(value, struct off);

@@ -183,6 +183,7 @@ class AnonymousWriter : public Writer {
   Status commit() override { return to_->commit(); }
   uint64_t events() const override { return to_->events(); }
   uint64_t last_index() const override { return to_->last_index(); }
+  const Trace& told() const override { return to_->told(); }
 
  private:
   // The same components at the end, in their new length.

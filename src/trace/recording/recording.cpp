@@ -113,23 +113,12 @@ Status tell_missing(Env& env, Writer& writer, const Error& why) {
 }
 
 // What a finished log says of itself.
-Result<Recorded> summary(Env& env, const std::string& log, const LogKey* key, std::unique_ptr<Writer> writer,
-                         int exit_code) {
+Recorded summary(const Writer& writer, int exit_code) {
   Recorded recorded;
   recorded.exit_code = exit_code;
-  recorded.events = writer->events();
-  writer.reset();
-  TRY_ASSIGN(std::unique_ptr<Reader> reader, Reader::open(env, log, key));
-  Trace facts;
-  Item item;
-  for (;;) {
-    TRY_ASSIGN(bool more, reader->next(item));
-    if (!more) break;
-    if (item.loss) facts.losses.push_back(*item.loss);
-    if (item.count) recorded.counted += item.count->calls;
-  }
-  facts.facts = reader->trace().facts;
-  recorded.incomplete = facts.incomplete();
+  recorded.events = writer.events();
+  for (const Count& count : writer.told().counts) recorded.counted += count.calls;
+  recorded.incomplete = writer.told().incomplete();
   return recorded;
 }
 
@@ -284,12 +273,11 @@ Via best_for(const std::string& program) {
   return is_static(program) ? Via::ptrace : Via::preload;
 }
 
-Result<Recorded> end_recovery(Env& env, const std::string& log, const LogKey* key, std::unique_ptr<Writer> writer,
-                              const std::string& rings) {
-  TRY(writer->commit());
+Result<Recorded> end_recovery(Env& env, const std::string& log, Writer& writer, const std::string& rings) {
+  TRY(writer.commit());
   forget_rings(env, log, rings);
   forget_reserve(env, log);
-  return summary(env, log, key, std::move(writer), 0);
+  return summary(writer, 0);
 }
 
 }  // namespace
@@ -312,7 +300,7 @@ Result<Recorded> record(Env& env, const RecordOptions& options) {
   if (!ran) return std::move(ran).error();
   if (!ran->recorded) TRY(tell_missing(env, *session.writer, ran->recorded.error()));
   TRY(write_end(env, *session.writer, ran->exit_code));
-  return summary(env, options.log, key, std::move(session.writer), ran->exit_code);
+  return summary(*session.writer, ran->exit_code);
 }
 
 Result<Recorded> recover(Env& env, const std::string& log, const LogKey* key) {
@@ -327,7 +315,7 @@ Result<Recorded> recover(Env& env, const std::string& log, const LogKey* key) {
     // Which clear name belongs to which word of the log is gone with reel's memory.
     TRY(writer->loss(
         {env.realtime_ns(), 0, 0, "reel was ended while it recorded; the rings had names in clear, and were removed"}));
-    return end_recovery(env, log, key, std::move(writer), note->rings);
+    return end_recovery(env, log, *writer, note->rings);
   }
   LiveSurroundings surroundings;
   Assembler assembler(*writer, surroundings, Filter{}, note->ahead);
@@ -339,7 +327,7 @@ Result<Recorded> recover(Env& env, const std::string& log, const LogKey* key) {
   TRY(collector->collect(true));
   TRY(assembler.finish());
   TRY(writer->loss({env.realtime_ns(), 0, 0, "reel was ended while it recorded; the rings were recovered"}));
-  return end_recovery(env, log, key, std::move(writer), note->rings);
+  return end_recovery(env, log, *writer, note->rings);
 }
 
 }  // namespace reel::trace

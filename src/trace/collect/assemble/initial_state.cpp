@@ -144,7 +144,7 @@ std::string InitialState::plain(std::string path) {
 bool InitialState::is_ours(const std::string& path) const {
   if (made_.empty()) return false;
   for (size_t slash = path.size(); slash != std::string::npos && slash > 0; slash = path.rfind('/', slash - 1))
-    if (made_.count(path.substr(0, slash)) != 0) return true;
+    if (made_.contains(std::string_view(path).substr(0, slash))) return true;
   return false;
 }
 

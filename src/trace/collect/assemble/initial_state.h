@@ -5,10 +5,10 @@
 #pragma once
 
 #include <string>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
+#include "base/text_hash.h"
 #include "reel/trace.h"
 #include "trace/collect/assemble/objects.h"
 #include "trace/collect/raw.h"
@@ -56,8 +56,8 @@ class InitialState {
   Writer& writer_;
   Objects& objects_;
   Surroundings& surroundings_;
-  std::unordered_set<std::string> seen_;
-  std::unordered_set<std::string> made_;  // directories and names that the program made or moved here
+  TextSet seen_;
+  TextSet made_;  // directories and names that the program made or moved here
 };
 
 }  // namespace reel::trace
