@@ -20,7 +20,10 @@ struct ProcessState {
   char library[4096];                  // this shim's file, for LD_PRELOAD; and ":" and that of MPI, when it is there
 };
 
-ProcessState& process();
+extern ProcessState process_state __attribute__((visibility("hidden")));
+inline ProcessState& process() {
+  return process_state;
+}
 
 // A thread that gives way again and again: it waits for something in memory. In ticks, and the CPU time in nanoseconds.
 struct Spin {

@@ -23,7 +23,7 @@ long kernel(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e 
 bool copy_if_readable(void* to, const void* from, size_t size);
 
 uint64_t monotonic_ns();
-extern bool counter_is_clock;  // Control::clock; known once something is recorded
+extern bool counter_is_clock __attribute__((visibility("hidden")));  // Control::clock; known once something is recorded
 
 // Ticks (trace/wire.h). The fence keeps the counter from being read before what stands before it is done.
 inline uint64_t now() {

@@ -14,9 +14,11 @@
 #include "trace/preload/shim.h"
 
 namespace reel::trace::shim {
+
+ProcessState process_state;
+
 namespace {
 
-ProcessState state;
 pthread_key_t end_key;
 bool has_end_key = false;
 
@@ -29,8 +31,8 @@ bool copy_text(char* to, size_t capacity, const char* from) {
 
 wire::Control* map_control() {
   char path[4200];
-  size_t size = strlen(state.dir);
-  memcpy(path, state.dir, size);
+  size_t size = strlen(process().dir);
+  memcpy(path, process().dir, size);
   path[size] = '/';
   memcpy(path + size + 1, wire::kControlName, strlen(wire::kControlName) + 1);
   long fd = kernel(SYS_openat, AT_FDCWD, reinterpret_cast<long>(path), O_RDWR | O_CLOEXEC, 0);
@@ -55,16 +57,16 @@ bool is_of_rank() {
 // What is loaded beside us stays so over an exec.
 void add_mpi_library() {
   const char* preload = getenv("LD_PRELOAD");
-  size_t size = strlen(state.library);
-  const char* after = preload && strncmp(preload, state.library, size) == 0 ? preload + size : nullptr;
+  size_t size = strlen(process().library);
+  const char* after = preload && strncmp(preload, process().library, size) == 0 ? preload + size : nullptr;
   if (!after || *after != ':') return;
   size_t next = strcspn(after + 1, ":");
   const char* name = wire::kMpiLibrary;
   size_t name_size = strlen(name);
   if (next < name_size || strncmp(after + 1 + next - name_size, name, name_size) != 0) return;
-  if (size + 1 + next >= sizeof state.library) return;
-  memcpy(state.library + size, after, next + 1);
-  state.library[size + 1 + next] = '\0';
+  if (size + 1 + next >= sizeof process().library) return;
+  memcpy(process().library + size, after, next + 1);
+  process().library[size + 1 + next] = '\0';
 }
 
 void thread_ends(void*) {
@@ -85,7 +87,7 @@ void hello() {
   call.set_op(wire::kOpHello);
   call.path(file);
   char cwd[wire::kMaxPath];
-  if (state.ranks_only && kernel(SYS_getcwd, reinterpret_cast<long>(cwd), sizeof cwd) > 0) call.path2(cwd);
+  if (process().ranks_only && kernel(SYS_getcwd, reinterpret_cast<long>(cwd), sizeof cwd) > 0) call.path2(cwd);
   call.done(0);
 }
 
@@ -124,7 +126,7 @@ bool counter_is_clock = false;
 
 void came_by_unseen_fork() {
   forget_rings();
-  *state.is_here = 1;
+  *process().is_here = 1;
 }
 
 uint64_t monotonic_ns() {
@@ -141,18 +143,14 @@ void* find_real(const char* name, void** slot) {
   return found;
 }
 
-ProcessState& process() {
-  return state;
-}
-
 bool start_process() {
-  if (state.control) return true;
-  if (state.tried) return false;
-  state.tried = true;
-  if (!copy_text(state.dir, sizeof state.dir, getenv(wire::kEnvDir))) return false;
+  if (process().control) return true;
+  if (process().tried) return false;
+  process().tried = true;
+  if (!copy_text(process().dir, sizeof process().dir, getenv(wire::kEnvDir))) return false;
   Dl_info self;
   if (!dladdr(reinterpret_cast<void*>(&start_process), &self) ||
-      !copy_text(state.library, sizeof state.library, self.dli_fname))
+      !copy_text(process().library, sizeof process().library, self.dli_fname))
     return false;
   add_mpi_library();
   wire::Control* control = map_control();
@@ -163,30 +161,30 @@ bool start_process() {
   if (!control) return false;
   long page = kernel(SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (page > 0 && kernel(SYS_madvise, page, 4096, MADV_WIPEONFORK) == 0) {
-    state.is_here = reinterpret_cast<uint32_t*>(page);
-    *state.is_here = 1;
+    process().is_here = reinterpret_cast<uint32_t*>(page);
+    *process().is_here = 1;
   }
   has_end_key = pthread_key_create(&end_key, thread_ends) == 0;
-  state.ranks_only = control->ranks_only != 0;
-  state.has_tsan = dlsym(RTLD_DEFAULT, "__tsan_init") != nullptr;
-  state.asan_after_vfork = reinterpret_cast<void (*)(void*)>(dlsym(RTLD_DEFAULT, "__asan_handle_vfork"));
+  process().ranks_only = control->ranks_only != 0;
+  process().has_tsan = dlsym(RTLD_DEFAULT, "__tsan_init") != nullptr;
+  process().asan_after_vfork = reinterpret_cast<void (*)(void*)>(dlsym(RTLD_DEFAULT, "__asan_handle_vfork"));
   counter_is_clock = control->clock == wire::kCounter;
-  __atomic_store_n(&state.control, control, __ATOMIC_RELEASE);
+  __atomic_store_n(&process().control, control, __ATOMIC_RELEASE);
   hello();  // before any other event: constructors of other libraries may come before ours
   calibrate();
   return true;
 }
 
 void watch_thread_end() {
-  if (has_end_key) pthread_setspecific(end_key, &state);
+  if (has_end_key) pthread_setspecific(end_key, &process());
 }
 
 const char* own_path() {
-  return state.library;
+  return process().library;
 }
 
 const char* ring_dir() {
-  return state.dir;
+  return process().dir;
 }
 
 }  // namespace reel::trace::shim
