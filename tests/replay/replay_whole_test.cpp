@@ -600,6 +600,29 @@ TEST_F(Replayed, ComputingIsNotLeftOutForAWaitBehindIt) {
   EXPECT_GE(nanoseconds_of(CLOCK_PROCESS_CPUTIME_ID) - cpu, 95 * kMillisecond);
 }
 
+// Between two calls of a program that makes them one behind the other there is little but what the player takes, too:
+// to keep the gaps takes less time than the gaps have, for a part of them is that.
+TEST_F(Replayed, WhatPlayingCostsIsTakenOutOfGaps) {
+  constexpr uint64_t kCalls = 20000, kGap = 400;
+  Synthetic trace(options_.log);
+  uint32_t thread = trace.process();
+  trace.file("/f", FileKind::file, 1);
+  trace::Descriptor fd = trace.open(thread, "/f", O_RDONLY, 0, 3);
+  for (uint64_t i = 0; i < kCalls; ++i) trace.on_fd(thread, Op::lseek, fd, 0, 0, 0, kGap, 100);
+  trace.finish();
+  auto quickest = [&](Mode mode) {
+    uint64_t least = ~0ull;
+    options_.mode = mode;
+    for (int i = 0; i < 7; ++i) {
+      options_.into = dir_.at("into" + std::to_string(loops_));
+      least = std::min(least, good().replay_ns);
+    }
+    return least;
+  };
+  uint64_t without = quickest(Mode::afap), with = quickest(Mode::think);
+  EXPECT_LT(with, without + kCalls * (kGap - 20));
+}
+
 // What the recorder did in gaps is no computing: of each of these gaps 1 ms is left.
 TEST_F(Replayed, WhatTheRecorderCostIsTakenOutOfGaps) {
   Synthetic trace(options_.log);

@@ -17,6 +17,7 @@
 #include <unordered_map>
 
 #include "replay/play/caller.h"
+#include "replay/play/own_cost.h"
 #include "replay/play/pacing.h"
 #include "replay/play/progress.h"
 
@@ -72,6 +73,12 @@ class Player {
     uint64_t born_ns;
   };
 
+  // What a thread has taken too long, and makes up for in the next gaps.
+  struct Debt {
+    uint64_t late = 0;  // the last gap
+    uint64_t own = 0;   // what playing its calls cost beyond the calls
+  };
+
   void start(uint32_t thread, uint64_t born_ns) {
     auto begin = std::make_unique<Start>(Start{this, thread, born_ns});
     pthread_attr_t attributes;
@@ -112,12 +119,13 @@ class Player {
     Caller caller(trace_, plan_, world_, mappings_.at(trace_.threads[number - 1].process));
     const std::vector<Step>& steps = plan_.threads[number - 1];
     Sample* samples = board_.samples(number);
-    uint64_t last = born_ns, late = 0;
+    uint64_t last = born_ns;
+    Debt debt;
     for (uint32_t i = 0; i < steps.size() && !stop_.load(std::memory_order_relaxed); ++i) {
       const Step& step = steps[i];
       // The gap before the first of its polls is the program's own; those behind are part of the polling.
       bool polls_on = step.until != 0 && i > 0 && steps[i - 1].until == step.until;
-      if (!polls_on || !are_over(steps[step.until - 1])) get_ready(step, last, late);
+      if (!polls_on || !are_over(steps[step.until - 1])) get_ready(step, last, debt);
       if (stop_.load(std::memory_order_relaxed)) break;  // its time has not come
       if (step.until != 0 && are_over(steps[step.until - 1])) {
         wait_for_needs(step);  // others know that who has passed it has waited
@@ -141,17 +149,17 @@ class Player {
   }
 
   // All that comes before the call: the gap, and what it waits for.
-  void get_ready(const Step& step, uint64_t last, uint64_t& late) {
+  void get_ready(const Step& step, uint64_t last, Debt& debt) {
     bool waits_first = step.base.count != 0 || step.sees;
     // Who needs something only for the call computes before he waits for it: that takes a processor from others.
-    if (!waits_first) pace(step, last, late);
+    if (!waits_first) pace(step, last, debt);
     if (!step.waits) {
       if (options_.pace == Pace::gaps && step.before_ns != 0) burn(scaled(step.before_ns), stop_);
       bool looks_again = step.tick_ns != 0 && !are_over(step);
       wait_for_needs(step);
       if (looks_again) wait_for_tick(step, last);
     }
-    if (waits_first) pace(step, last, late);
+    if (waits_first) pace(step, last, debt);
   }
 
   void pass(uint32_t thread, uint32_t step_number, const Step& step, uint64_t now) {
@@ -212,9 +220,8 @@ class Player {
   uint64_t done_ns(const Need& need) const { return board_.samples(need.thread)[need.count - 1].exit_ns; }
   uint64_t scaled(uint64_t ns) const { return static_cast<uint64_t>(static_cast<double>(ns) * options_.scale); }
 
-  // Until it is time for the step. `late`: by how much the last gap took too long; the next one is
-  // so much shorter.
-  void pace(const Step& step, uint64_t last, uint64_t& late) {
+  // Until it is time for the step.
+  void pace(const Step& step, uint64_t last, Debt& debt) {
     if (options_.pace == Pace::none) return;
     if (options_.pace == Pace::timed) {
       wait_until(played_.begin_ns + scaled(trace_.events[step.event].enter_ns - plan_.begin_ns), stop_);
@@ -223,19 +230,23 @@ class Player {
     uint64_t base = step.sees              ? now_ns()
                     : step.base.count != 0 ? std::max(last + scaled(step.before_ns), done_ns(step.base))
                                            : last;
-    uint64_t gap = scaled(step.gap_ns - step.contended_ns), due = base + gap;
-    due = due > last + late ? due - late : last;
+    uint64_t gap = scaled(step.gap_ns - step.contended_ns);
+    debt.own = std::min(debt.own + own_ns_, kMostDebt);
+    uint64_t paid = std::min(debt.own, gap);
+    debt.own -= paid;
+    uint64_t due = base + gap - paid;
+    due = due > last + debt.late ? due - debt.late : last;
     uint64_t now = now_ns();
     if (step.cpu_ns == ~0ull) {  // not measured: taken for computing, but not for longer than it was
       spin_until(due, stop_);
-      late = 0;
+      debt.late = 0;
       return;
     }
     uint64_t cpu = std::min(scaled(step.cpu_ns), gap);
     // Computing takes as long as it takes on this machine now: there is no debt from it.
     if (cpu * 10 >= gap * 9) {
-      if (now < due) burn(due - now, stop_);
-      late = 0;
+      if (now < due) burn_until(due, now, stop_);
+      debt.late = 0;
       return;
     }
     if (now < due) {
@@ -243,7 +254,7 @@ class Player {
       rest_until(due);
     }
     now = now_ns();
-    late = now > due ? std::min<uint64_t>(now - due, kMostDebt) : 0;
+    debt.late = now > due ? std::min<uint64_t>(now - due, kMostDebt) : 0;
   }
 
   // The time of a call that is not made.
@@ -335,6 +346,7 @@ class Player {
   const std::atomic<bool>& asked_;
   std::unordered_map<uint32_t, Mappings> mappings_;  // by process
   const unsigned processors_ = std::thread::hardware_concurrency();
+  const uint64_t own_ns_ = cost_of_playing(world_);  // of a call
   std::atomic<int> alive_{0}, failed_{0};
   std::mutex mutex_;
   std::set<pthread_t> live_;
