@@ -69,7 +69,43 @@ def python_program(text):
     return make
 
 
-WORKLOADS = {"untar": untar, "fsync": python_program(FSYNC), "sqlite": python_program(SQLITE)}
+# The same as fsync without an interpreter's lock: computing overlaps.
+THREADS = r"""
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+static volatile unsigned sink;
+static void* work(void* number) {
+  static char bytes[65536];
+  char name[16];
+  snprintf(name, sizeof name, "f%ld", (long)number);
+  int fd = open(name, O_CREAT | O_WRONLY, 0644);
+  for (int i = 0; i < 120; ++i) {
+    if (write(fd, bytes, sizeof bytes) != sizeof bytes) return NULL;
+    if (i % 4 == 3) fsync(fd);
+    for (unsigned k = 0; k < 400000; ++k) sink += k;
+  }
+  close(fd);
+  return NULL;
+}
+int main(void) {
+  pthread_t threads[4];
+  for (long n = 0; n < 4; ++n) pthread_create(&threads[n], NULL, work, (void*)n);
+  for (int n = 0; n < 4; ++n) pthread_join(threads[n], NULL);
+  return 0;
+}
+"""
+
+
+def threads(inputs):
+    with open(f"{inputs}/threads.c", "w") as f:
+        f.write(THREADS)
+    subprocess.run(["cc", "-O2", "-pthread", "-o", f"{inputs}/threads", f"{inputs}/threads.c"], check=True)
+    return [f"{inputs}/threads"]
+
+
+WORKLOADS = {"untar": untar, "threads": threads, "fsync": python_program(FSYNC), "sqlite": python_program(SQLITE)}
 
 
 class Storage:

@@ -272,6 +272,21 @@ TEST_P(Conformance, MoreThanARingHolds) {
   for (size_t i = 0; i < 50000; ++i) ASSERT_EQ(lines[i + 1], "pwrite f " + std::to_string(i * 16) + "+16=16");
 }
 
+// Threads that find no processor are ready, also when the recorder's own question is where they lose it.
+TEST_P(Conformance, WhoFindsNoProcessorIsReady) {
+  if (std::string(GetParam().via) == "ptrace")
+    GTEST_SKIP() << "each of its gaps ends in its tracer, which may have to wait, too";
+  record("crowd");
+  uint64_t off = 0, ready = 0;
+  for (const Event& event : run_.trace.events) {
+    if (event.op != Op::compute || event.thread == 1 || event.duration_ns < event.arg + 200'000) continue;
+    off += event.duration_ns - event.arg;
+    ready += event.mode == 1 ? event.arg2 : 0;
+  }
+  EXPECT_GT(off, 20'000'000u);
+  EXPECT_GT(ready, off * 8 / 10) << ready << " of " << off << " ns";
+}
+
 // The same in all recorders: the gap's length, and the CPU time that its thread (not its process) had in it.
 TEST_P(Conformance, GapsHaveTheirCpuTime) {
   record("gaps");

@@ -503,6 +503,29 @@ static int sockets(void) {
   return 0;
 }
 
+// More threads than processors, none of which ever waits.
+static void* crowds(void* unused) {
+  (void)unused;
+  int fd = open("f", O_CREAT | O_WRONLY, 0600);
+  for (int i = 0; i < 60; ++i) {
+    drop(pwrite(fd, "x", 1, i));
+    for (volatile unsigned k = 0; k < 400000; ++k) {
+    }
+  }
+  drop(pwrite(fd, "x", 1, 60));
+  close(fd);
+  return NULL;
+}
+static int crowd(void) {
+  enum { kMost = 64 };
+  pthread_t threads[kMost];
+  int count = 3 * (int)sysconf(_SC_NPROCESSORS_ONLN);
+  if (count > kMost) count = kMost;
+  for (int i = 0; i < count; ++i) pthread_create(&threads[i], NULL, crowds, NULL);
+  for (int i = 0; i < count; ++i) pthread_join(threads[i], NULL);
+  return 0;
+}
+
 // Calls by number, as libraries make those that libc is too old for; and a file without a name.
 static int numbers(void) {
   char buffer[8];
@@ -544,7 +567,8 @@ int main(int argc, char** argv) {
              {"vectors", vectors},   {"aio", aio},
              {"searches", searches}, {"races", races},
              {"sockets", sockets}, {"wild", wild},
-             {"yields", yields}, {"numbers", numbers}};
+             {"yields", yields}, {"numbers", numbers},
+             {"crowd", crowd}};
   self = argv[0];
   for (size_t i = 0; argc > 1 && i < sizeof all / sizeof all[0]; ++i)
     if (strcmp(argv[1], all[i].name) == 0) return all[i].run();

@@ -208,7 +208,9 @@ Gap measure_gap(uint64_t enter) {
   uint64_t measured = thread_cpu();
   uint64_t begin = thread.last_exit, begin_cpu = thread.cpu + in_ns(begin - thread.cpu_at);
   Gap whole = part_of_gap(begin, enter, begin_cpu, measured, true);
-  whole.queued = measure_queued(in_ns(enter - begin) - whole.cpu);
+  // Who has used up its slice is thrown out where it asks: the call begins behind that, so it is of the gap.
+  uint64_t asked = now(), end = asked - enter < process().control->gap_ticks ? enter : asked;
+  whole.queued = measure_queued(in_ns(end - begin) - whole.cpu);
   const Spin& spin = thread.spin;
   bool spun_long = spin.at > begin && spin.at - spin.from >= process().control->gap_ticks;
   Gap rest = spun_long ? tell_spun(whole, begin_cpu, enter, measured) : whole;

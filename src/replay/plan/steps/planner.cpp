@@ -3,13 +3,13 @@
 // The walk.
 #include "replay/plan/steps/planner.h"
 
-#include <errno.h>
 #include <sys/file.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "replay/plan/passing.h"
+#include "replay/plan/steps/failures.h"
 #include "trace/ops.h"
 #include "trace/throttle/calls.h"
 
@@ -23,62 +23,6 @@ using trace::Op;
 bool unlocks(const Event& event) {
   if (event.op == Op::flock) return (event.arg & LOCK_UN) != 0;
   return event.op == Op::range_lock && event.mode == F_UNLCK;
-}
-
-bool depends_on_moment(int64_t result) {
-  return result == -EINTR || result == -EAGAIN || (result <= -512 && result >= -530);  // the kernel's to restart a call
-}
-
-// An argument that the trace does not have (flags, times) may be the wrong one.
-bool may_be_others(const Event& event) {
-  RecordType type = trace::type_of(event.op);
-  switch (trace::family_of(event.op)) {
-    case Family::question:
-      return type == RecordType::sattr || type == RecordType::xattr;
-    case Family::open:
-    case Family::make:
-    case Family::remove:
-    case Family::truncate:
-    case Family::copy:
-    case Family::mapping:
-    case Family::transfer:
-      return true;
-    default:
-      return false;
-  }
-}
-
-// It changed nothing, and might where it is played: rights, room, limits, devices, and file systems are others there.
-bool is_refused(const Event& event) {
-  if (event.op == Op::close || event.op == Op::close_range) return false;  // the descriptor is gone all the same
-  switch (-event.result) {
-    case EACCES:
-    case EPERM:
-    case EROFS:
-    case EXDEV:
-    case EBUSY:
-    case ETXTBSY:
-    case ENOSPC:
-    case EDQUOT:
-    case EFBIG:
-    case EOVERFLOW:
-    case EMLINK:
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-    case ENOLCK:
-    case EFAULT:
-    case EIO:
-    case ENODEV:
-    case ENOSYS:
-    case EOPNOTSUPP:
-    case ECANCELED:
-      return true;
-    case EINVAL:
-      return may_be_others(event);
-    default:
-      return false;
-  }
 }
 
 // When a call took effect.
@@ -221,8 +165,7 @@ void Planner::take(uint32_t number, uint32_t index, bool arrival) {
   else
     call(at);
   if (!polls_.has(index)) polls_.end(at);
-  if (step.skip == Skip::none && depends_on_moment(event.result)) step.skip = Skip::timing;
-  if (step.skip == Skip::none && is_refused(event)) step.skip = Skip::refused;
+  if (step.skip == Skip::none) step.skip = skip_of_failure(event);
   walk_.needs.finish(at.me.count);
   gaps_.end(at, pending);
   finish_step(at);
