@@ -50,11 +50,9 @@ void burn(uint64_t cpu_ns, const std::atomic<bool>& stop) {
   spin_until(now_ns() + cpu_ns, stop);
 }
 
-void burn_until(uint64_t due, uint64_t now, const std::atomic<bool>& stop) {
-  if (due - now > kUnbroken)
-    burn(due - now, stop);
-  else
-    spin_until(due, stop);
+void burn_until(uint64_t due, uint64_t now, uint64_t cpu_ns, const std::atomic<bool>& stop) {
+  if (due - now > kUnbroken) burn(std::min(cpu_ns, due - now), stop);
+  spin_until(due, stop);
 }
 
 }  // namespace reel::replay

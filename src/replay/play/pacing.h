@@ -28,7 +28,7 @@ void sleep_until(uint64_t ns, const std::atomic<bool>& stop);
 void spin_until(uint64_t ns, const std::atomic<bool>& stop);
 // Uses so much CPU time of this thread, however long that takes on a busy machine.
 void burn(uint64_t cpu_ns, const std::atomic<bool>& stop);
-// The same until `due`, which is later than `now`: that long on an idle machine.
-void burn_until(uint64_t due, uint64_t now, const std::atomic<bool>& stop);
+// The same, and computes on until `due`, which is later than `now`.
+void burn_until(uint64_t due, uint64_t now, uint64_t cpu_ns, const std::atomic<bool>& stop);
 
 }  // namespace reel::replay

@@ -245,10 +245,7 @@ class Player {
     uint64_t cpu = std::min(scaled(step.cpu_ns), gap);
     // Computing takes as long as it takes on this machine now: there is no debt from it.
     if (cpu * 10 >= gap * 9) {
-      if (now < due) {
-        burn(std::min(cpu, due - now), stop_);
-        spin_until(due, stop_);
-      }
+      if (now < due) burn_until(due, now, cpu, stop_);
       debt.late = 0;
       return;
     }
