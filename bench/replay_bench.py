@@ -75,8 +75,8 @@ THREADS = r"""
 #include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
-static volatile unsigned sink;
 static void* work(void* number) {
+  volatile unsigned sum = 0;
   static char bytes[65536];
   char name[16];
   snprintf(name, sizeof name, "f%ld", (long)number);
@@ -84,7 +84,7 @@ static void* work(void* number) {
   for (int i = 0; i < 120; ++i) {
     if (write(fd, bytes, sizeof bytes) != sizeof bytes) return NULL;
     if (i % 4 == 3) fsync(fd);
-    for (unsigned k = 0; k < 400000; ++k) sink += k;
+    for (unsigned k = 0; k < 400000; ++k) sum += k;
   }
   close(fd);
   return NULL;
