@@ -57,6 +57,11 @@ def setuid(inputs, work):
     return ["sh", "-c", f"{program} user; {program} child; true"]
 
 
+def allocator(inputs, work):
+    library = compiled(inputs, "-shared", "-fPIC", source="allocator.c")
+    return ["env", f"LD_PRELOAD={library}", "sh", "-c", "echo by an allocator of its own > f; cat f; ls; exit 7"]
+
+
 def limited(inputs, work):
     """Files of a KiB at most: the rings of a recorder are longer. (The shell's own unit is 512 bytes or 1024.)"""
     return ["sh", "-c", "ulimit -f 2; echo short > short; cat short; ls; head -c 9000 /dev/zero > long; echo $?"]
@@ -67,7 +72,7 @@ SCENARIOS = {
     "sqlite": Scenario(programs.sqlite, contents=False), "pipeline": Scenario(programs.pipeline), "imports": Scenario(programs.imports, contents=False),
     "postgres": Scenario(programs.postgres, contents=False), "node": Scenario(programs.node), "go": Scenario(programs.go),
     "fio_psync": Scenario(fio("psync"), contents=False), "fio_libaio": Scenario(fio("libaio"), contents=False), "fio_mmap": Scenario(fio("mmap"), contents=False),
-    "static": Scenario(odd("threads", "-static")), "setuid": Scenario(setuid), "limited": Scenario(limited),
+    "static": Scenario(odd("threads", "-static")), "setuid": Scenario(setuid), "limited": Scenario(limited), "allocator": Scenario(allocator),
 }
 for name in ("signals", "errors", "vforks", "spawns", "execs", "clones", "uring", "aio", "killed", "stacks"):
     SCENARIOS[name] = Scenario(odd(name))

@@ -13,6 +13,11 @@
 #include "trace/preload/process_state.h"
 #include "trace/preload/shim.h"
 
+// Of the sanitizers, null where there are none. Not asked of dlsym: what it does not find makes it allocate, and an
+// allocator that starts may be what has called us.
+extern "C" void __tsan_init() __attribute__((weak));
+extern "C" void __asan_handle_vfork(void* stack) __attribute__((weak));
+
 namespace reel::trace::shim {
 
 ProcessState process_state;
@@ -166,8 +171,8 @@ bool start_process() {
   }
   has_end_key = pthread_key_create(&end_key, thread_ends) == 0;
   process().ranks_only = control->ranks_only != 0;
-  process().has_tsan = dlsym(RTLD_DEFAULT, "__tsan_init") != nullptr;
-  process().asan_after_vfork = reinterpret_cast<void (*)(void*)>(dlsym(RTLD_DEFAULT, "__asan_handle_vfork"));
+  process().has_tsan = __tsan_init != nullptr;
+  process().asan_after_vfork = __asan_handle_vfork;
   counter_is_clock = control->clock == wire::kCounter;
   __atomic_store_n(&process().control, control, __ATOMIC_RELEASE);
   hello();  // before any other event: constructors of other libraries may come before ours

@@ -17,6 +17,7 @@
 #undef syscall
 
 #include "trace/preload/calls/aio.h"
+#include "trace/preload/process_state.h"
 #include "trace/preload/shim.h"
 
 using namespace reel::trace;        // NOLINT: the whole file is about them
@@ -119,10 +120,12 @@ REEL_EXPORT int ioctl(int fd, unsigned long request, ...) noexcept {
   return call.result(real(fd, request, argument));
 }
 
+// Allocators make calls this way to be alone with the kernel while they start, before the recorder does: those stay so.
 // A log that has io_uring's requests not must say so. What is not about files goes on to libc's, with this function's
 // frame gone (a vfork by number).
 REEL_EXPORT long syscall(long number, long a, long b, long c, long d, long e, long f) noexcept {
   REEL_REAL(SyscallFn, syscall);
+  if (!process().control) return real(number, a, b, c, d, e, f);
   long result = 0;
   if (make_by_number({number, a, b, c, d, e, f}, result)) return result;
   if (number == SYS_openat2) return record_openat2(real, a, b, c, d);
