@@ -115,6 +115,39 @@ TEST(Passing, IsShortForWhoOnlyHadNoProcessor) {
   }
 }
 
+// Four become other programs at once, on two processors, the last one for longer, alone: each had half of one, then it
+// had one of its own. A gap in which a thread computes, or waits for a processor, counts as well.
+TEST(Passing, OfAnExecIsTheProcessorThatItCanHaveHad) {
+  for (bool known : {true, false}) {
+    trace::Trace trace;
+    trace.threads.resize(5);
+    if (known) trace.facts["cpus"] = "2";
+    Plan plan;
+    plan.threads.resize(5);
+    for (uint32_t thread = 1; thread <= 4; ++thread) {
+      trace::Event exec;
+      exec.thread = thread;
+      exec.op = trace::Op::exec;
+      exec.enter_ns = 1000;
+      exec.duration_ns = thread == 4 ? 1500 : 800;
+      Step step;
+      step.event = thread - 1;
+      step.skip = Skip::process;
+      trace.events.push_back(exec);
+      plan.threads[thread - 1].push_back(step);
+    }
+    trace::Event queued = computing(5, 1800, 100, 40);
+    queued.mode = 1;
+    queued.arg2 = 60;
+    trace.events.push_back(queued);
+    trace.events.push_back(computing(1, 1800, 100, 100));
+    find_passing(trace, plan);
+    EXPECT_EQ(plan.threads[0][0].passing_ns, known ? 400u : 800u);
+    // 800 ns beside three others, 100 beside two, 600 alone.
+    EXPECT_EQ(plan.threads[3][0].passing_ns, known ? 400u + 66 + 600 : 1500u);
+  }
+}
+
 // One that comes last, at 100, and `others` that leave 10 ns later each; nobody is seen computing.
 Plan leaving(uint32_t others, const char* processors) {
   trace::Trace trace;

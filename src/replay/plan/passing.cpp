@@ -18,6 +18,11 @@ double share_taken(double computing, double processors) {
   return std::clamp(computing - (processors - 1), 0.0, 1.0);
 }
 
+// What each of so many gets who want a processor.
+double share_got(double wanting, double processors) {
+  return wanting <= processors ? 1 : processors / wanting;
+}
+
 // While all processors compute, who does so for a part of the time would have for the rest of it, too.
 uint64_t contended_in_gap(const Contention& contention, const Step& step, uint32_t thread, uint64_t enter_ns) {
   if (step.sees) return step.unseen_ns;
@@ -86,50 +91,79 @@ Contention::Contention(const trace::Trace& trace) : machine_of_(trace.threads.si
     add(machine.empty() ? prefix : machine, fact(prefix + "cpus"), first, last);
   }
   if (parts == 0) add("", fact("cpus"), 1, static_cast<uint32_t>(trace.threads.size()));
-  for (const trace::Event& event : trace.events) {
-    if (event.op != trace::Op::compute || event.duration_ns == 0 || event.thread >= machine_of_.size()) continue;
-    double computing = std::min(1.0, static_cast<double>(event.arg) / static_cast<double>(event.duration_ns));
-    Machine& machine = machines_[machine_of_[event.thread]];
-    machine.changes.push_back({event.enter_ns, computing, 0});
-    machine.changes.push_back({event.exit_ns(), -computing, 0});
-  }
+  for (const trace::Event& event : trace.events)
+    if (event.duration_ns != 0 && event.thread < machine_of_.size()) add(event);
   for (Machine& machine : machines_) {
-    std::sort(machine.changes.begin(), machine.changes.end(),
-              [](const Change& a, const Change& b) { return a.at < b.at; });
-    double computing = 0, full = 0;
-    uint64_t last = 0;
-    for (Change& change : machine.changes) {
-      full += static_cast<double>(change.at - last) * share_taken(computing, machine.processors);
-      computing += change.computing;
-      last = change.at;
-      change.computing = computing;
-      change.full_ns = full;
-    }
+    machine.computing.add_up([&](double level) { return share_taken(level, machine.processors); });
+    machine.wanting.add_up([&](double level) { return share_got(level, machine.processors); });
   }
+}
+
+// Becoming another program, and making a process, is computing, of which no recorder tells how much.
+void Contention::add(const trace::Event& event) {
+  Machine& machine = machines_[machine_of_[event.thread]];
+  if (event.op == trace::Op::exec || event.op == trace::Op::fork) machine.wanting.add(event, 1);
+  if (event.op != trace::Op::compute) return;
+  auto part = [&](uint64_t ns) {
+    return std::min(1.0, static_cast<double>(ns) / static_cast<double>(event.duration_ns));
+  };
+  machine.computing.add(event, part(event.arg));
+  machine.wanting.add(event, part(event.arg + (event.mode == 1 ? event.arg2 : 0)));
+}
+
+void Contention::Line::add(const trace::Event& event, double level) {
+  changes.push_back({event.enter_ns, level, 0});
+  changes.push_back({event.exit_ns(), -level, 0});
+}
+
+template <class Share>
+void Contention::Line::add_up(Share share) {
+  std::sort(changes.begin(), changes.end(), [](const Change& a, const Change& b) { return a.at < b.at; });
+  double level = 0, sum = 0;
+  uint64_t last = 0;
+  for (Change& change : changes) {
+    sum += static_cast<double>(change.at - last) * share(level);
+    level += change.level;
+    last = change.at;
+    change.level = level;
+    change.sum_ns = sum;
+  }
+}
+
+template <class Share>
+double Contention::Line::until(uint64_t time, Share share) const {
+  auto next = std::upper_bound(changes.begin(), changes.end(), time,
+                               [](uint64_t wanted, const Change& change) { return wanted < change.at; });
+  if (next == changes.begin()) return 0;
+  const Change& before = *std::prev(next);
+  return before.sum_ns + static_cast<double>(time - before.at) * share(before.level);
 }
 
 void Contention::add(const std::string& machine, const std::string& processors, uint32_t first, uint32_t last) {
   uint64_t count = std::strtoull(processors.c_str(), nullptr, 10);
   if (count == 0) return;
   auto [number, is_new] = numbers_.try_emplace(machine, static_cast<uint32_t>(machines_.size()));
-  if (is_new) machines_.push_back({static_cast<double>(count), {}});
+  if (is_new) machines_.push_back({static_cast<double>(count), {}, {}});
   for (uint64_t thread = first; thread <= last && thread < machine_of_.size(); ++thread)
     machine_of_[thread] = number->second;
-}
-
-double Contention::full_until(const Machine& machine, uint64_t time) {
-  auto next = std::upper_bound(machine.changes.begin(), machine.changes.end(), time,
-                               [](uint64_t wanted, const Change& change) { return wanted < change.at; });
-  if (next == machine.changes.begin()) return 0;
-  const Change& before = *std::prev(next);
-  return before.full_ns + static_cast<double>(time - before.at) * share_taken(before.computing, machine.processors);
 }
 
 uint64_t Contention::within(uint32_t thread, uint64_t begin, uint64_t end) const {
   uint32_t number = machine_of_[thread];
   if (number == 0 || end <= begin) return 0;
-  double full = full_until(machines_[number], end) - full_until(machines_[number], begin);
+  const Machine& machine = machines_[number];
+  auto share = [&](double level) { return share_taken(level, machine.processors); };
+  double full = machine.computing.until(end, share) - machine.computing.until(begin, share);
   return std::min(end - begin, static_cast<uint64_t>(full));
+}
+
+uint64_t Contention::had(uint32_t thread, uint64_t begin, uint64_t end) const {
+  uint32_t number = machine_of_[thread];
+  if (number == 0 || end <= begin) return end - std::min(begin, end);
+  const Machine& machine = machines_[number];
+  auto share = [&](double level) { return share_got(level, machine.processors); };
+  double got = machine.wanting.until(end, share) - machine.wanting.until(begin, share);
+  return std::min(end - begin, static_cast<uint64_t>(got));
 }
 
 void find_passing(const trace::Trace& trace, Plan& plan) {
@@ -149,7 +183,9 @@ void find_passing(const trace::Trace& trace, Plan& plan) {
       // Who slept in memory does so in a replay, and is woken by the same means: that takes what it takes there.
       bool woken = from > event.enter_ns && trace::family_of(event.op) == trace::Family::memory;
       if (exit <= from || woken) continue;
-      step.passing_ns = exit - from - (step.waits ? contention.within(thread, from, exit) : 0);
+      bool computes = event.op == trace::Op::exec || event.op == trace::Op::fork;
+      step.passing_ns = computes ? contention.had(thread, from, exit)
+                                 : exit - from - (step.waits ? contention.within(thread, from, exit) : 0);
     }
   }
   level(trace, contention, plan);

@@ -22,24 +22,35 @@ class Contention {
   // Of the time from `begin` to `end`, how long all processors of this thread's machine were taken. 0 where the trace
   // does not say how many processors there were.
   uint64_t within(uint32_t thread, uint64_t begin, uint64_t end) const;
+  // Of who wanted a processor from `begin` to `end`, for how long he can have had one, when all who did had the same
+  // share. All of it where the trace does not say how many there were.
+  uint64_t had(uint32_t thread, uint64_t begin, uint64_t end) const;
   // Of a machine that is known, each by a number of its own; 0: not known.
   uint32_t machine_of(uint32_t thread) const { return machine_of_[thread]; }
   double processors_of(uint32_t machine) const { return machines_[machine].processors; }
 
  private:
-  // One machine: from time to time, how many processors compute; and how long all of them had until then.
+  // How many do something, from time to time, and the sum over time of what that means.
   struct Change {
     uint64_t at;
-    double computing;
-    double full_ns;
+    double level;
+    double sum_ns;
+  };
+  struct Line {
+    std::vector<Change> changes;
+    void add(const trace::Event& event, double level);
+    template <class Share>
+    void add_up(Share share);
+    template <class Share>
+    double until(uint64_t time, Share share) const;
   };
   struct Machine {
     double processors = 0;
-    std::vector<Change> changes;
+    Line computing, wanting;
   };
 
   void add(const std::string& machine, const std::string& processors, uint32_t first, uint32_t last);
-  static double full_until(const Machine& machine, uint64_t time);
+  void add(const trace::Event& event);
 
   std::vector<uint32_t> machine_of_;  // by thread number; into machines_
   std::map<std::string, uint32_t> numbers_;

@@ -268,7 +268,9 @@ class Player {
     }
     uint64_t until = begin + scaled(step.passing_ns), now = now_ns();
     if (until <= now) return;
-    if (event.op == Op::exec || event.op == Op::fork || until - now <= kNoBreak)
+    if (event.op == Op::exec || event.op == Op::fork)
+      burn(until - now, stop_);
+    else if (until - now <= kNoBreak)
       spin_until(until, stop_);
     else if (step.skip == Skip::message)  // it polls
       wait_until(until, stop_);
