@@ -600,6 +600,20 @@ TEST_F(Replayed, ComputingIsNotLeftOutForAWaitBehindIt) {
   EXPECT_GE(nanoseconds_of(CLOCK_PROCESS_CPUTIME_ID) - cpu, 95 * kMillisecond);
 }
 
+TEST_F(Replayed, TheUmaskIsAsItWasAfterwards) {
+  Synthetic trace(options_.log);
+  write_file(trace, trace.process(), "/f", 5);
+  trace.finish();
+  mode_t before = ::umask(027);
+  for (Mode mode : {Mode::afap, Mode::think}) {
+    options_.mode = mode;
+    options_.into = dir_.at("into" + std::to_string(loops_));
+    good();
+    EXPECT_EQ(::umask(027), 027u);
+  }
+  ::umask(before);
+}
+
 // Between two calls of a program that makes them one behind the other there is little but what the player takes, too:
 // to keep the gaps takes less time than the gaps have, for a part of them is that.
 TEST_F(Replayed, WhatPlayingCostsIsTakenOutOfGaps) {

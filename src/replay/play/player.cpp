@@ -348,7 +348,7 @@ class Player {
   const std::atomic<bool>& asked_;
   std::unordered_map<uint32_t, Mappings> mappings_;  // by process
   const unsigned processors_ = std::thread::hardware_concurrency();
-  const uint64_t own_ns_ = cost_of_playing(world_);  // of a call
+  const uint64_t own_ns_ = options_.pace == Pace::gaps ? cost_of_playing(world_) : 0;  // of a call
   std::atomic<int> alive_{0}, failed_{0};
   std::mutex mutex_;
   std::set<pthread_t> live_;
