@@ -19,10 +19,12 @@ inline constexpr uint8_t kAclSeen = 60;  // bytes of a value that recorders look
 inline constexpr uint32_t kModeOfAcl = 1u << 16;
 
 // The permissions that it gives to the owner, the group (or whom it names: the mask) and others, with kModeOfAcl. 0: it
-// is none, or longer than the `seen` bytes of it. `size`: as the call has it.
-inline uint32_t mode_of_acl(const void* value, uint64_t size, uint64_t seen) {
+// is none, or longer than kAclSeen. `size`: as the call has it; of `value` no more is read than it or kAclSeen.
+inline uint32_t mode_of_acl(const void* value, uint64_t size) {
   const auto* at = static_cast<const unsigned char*>(value);
-  if (size < kAclHeader || size > seen || (size - kAclHeader) % kAclEntry != 0 || load_le<uint32_t>(at) != 2) return 0;
+  if (size < kAclHeader || size > kAclSeen || (size - kAclHeader) % kAclEntry != 0 ||
+      load_le<uint32_t>(at) != POSIX_ACL_XATTR_VERSION)
+    return 0;
   uint32_t mode = 0, group = 0, mask = 8;
   for (const auto* entry = at + kAclHeader; entry < at + size; entry += kAclEntry) {
     uint32_t permissions = load_le<uint16_t>(entry + 2) & 7u;

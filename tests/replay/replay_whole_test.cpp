@@ -99,11 +99,7 @@ TEST_F(Replayed, TheInitialStateIsMade) {
   Synthetic trace(options_.log);
   uint32_t thread = trace.process();
   trace.file("/a/f", FileKind::file, 12345, 0640);
-  trace::FileState link;
-  link.path = trace.path("/l");
-  link.kind = FileKind::symlink;
-  link.link_text = trace.string(trace::StringKind::link_text, "a/f");
-  trace.file(link);
+  trace.symlink("/l", "a/f");
   trace::Descriptor fd = trace.open(thread, "/l", O_RDONLY, 0, 3);
   trace.on_fd(thread, Op::read, fd, 0, 20000, 12345);
   trace.on_path(thread, Op::rmdir, "/a", -ENOTEMPTY);
@@ -469,11 +465,7 @@ TEST_F(Replayed, WhereNamesAreHashedTheTextOfASymlinkMayBeLonger) {
   Synthetic trace(options_.log);
   uint32_t thread = trace.process();
   trace.fact("policy", "paths=hash");
-  trace::FileState link;
-  link.path = trace.path("/l");
-  link.kind = FileKind::symlink;
-  link.link_text = trace.string(trace::StringKind::link_text, "0123456789abcdef");
-  trace.file(link);
+  trace.symlink("/l", "0123456789abcdef");
   Event readlink = Synthetic::make(thread, Op::readlink, 3);
   readlink.path = trace.path("/l");
   readlink.length = 100;
@@ -598,6 +590,29 @@ TEST_F(Replayed, ComputingIsNotLeftOutForAWaitBehindIt) {
   uint64_t cpu = nanoseconds_of(CLOCK_PROCESS_CPUTIME_ID);
   good();
   EXPECT_GE(nanoseconds_of(CLOCK_PROCESS_CPUTIME_ID) - cpu, 95 * kMillisecond);
+}
+
+TEST_F(Replayed, TimesMayBeBefore1970) {
+  Synthetic trace(options_.log);
+  uint32_t thread = trace.process();
+  for (const char* name : {"/by_name", "/by_descriptor"}) {
+    trace.file(name, FileKind::file, 1);
+    Event utimens = Synthetic::make(thread, Op::utimens, 0);
+    utimens.arg = utimens.arg2 = static_cast<uint64_t>(-1'500'000'000);
+    if (name == std::string("/by_name"))
+      utimens.path = trace.path(name);
+    else
+      utimens.fd = trace.open(thread, name, O_RDONLY, 0, 3);
+    trace.call(utimens);
+  }
+  trace.finish();
+  good();
+  for (const char* name : {"into/by_name", "into/by_descriptor"}) {
+    struct stat s;
+    ASSERT_EQ(::stat(dir_.at(name).c_str(), &s), 0);
+    EXPECT_EQ(s.st_mtim.tv_sec, -2) << name;
+    EXPECT_EQ(s.st_mtim.tv_nsec, 500'000'000) << name;
+  }
 }
 
 TEST_F(Replayed, TheUmaskIsAsItWasAfterwards) {

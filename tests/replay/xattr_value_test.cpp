@@ -56,11 +56,11 @@ TEST_F(XattrValue, OneThatNamesUsersPermitsAsMuchAndIsAsLong) {
 TEST_F(XattrValue, WhatItPermitsIsReadBack) {
   for (uint64_t entries : {3, 4, 5, 7}) {
     std::string value = xattr_value(kAccess, 4 + 8 * entries, 0653);
-    EXPECT_EQ(trace::mode_of_acl(value.data(), value.size(), trace::kAclSeen), trace::kModeOfAcl | 0653u);
+    EXPECT_EQ(trace::mode_of_acl(value.data(), value.size()), trace::kModeOfAcl | 0653u);
   }
   std::string value = xattr_value(kAccess, 4 + 8 * 8, 0653);
-  EXPECT_EQ(trace::mode_of_acl(value.data(), value.size(), trace::kAclSeen), 0u) << "longer than what is looked at";
-  EXPECT_EQ(trace::mode_of_acl("any", 3, trace::kAclSeen), 0u);
+  EXPECT_EQ(trace::mode_of_acl(value.data(), value.size()), 0u) << "longer than what is looked at";
+  EXPECT_EQ(trace::mode_of_acl("any", 3), 0u);
 }
 
 TEST_F(XattrValue, CapabilitiesAreTaken) {

@@ -66,7 +66,7 @@ TEST_P(Conformance, CallsByNumberAreCallsLikeOthers) {
   EXPECT_EQ(run_.exit_code, 0);
   EXPECT_EQ(all_lines(run_),
             (Lines{"open f", "open t", "write f 0+13=13", "copy_range f=6", "copy_range f=-14", "pread t 0+6=6",
-                   "stat t=0", "rename t u=0", "close t=0", "close f=0", "unlink t=-2"}));
+                   "stat t=0", "rename t u=0", "utimens f=0", "close t=0", "close f=0", "unlink t=-2"}));
   const Event* copy = find(Op::copy_range);
   ASSERT_TRUE(copy);
   EXPECT_EQ(copy->offset, 7u);

@@ -45,6 +45,14 @@ class Synthetic {
     file(state);
   }
 
+  void symlink(const std::string& name, const std::string& text) {
+    FileState state;
+    state.path = path(name);
+    state.kind = FileKind::symlink;
+    state.link_text = string(StringKind::link_text, text);
+    file(state);
+  }
+
   // The call begins `gap` after the thread's last one ended and takes `duration`. Descriptors whose
   // generation is 0 get the current one of their number.
   Event call(Event event, uint64_t gap = 1000, uint64_t duration = 1000) {

@@ -27,7 +27,8 @@ const char* skip_text(Skip skip) {
     case Skip::timing:
       return "interrupted, or not ready at that moment";
     case Skip::refused:
-      return "failed for lack of rights or room, at a limit, or at another file system's border: might succeed here";
+      return "failed for lack of rights, room or support, at a limit or another file system's border, or for what the "
+             "trace does not have: might succeed here";
     case Skip::nowhere:
       return "names that lead nowhere";
     case Skip::unsupported:

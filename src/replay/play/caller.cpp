@@ -31,6 +31,8 @@ int64_t checked(int64_t result) {
   return result < 0 ? -errno : result;
 }
 
+}  // namespace
+
 timespec time_of(uint64_t ns) {
   if (ns == kNow) return {0, UTIME_NOW};
   if (ns == kLeave) return {0, UTIME_OMIT};
@@ -42,8 +44,6 @@ timespec time_of(uint64_t ns) {
   }
   return {seconds, rest};
 }
-
-}  // namespace
 
 Caller::Caller(const trace::Trace& trace, const Plan& plan, World& world, Mappings& mappings)
     : trace_(trace), plan_(plan), world_(world), mappings_(mappings), has_umask_(::unshare(CLONE_FS) == 0) {

@@ -86,6 +86,9 @@ class Caller {
   std::map<SlotId, int64_t> listed_ahead_;  // bytes of a directory more than the recorded calls gave so far
 };
 
+// A time of utimens (docs/trace-format.md): nanoseconds since 1970, signed, or what stands for now and for leaving it.
+timespec time_of(uint64_t ns);
+
 // Whether what a replayed call returned is what the recorded one did, as far as it can be told:
 // descriptors and addresses differ, listings are as long as the file system makes them, and where names are hashed the
 // texts of symlinks are longer.

@@ -28,7 +28,6 @@ namespace {
 using trace::Event;
 using trace::Op;
 
-constexpr uint64_t kNow = 1ull << 63, kLeave = kNow + 1;
 constexpr size_t kMostParts = 1024;  // IOV_MAX
 
 int64_t checked(int64_t result) {
@@ -336,12 +335,7 @@ int64_t Caller::attribute_of(const Step& step, const Event& event, int fd) {
     case Op::chown:
       return checked(::fchown(fd, static_cast<uid_t>(event.arg), static_cast<gid_t>(event.arg2)));
     case Op::utimens: {
-      auto time = [](uint64_t ns) -> timespec {
-        if (ns == kNow) return {0, UTIME_NOW};
-        if (ns == kLeave) return {0, UTIME_OMIT};
-        return {static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
-      };
-      timespec times[2] = {time(event.arg), time(event.arg2)};
+      timespec times[2] = {time_of(event.arg), time_of(event.arg2)};
       return checked(::futimens(fd, times));
     }
     case Op::chdir: {

@@ -215,7 +215,8 @@ class Parser {
       if (c == '<' && is_descriptor && !text_.substr(at_).starts_with("<<")) {
         if (!leads_to(to)) return false;
         // The kernel's own mark; of other descriptors strace puts it behind.
-        if (what == "AT_FDCWD" && to.leads->ends_with(" (deleted)")) to.leads->resize(to.leads->size() - 10);
+        constexpr std::string_view kDeleted = " (deleted)";
+        if (what == "AT_FDCWD" && to.leads->ends_with(kDeleted)) to.leads->resize(to.leads->size() - kDeleted.size());
         continue;
       }
       if (c == '"') {

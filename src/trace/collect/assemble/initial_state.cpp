@@ -7,8 +7,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include <algorithm>
-
 namespace reel::trace {
 namespace {
 
@@ -115,26 +113,20 @@ bool follows_links(const Event& event) {
 
 }  // namespace
 
-// A name has one spelling: without "." and "..", but where the latter leads out of what a symlink leads to.
+// A name has one spelling, without "..", but where that leads out of what a symlink leads to. (join_path() left no
+// ".".)
 std::string InitialState::plain(std::string path) {
-  for (size_t at = path.find("/."); at != std::string::npos; at = path.find("/.", at)) {
-    size_t end = path.find_first_not_of('.', at + 1), dots = std::min(end, path.size()) - at - 1;
-    if (dots > 2 || (end != std::string::npos && path[end] != '/')) {
-      ++at;
+  for (size_t at = path.find("/.."); at != std::string::npos; at = path.find("/..", at)) {
+    size_t end = at + 3;
+    wire::Object above{};
+    std::string text;
+    bool is_name = end < path.size() && path[end] != '/';
+    if (is_name || (at > 0 && surroundings_.look(path.substr(0, at), above, text) && S_ISLNK(above.mode))) {
+      at = end;
       continue;
     }
-    size_t begin = at;
-    if (dots == 2 && at > 0) {
-      wire::Object above{};
-      std::string text;
-      if (surroundings_.look(path.substr(0, at), above, text) && S_ISLNK(above.mode)) {
-        ++at;
-        continue;
-      }
-      begin = path.rfind('/', at - 1);
-      if (begin == std::string::npos) return path;
-    }
-    path.erase(begin, at + 1 + dots - begin);
+    size_t begin = at == 0 ? 0 : path.rfind('/', at - 1);
+    path.erase(begin, end - begin);
     at = begin;
   }
   return path.empty() ? "/" : path;

@@ -147,7 +147,7 @@ void Conversion::xattrs() {
     case SYS_fsetxattr:
       e_.length = a_[3];
       e_.flags = word(a_[4]);
-      if (call_.has_blob && call_.path2.starts_with(kPosixAcl)) e_.mode = mode_of_acl(call_.blob, a_[3], kAclSeen);
+      if (call_.has_blob && call_.path2.starts_with(kPosixAcl)) e_.mode = mode_of_acl(call_.blob, a_[3]);
       break;
     case SYS_getxattr:
     case SYS_lgetxattr:

@@ -5,8 +5,10 @@
 // asks for statx.) They take the kernel's arguments in the kernel's order and structures, on x86-64.
 #include "trace/preload/calls/by_number.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -70,6 +72,11 @@ bool of_names(const SyscallArguments& call, long& result) {
     REEL_NUMBER(newfstatat, ::fstatat(a, b, static_cast<struct stat*>(c), d));
     REEL_NUMBER(statx, ::statx(a, b, c, d, static_cast<struct statx*>(e)));
     REEL_NUMBER(access, ::access(a, b));
+    REEL_NUMBER(faccessat, ::faccessat(a, b, c, 0));
+    REEL_NUMBER(fchmodat, ::fchmodat(a, b, c, 0));
+    REEL_NUMBER(statfs, ::statfs(a, static_cast<struct statfs*>(b)));
+    REEL_NUMBER(fstatfs, ::fstatfs(a, static_cast<struct statfs*>(b)));
+    REEL_NUMBER(utimensat, call.b != 0 ? ::utimensat(a, b, c, d) : ::futimens(a, c));
     REEL_NUMBER(readlink, ::readlink(a, b, c));
     REEL_NUMBER(readlinkat, ::readlinkat(a, b, c, d));
     REEL_NUMBER(chdir, ::chdir(a));
@@ -80,6 +87,12 @@ bool of_names(const SyscallArguments& call, long& result) {
     REEL_NUMBER(getxattr, ::getxattr(a, b, c, d));
     REEL_NUMBER(lgetxattr, ::lgetxattr(a, b, c, d));
     REEL_NUMBER(fgetxattr, ::fgetxattr(a, b, c, d));
+    REEL_NUMBER(listxattr, ::listxattr(a, b, c));
+    REEL_NUMBER(llistxattr, ::llistxattr(a, b, c));
+    REEL_NUMBER(flistxattr, ::flistxattr(a, b, c));
+    REEL_NUMBER(removexattr, ::removexattr(a, b));
+    REEL_NUMBER(lremovexattr, ::lremovexattr(a, b));
+    REEL_NUMBER(fremovexattr, ::fremovexattr(a, b));
     default:
       return false;
   }
@@ -111,6 +124,8 @@ bool of_descriptors(const SyscallArguments& call, long& result) {
     REEL_NUMBER(preadv2, ::preadv2(a, b, c, d, f));
     REEL_NUMBER(pwritev2, ::pwritev2(a, b, c, d, f));
     REEL_NUMBER(lseek, ::lseek(a, b, c));
+    REEL_NUMBER(getdents64, ::getdents64(a, b, c));
+    REEL_NUMBER(flock, ::flock(a, b));
     REEL_NUMBER(copy_file_range, ::copy_file_range(a, b, c, d, e, f));
     REEL_NUMBER(sendfile, ::sendfile(a, b, static_cast<off_t*>(c), d));
     REEL_NUMBER(splice, ::splice(a, b, c, d, e, f));
@@ -131,13 +146,14 @@ bool of_descriptors(const SyscallArguments& call, long& result) {
 
 }  // namespace
 
-// A library may have such a function that makes the call by number: then that one is libc's, for us.
+// A library may have such a function that makes the same call by number: then that one is libc's, for us.
 bool make_by_number(const SyscallArguments& call, long& result) {
-  static __thread bool making __attribute__((tls_model("initial-exec")));
-  if (making) return false;
-  making = true;
+  static __thread long making __attribute__((tls_model("initial-exec")));  // plus one; 0: none
+  long outer = making;
+  if (outer == call.number + 1) return false;
+  making = call.number + 1;
   bool made = of_descriptors(call, result) || of_names(call, result);
-  making = false;
+  making = outer;
   return made;
 }
 

@@ -32,7 +32,7 @@ class XattrCall {
   // What a POSIX ACL permits is told; of other values nothing is. Where it failed the kernel may not have read them.
   int set(const char* key, const void* value, size_t size, int result) {
     if (call_.on() && result == 0 && strncmp(key, kPosixAcl, strlen(kPosixAcl)) == 0)
-      call_.mode = mode_of_acl(value, size, kAclSeen);
+      call_.mode = mode_of_acl(value, size);
     return call_.result(result);
   }
   template <class T>
